@@ -1,0 +1,27 @@
+"""reconbench: what a trained neural network gives away about its training data.
+
+The one line of flow::
+
+    Setting → train → Target(Release, Secret) → Attack(Release) → images
+            → score against members AND controls → rows (Parquet) → leaderboard
+
+The rooms, in the order in which that line passes through them:
+
+============  =========================================================================
+``api``       the nouns: Setting, Release, Secret, Target, Attack, Defense, DataSource
+``registry``  finds attacks, defences and data sets: folders, entry points, ``--plugin``
+``seeds``     randomness by name, so that order never matters
+``data``      one file a source; every set yields disjoint train, control and test splits
+``targets``   the networks under attack, trained many at once and cached
+``metrics``   SSIM, LPIPS, NCC, PSNR, matching: pure functions with unit, range, direction
+``tracks``    what a kind of attack gets, and how its result becomes rows
+``grids``     YAML files that span settings, attacks and seeds
+``engine``    plans the cells of a grid, runs them, loses nothing
+``store``     the Parquet tables: schema, atomic append, merge, resume
+``report``    Markdown, pictures and the comparison with published numbers
+============  =========================================================================
+
+Attacks live in ``attacks/``, defences in ``defenses/``; neither ever sees a Secret.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,226 @@
+"""The nouns of the project, and nothing else: what each is, what it holds, who may see it.
+
+Importing this module does not import torch, so that listing and help stay fast.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
+Loss = Literal["bce", "ce", "mse", "huber"]
+Tier = Literal[
+    "final_weights",  # the released weights and architecture; every attack has it
+    "mean_image",  # the mean of the training images, which the papers subtract from the input
+    "initial_weights",  # the weights before training
+    "public_images",  # images of the same distribution, neither members nor controls
+    "known_data",  # all training images but one
+    "shadow_data",  # data to train shadow models on
+    "queries",  # the model as an oracle
+    "input_gradients",  # gradients of the outputs by the input, at queries
+]
+
+
+class Setting(BaseModel):
+    """One target: which data, which network, how it was trained. The threat model and the attack are not in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    dataset: str = Field("lfw_faces", min_length=1, description="data set name, or folder:PATH, or parquet:PATH")
+    classes: Literal["binary"] | Annotated[int, Field(ge=2, le=1000)] = Field(
+        "binary", description="'binary': the set's two-class task; K: its first K classes"
+    )
+    n_per_class: int = Field(10, ge=1, le=50_000, description="training images a class")
+    model: Literal["mlp"] = Field("mlp", description="architecture family")
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
+        (500,), min_length=1, max_length=16, description="widths of the hidden layers"
+    )
+    activation: Activation = Field("relu", description="activation after each hidden layer")
+    bias: Literal["first", "all", "none"] = Field("first", description="which layers have a bias; 'first' keeps the net homogeneous")
+    loss: Loss = Field("bce", description="training loss; bce, mse and huber on two classes use one output")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="L2 coefficient added to the gradient as wd·θ")
+    init_scale: float | None = Field(1e-4, gt=0, le=10, description="std of the first layer's initial W and b; null: PyTorch's default")
+    optimizer: Literal["gd"] = Field("gd", description="full-batch gradient descent, as in the papers")
+    lr: float = Field(0.02, gt=0, le=100, description="learning rate")
+    epochs: int = Field(12_000, ge=1, le=10_000_000, description="full-batch steps at most")
+    stop_loss: float = Field(0.0, ge=0, description="stop once the training loss is at or below this; 0: never")
+    dtype: Literal["float32", "float64"] = Field("float32", description="precision of training")
+    defense: str = Field("none", description="defence applied by the owner")
+    defense_params: dict[str, Any] = Field(default_factory=dict, description="hyperparameters of the defence")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="draws the members, the controls and the initial weights")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Setting:
+        if self.loss == "bce" and self.classes != "binary":
+            raise ValueError("loss 'bce' needs classes 'binary'; with K classes use loss 'ce'")
+        return self
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The public description of a network: enough to rebuild it and to say whether an attack applies.
+
+    ``weights`` of an MLP are named ``layers.L.weight`` (out × in) and ``layers.L.bias``, as in the authors' checkpoints.
+    """
+
+    model: str
+    input_shape: tuple[int, int, int]  # c, h, w
+    hidden: tuple[int, ...]
+    outputs: int  # 1 for two-class tasks under bce, mse, huber; else the number of classes
+    activation: str
+    bias: str
+    loss: str
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether scaling all weights by c > 0 scales the output by a power of c (the first layer's bias may stay)."""
+        return self.activation in ("relu", "leaky_relu") and self.bias != "all"
+
+
+@dataclass(frozen=True)
+class Release:
+    """All that an attack may see. Fields outside the attack's access tier are None.
+
+    ``forward(weights, x)`` maps centred inputs (image − mean of the training images), Float[Tensor, "n c h w"], to outputs
+    Float[Tensor, "n k"]; it is a pure function, differentiable by weights and inputs. Attacks return images in [0, 1], centred inputs
+    plus ``mean_image``; whether to add or rescale is the attack's own last step.
+    """
+
+    architecture: Architecture
+    weights: Mapping[str, Tensor]
+    forward: Callable[[Mapping[str, Tensor], Tensor], Tensor]
+    n_train: int  # how many training images; the papers set their number of candidates by it
+    input_range: tuple[float, float] = (0.0, 1.0)
+    mean_image: Float[Tensor, "c h w"] | None = None
+    initial_weights: Mapping[str, Tensor] | None = None
+    public_images: Float[Tensor, "n c h w"] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and where candidates are expected."""
+        return next(iter(self.weights.values())).device
+
+
+@dataclass(frozen=True)
+class Secret:
+    """What only the scorer sees: the training images, and controls drawn alike and never trained on."""
+
+    members: Float[Tensor, "n c h w"]  # in [0, 1]
+    member_labels: Int[Tensor, " n"]
+    controls: Float[Tensor, "n c h w"]
+    control_labels: Int[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A trained network: what is released, what is secret, and facts about the training for the row."""
+
+    id: str
+    setting: Setting
+    release: Release  # with every tier filled; `tracks` narrows it to what an attack may see
+    secret: Secret
+    facts: Mapping[str, Any] = field(default_factory=dict)  # train_accuracy, test_accuracy, train_loss, kkt_residual, …
+
+
+class Candidates(NamedTuple):
+    """An attack's answer when it can rank across runs: images best first, and its own confidence in each."""
+
+    images: Float[Tensor, "m c h w"]  # in [0, 1]; values outside are clipped by the score
+    confidence: Float[Tensor, " m"] | None = None  # higher is better, comparable between runs of one attack on one release
+    loss: float | None = None  # the attack's own final objective, for the row
+
+
+class Attack(ABC):
+    """Subclass as a frozen dataclass whose fields are the hyperparameters. See attacks/README.md."""
+
+    name: ClassVar[str]
+    paper: ClassVar[str] = ""
+    track: ClassVar[str] = "reconstruction"
+    role: ClassVar[Literal["attack", "control"]] = "attack"
+    needs: ClassVar[frozenset[str]] = frozenset({"final_weights"})
+    version: ClassVar[int | None] = None  # raise it when results change; None: the hash of the source file stands in
+
+    def unsupported(self, architecture: Architecture) -> str:
+        """An empty string, or the reason why the attack does not apply; the cell becomes a skipped row."""
+        return ""
+
+    @abstractmethod
+    def reconstruct(self, release: Release, generator: torch.Generator) -> Tensor | Candidates:
+        """Images Float[Tensor, "m c h w"] in [0, 1], best first by the attacker's own criterion, at most 10·n_train."""
+
+    @classmethod
+    def reconstruct_batch(
+        cls, attacks: Sequence[Attack], releases: Sequence[Release], generators: Sequence[torch.Generator]
+    ) -> list[Tensor | Candidates]:
+        """Many runs of one shape at once: run i is attacks[i] on releases[i]. Override it to stack; the default loops."""
+        return [a.reconstruct(r, g) for a, r, g in zip(attacks, releases, generators, strict=True)]
+
+
+class Defense(ABC):
+    """Subclass as a frozen dataclass whose fields are the hyperparameters. Hooks run at the owner's side, in this order."""
+
+    name: ClassVar[str]
+    paper: ClassVar[str] = ""
+    version: ClassVar[int | None] = None
+
+    def before_training(
+        self, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The data that the network is trained on; members stay the images given here."""
+        return images, labels
+
+    def after_training(self, weights: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
+        """The weights that are released."""
+        return weights
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A labelled set of images, before any split. Exact duplicates have been removed by the source."""
+
+    name: str  # as in Setting.dataset
+    display: str  # as tables name it, e.g. "cifar10 (JPEG copy)"
+    images: np.ndarray  # float32, n × c × h × w, in [0, 1]
+    labels: np.ndarray  # int64, n
+    class_names: tuple[str, ...]
+    binary: tuple[str, ...] = ("", "")  # names of the two sides of the binary task, negative first
+    positive: frozenset[int] = frozenset()  # classes on the positive side of the binary task
+    test_images: np.ndarray | None = None  # the source's own test split, if it has one
+    test_labels: np.ndarray | None = None
+
+
+class DataSource(ABC):
+    """A named source of images. ``name:ARG`` in a setting passes ARG to the constructor of a source that takes one."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]  # one line for `ls`
+    takes_path: ClassVar[bool] = False
+
+    def __init__(self, path: str = "") -> None:
+        self.path = path
+
+    def missing(self) -> str:
+        """An empty string if the data is here, or what is missing and what to do about it."""
+        return ""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """16 hex digits of SHA-256 over the content (and over the way it is decoded); cheap, without decoding."""
+
+    @abstractmethod
+    def load(self) -> ImageSet:
+        """The images. Raises BenchError when they are missing or malformed."""
+
+
+Row = dict[str, Any]  # one line of results/scores.parquet or images.parquet; the columns are in bench.store

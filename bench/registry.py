@@ -1,0 +1,276 @@
+"""Finds attacks, defences and data sets by name; imports only what is asked for.
+
+A plug-in is a class marked ``@register``. It is found in four places: the folders ``attacks/``, ``defenses/`` and ``bench/data/``;
+entry points of installed packages (groups ``reconbench.attacks``, ``reconbench.defenses``, ``reconbench.data``); and files passed by
+``--plugin``. The folders are read by ``ast`` (name, docstring, access tier are literals in the class), so that listing needs no torch
+and a broken file breaks only itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.api import Attack, DataSource, Defense
+from bench.errors import BenchError, did_you_mean
+
+Kind = Literal["attack", "defense", "data"]
+BASES: dict[str, type] = {"attack": Attack, "defense": Defense, "data": DataSource}
+GROUPS = {"attack": "reconbench.attacks", "defense": "reconbench.defenses", "data": "reconbench.data"}
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = {"attack": ROOT / "attacks", "defense": ROOT / "defenses", "data": ROOT / "bench" / "data"}
+
+_plugins: dict[tuple[str, str], Entry] = {}  # filled by load_plugin
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a plug-in without importing it."""
+
+    kind: Kind
+    name: str
+    summary: str
+    origin: str  # file path, or "package (entry point)"
+    cls: type | None = None
+    module: str = ""
+    class_name: str = ""
+    entry_point: EntryPoint | None = None
+    facts: dict[str, Any] | None = None  # literal class attributes: paper, role, needs, track, version
+
+
+def register(cls: type) -> type:
+    """Class decorator: marks an Attack, Defense or DataSource as a plug-in.
+
+    Raises:
+        BenchError: if the class derives from none of the three, or has no name.
+    """
+    kind = next((k for k, base in BASES.items() if issubclass(cls, base)), None)
+    if kind is None:
+        raise BenchError(
+            f"@register on {cls.__name__}, which is no plug-in",
+            expected="a subclass of bench.api.Attack, Defense or DataSource",
+            got=f"bases {[b.__name__ for b in cls.__bases__]}",
+            hint="derive the class from one of them",
+        )
+    if not isinstance(getattr(cls, "name", None), str) or not cls.name:  # type: ignore[attr-defined]
+        raise BenchError(
+            f"plug-in class {cls.__name__} has no name", expected='a class attribute name = "..."', hint="add one, in snake_case"
+        )
+    cls.__bench_kind__ = kind  # type: ignore[attr-defined]
+    return cls
+
+
+def load_plugin(path: str | Path) -> list[Entry]:
+    """Imports a file and makes its registered classes known. A plug-in is code that runs as you.
+
+    Raises:
+        BenchError: the file is missing, raises at import, registers nothing, or takes a name that is taken.
+    """
+    path = Path(path).expanduser().resolve()
+    if not path.is_file():
+        raise BenchError(f"plug-in file not found: {path}", expected="a Python file", hint="check the path given to --plugin")
+    module_name = f"reconbench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    module = _import(lambda: _import_file(module_name, path), str(path))
+    found = [_entry_of(cls, str(path)) for cls in _registered_in(module)]
+    if not found:
+        raise BenchError(
+            f"plug-in {path} registers nothing",
+            expected="at least one class marked @register (from bench.registry import register)",
+            hint="see attacks/README.md for a complete example",
+        )
+    for entry in found:
+        for other in _static(entry.kind):
+            if other.name == entry.name and other.origin != entry.origin:
+                raise _collision(entry, other)
+        _plugins[entry.kind, entry.name] = entry
+    return found
+
+
+def entries(kind: Kind) -> dict[str, Entry]:
+    """All plug-ins of a kind by name, sorted, without importing them.
+
+    Raises:
+        BenchError: two places define one name.
+    """
+    result: dict[str, Entry] = {}
+    for entry in [*_static(kind), *(e for (k, _), e in _plugins.items() if k == kind)]:
+        other = result.get(entry.name)
+        if other is not None and other.origin != entry.origin:
+            raise _collision(entry, other)
+        result[entry.name] = entry
+    return dict(sorted(result.items()))
+
+
+def get(kind: Kind, name: str) -> type:
+    """The class of a plug-in, importing its file.
+
+    Raises:
+        BenchError: unknown name (with the nearest known one), or a file that raises at import.
+    """
+    known = entries(kind)
+    entry = known.get(name)
+    if entry is None:
+        raise BenchError(
+            f"unknown {_word(kind)} '{name}'.{did_you_mean(name, known)}",
+            expected="one of " + ", ".join(known),
+            got=repr(name),
+            hint="python -m bench ls, or load a file with --plugin PATH",
+        )
+    if entry.cls is not None:
+        return entry.cls
+    if entry.entry_point is not None:
+        cls = _import(entry.entry_point.load, entry.origin)
+        if not (isinstance(cls, type) and issubclass(cls, BASES[kind])):
+            raise BenchError(
+                f"entry point '{name}' of {entry.origin} is no {_word(kind)}",
+                expected=f"a subclass of bench.api.{BASES[kind].__name__}",
+                got=repr(cls),
+                hint="point it at the class, as in package.module:ClassName",
+            )
+        return cls
+    module = _import(lambda: importlib.import_module(entry.module), entry.origin)
+    return getattr(module, entry.class_name)
+
+
+def source_version(cls: type) -> str:
+    """``version`` of a plug-in for cache keys: the declared number, or else the head of the hash of its source file."""
+    declared = cls.__dict__.get("version")
+    if declared is not None:
+        return str(declared)
+    try:
+        source = Path(inspect.getfile(cls)).read_bytes()
+    except (OSError, TypeError):
+        source = cls.__qualname__.encode()
+    return "src-" + hashlib.sha256(source).hexdigest()[:8]
+
+
+def _static(kind: Kind) -> Iterator[Entry]:
+    """Entries from the folders and from entry points."""
+    folder = FOLDERS[kind]
+    for path in sorted(folder.glob("*.py")):
+        if path.name.startswith("_"):
+            continue
+        yield from _scan(kind, path)
+    for point in entry_points(group=GROUPS[kind]):
+        package = point.dist.name if point.dist else "installed package"
+        yield Entry(kind, point.name, f"from package {package}", f"{package} (entry point {point.value})", entry_point=point)
+
+
+def _scan(kind: Kind, path: Path) -> Iterator[Entry]:
+    """Reads a file's registered classes from its syntax tree. A file that does not parse is left to fail when it is asked for."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError, OSError) as error:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        yield Entry(kind, path.stem, f"broken file: {error.__class__.__name__}: {error}", str(path), module=module)
+        return
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef) or not any(_decorator_name(d) == "register" for d in node.decorator_list):
+            continue
+        facts = dict(_literals(node))
+        if isinstance(facts.get("name"), str):
+            summary = (ast.get_docstring(node) or "").partition("\n")[0]
+            yield Entry(kind, facts["name"], facts.get("summary") or summary, str(path), module=module, class_name=node.name, facts=facts)
+
+
+def _decorator_name(node: ast.expr) -> str:
+    node = node.func if isinstance(node, ast.Call) else node
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _literals(node: ast.ClassDef) -> Iterator[tuple[str, Any]]:
+    """Class attributes whose values are literals, ``frozenset({...})`` included."""
+    for statement in node.body:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        value = getattr(statement, "value", None)
+        if not isinstance(target, ast.Name) or value is None:
+            continue
+        if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "frozenset" and value.args:
+            value = value.args[0]
+        try:
+            yield target.id, ast.literal_eval(value)
+        except ValueError:
+            continue
+
+
+def _import(load: Any, origin: str) -> Any:
+    """Runs an import; whatever it raises becomes one message that names the file and line."""
+    try:
+        return load()
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        last = error.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        where = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last is not None else origin
+        raise BenchError(
+            f"plug-in {origin} cannot be imported",
+            expected="a file that imports cleanly",
+            got=f"{type(error).__name__}: {error} (at {where})",
+            hint="run it by itself with python to see the whole traceback",
+        ) from error
+
+
+def _import_file(module_name: str, path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise BenchError(f"plug-in {path} is no Python file", expected="a name that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses look their module up while the class is made
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    return module
+
+
+def _registered_in(module: Any) -> Iterator[type]:
+    for value in vars(module).values():
+        if isinstance(value, type) and "__bench_kind__" in value.__dict__ and value.__module__ == module.__name__:
+            yield value
+
+
+def _entry_of(cls: Any, origin: str) -> Entry:
+    summary = getattr(cls, "summary", "") or (inspect.getdoc(cls) or "").partition("\n")[0]
+    names = ("paper", "track", "role", "needs", "version")
+    facts = {key: getattr(cls, key) for key in names if hasattr(cls, key)}
+    return Entry(cls.__bench_kind__, cls.name, summary, origin, cls=cls, facts=facts)
+
+
+def _collision(entry: Entry, other: Entry) -> BenchError:
+    return BenchError(
+        f"two plug-ins are named '{entry.name}'",
+        expected="one name, one class",
+        got=f"{other.origin} and {entry.origin}",
+        hint="rename one of them",
+    )
+
+
+def _word(kind: str) -> str:
+    return {"attack": "attack", "defense": "defence", "data": "data set"}[kind]
+
+
+def resolve_data(name: str) -> Any:
+    """The data source behind a setting's ``dataset``: ``NAME``, or ``NAME:PATH`` for a source that takes one."""
+    head, _, path = name.partition(":")
+    cls = get("data", head)
+    if cls.takes_path != bool(path):
+        raise BenchError(
+            f"data set '{name}' is not understood",
+            expected=f"{head}:PATH" if cls.takes_path else head,
+            got=repr(name),
+            hint="python -m bench ls",
+        )
+    return cls(path)

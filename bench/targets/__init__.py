@@ -1,0 +1,135 @@
+"""Targets: networks trained to be attacked. `obtain` gives them, from the cache where it can, trained many at once where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench import registry, seeds
+from bench.api import Architecture, Defense, Release, Secret, Setting, Target
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from bench.data.split import Split
+    from bench.targets.cache import TargetCache
+
+
+def obtain(
+    settings: Sequence[Setting],
+    cache: TargetCache | None = None,
+    device: torch.device | str = "cpu",
+    on_trained: Callable[[Setting], None] = lambda setting: None,
+) -> list[Target]:
+    """The targets of the settings, in their order, on the device.
+
+    Settings of one shape are trained in one stack; a trained target is in the cache before this returns. ``cache=None`` trains afresh.
+
+    Raises:
+        BenchError: a data set is missing or too small, or a defence is unknown.
+    """
+    from bench.data.split import split
+    from bench.targets.cache import target_id
+
+    plans = []
+    for setting in settings:
+        source = registry.resolve_data(setting.dataset)
+        parts = split(source.load(), setting)
+        plans.append(_Plan(setting, target_id(setting, source.digest()), parts))
+    found: dict[str, tuple[Mapping[str, Tensor], dict[str, Any]]] = {}
+    for plan in plans:
+        hit = cache.get(plan.id) if cache is not None else None
+        if hit is not None:
+            found[plan.id] = hit
+    groups: dict[Any, list[_Plan]] = {}
+    for plan in {p.id: p for p in plans if p.id not in found}.values():
+        groups.setdefault(plan.shape(), []).append(plan)
+    for group in groups.values():
+        for plan, (weights, facts) in zip(group, _train(group, device), strict=True):
+            found[plan.id] = (weights, facts)
+            if cache is not None:
+                cache.put(plan.id, dict(weights), facts)
+            on_trained(plan.setting)
+    return [plan.target(*found[plan.id], device) for plan in plans]
+
+
+class _Plan:
+    """A target to be: its setting, its data as tensors, its defence."""
+
+    def __init__(self, setting: Setting, id: str, parts: Split) -> None:
+        import torch
+
+        from bench.targets.models import architecture, initial_weights
+
+        self.setting, self.id, self.parts = setting, id, parts
+        self.images = torch.from_numpy(parts.train)
+        self.labels = torch.from_numpy(parts.train_labels)
+        self.mean = self.images.mean(0)
+        shape = (self.images.shape[1], self.images.shape[2], self.images.shape[3])
+        self.architecture: Architecture = architecture(setting, shape, len(parts.class_names))
+        self.start = initial_weights(self.architecture, setting.init_scale, seeds.generator("init", setting.seed))
+        self.defense: Defense = registry.get("defense", setting.defense)(**setting.defense_params)
+
+    def training_data(self) -> tuple[Tensor, Tensor]:
+        """Centred inputs and labels, after the defence has had its say."""
+        images, labels = self.defense.before_training(self.images, self.labels, seeds.generator("defense", "data", self.id))
+        return images - self.mean, labels
+
+    def shape(self) -> tuple[Any, ...]:
+        """Plans that share it can be trained in one stack."""
+        s = self.setting
+        return (self.architecture, len(self.images), s.loss, s.dtype, s.epochs, s.defense)
+
+    def target(self, weights: Mapping[str, Tensor], facts: dict[str, Any], device: torch.device | str) -> Target:
+        import torch
+
+        from bench.targets.models import bound_forward
+
+        dtype = torch.float32 if self.setting.dtype == "float32" else torch.float64
+        to = {"device": device, "dtype": dtype}
+        release = Release(
+            architecture=self.architecture,
+            weights={k: w.to(**to) for k, w in weights.items()},
+            forward=bound_forward(self.architecture),
+            n_train=len(self.images),
+            mean_image=self.mean.to(**to),
+            initial_weights={k: w.to(**to) for k, w in self.start.items()},
+            public_images=torch.from_numpy(self.parts.public).to(**to),
+        )
+        secret = Secret(
+            members=self.images,
+            member_labels=self.labels,
+            controls=torch.from_numpy(self.parts.control),
+            control_labels=torch.from_numpy(self.parts.control_labels),
+        )
+        return Target(self.id, self.setting, release, secret, facts)
+
+
+def _train(group: list[_Plan], device: torch.device | str) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
+    """Trains a stack, applies the defences to the weights, and measures what the row says of each target."""
+    import torch
+
+    from bench.targets.losses import accuracy
+    from bench.targets.models import forward
+    from bench.targets.residual import kkt_residual
+    from bench.targets.train import train_stack
+
+    data = [plan.training_data() for plan in group]
+    trained = train_stack(
+        group[0].architecture, [p.setting for p in group], [x for x, _ in data], [y for _, y in data], [p.start for p in group], device
+    )
+    result = []
+    for plan, (weights, facts) in zip(group, trained, strict=True):
+        released = dict(plan.defense.after_training(weights, seeds.generator("defense", "weights", plan.id)))
+        test = torch.from_numpy(plan.parts.test) - plan.mean
+        dtype = next(iter(released.values())).dtype
+        centred = plan.images - plan.mean
+        facts = dict(facts)
+        facts["train_accuracy"] = float(accuracy(forward(plan.architecture, released, centred.to(dtype)), plan.labels))
+        test_labels = torch.from_numpy(plan.parts.test_labels)
+        facts["test_accuracy"] = float(accuracy(forward(plan.architecture, released, test.to(dtype)), test_labels)) if len(test) else None
+        facts["kkt_residual"], multipliers = kkt_residual(plan.architecture, released, centred, plan.labels)
+        facts["multipliers"] = [round(float(v), 8) for v in multipliers]
+        result.append((released, facts))
+    return result

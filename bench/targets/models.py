@@ -1,0 +1,141 @@
+"""The networks under attack: their public description, initial weights and forward pass.
+
+A network is an `Architecture` and a mapping of tensors; the forward pass is a pure function of both, so that weights can be stacked
+(a leading dimension of many networks), differentiated, and handed to an attack without an object that carries anything else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench.api import Architecture, Setting
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+def architecture(setting: Setting, input_shape: tuple[int, int, int], classes: int) -> Architecture:
+    """The public description of the network that a setting trains.
+
+    Args:
+        input_shape: channels, height, width.
+        classes: number of classes of the task; two classes under bce, mse or huber share one output.
+    """
+    outputs = 1 if classes == 2 and setting.loss != "ce" else classes
+    return Architecture(
+        model=setting.model,
+        input_shape=input_shape,
+        hidden=setting.hidden,
+        outputs=outputs,
+        activation=setting.activation,
+        bias=setting.bias,
+        loss=setting.loss,
+    )
+
+
+def layer_widths(architecture: Architecture) -> list[int]:
+    """Widths of all layers, input and output included: [D, hidden…, outputs]."""
+    return [math.prod(architecture.input_shape), *architecture.hidden, architecture.outputs]
+
+
+def has_bias(architecture: Architecture, layer: int) -> bool:
+    """Whether a layer, counted from 0, has a bias."""
+    return architecture.bias == "all" or (architecture.bias == "first" and layer == 0)
+
+
+def initial_weights(architecture: Architecture, init_scale: float | None, generator: torch.Generator) -> dict[str, Tensor]:
+    """Weights before training, float64.
+
+    The first layer's W and b are init_scale·N(0, 1) (Haim et al. 2022, appendix B); every other layer, and the first where
+    init_scale is None, has PyTorch's default: U(−1/√fan_in, 1/√fan_in).
+    """
+    import torch
+
+    weights: dict[str, Tensor] = {}
+    widths = layer_widths(architecture)
+    for layer, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        shapes = {"weight": (fan_out, fan_in)} | ({"bias": (fan_out,)} if has_bias(architecture, layer) else {})
+        for name, shape in shapes.items():
+            if layer == 0 and init_scale is not None:
+                value = torch.randn(shape, generator=generator, dtype=torch.float64) * init_scale
+            else:
+                value = (torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1) / math.sqrt(fan_in)
+            weights[f"layers.{layer}.{name}"] = value
+    return weights
+
+
+def forward(
+    architecture: Architecture,
+    weights: Mapping[str, Tensor],
+    x: Float[Tensor, "*stack n c h w"],
+    activation: Callable[[Tensor], Tensor] | None = None,
+) -> Float[Tensor, "*stack n k"]:
+    """Outputs (logits) for centred inputs. Leading dimensions of weights and inputs broadcast.
+
+    Args:
+        activation: replaces the network's own, for attacks that smooth its derivative.
+    """
+    activate = activation or activation_function(architecture.activation)
+    a = x.flatten(-3)
+    last = len(architecture.hidden)
+    for layer in range(last + 1):
+        a = a @ weights[f"layers.{layer}.weight"].mT
+        bias = weights.get(f"layers.{layer}.bias")
+        if bias is not None:
+            a = a + bias.unsqueeze(-2)
+        if layer < last:
+            a = activate(a)
+    return a
+
+
+def bound_forward(architecture: Architecture) -> Callable[..., Tensor]:
+    """``forward`` with its architecture filled in: what a Release carries."""
+    return partial(forward, architecture)
+
+
+def activation_function(name: str) -> Callable[[Tensor], Tensor]:
+    """The activation of that name, with PyTorch's default parameters (leaky_relu slope 0.01, elu α 1, exact gelu)."""
+    import torch
+    import torch.nn.functional as F
+
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
+        "relu": torch.relu,
+        "leaky_relu": F.leaky_relu,
+        "elu": F.elu,
+        "gelu": F.gelu,
+        "silu": F.silu,
+        "softplus": F.softplus,
+        "tanh": torch.tanh,
+        "sigmoid": torch.sigmoid,
+    }
+    return functions[name]
+
+
+def activation_slope(name: str, z: Tensor) -> Tensor:
+    """The derivative of the activation at z, elementwise; 0 at the kink of relu, as in PyTorch."""
+    import torch
+
+    if name == "relu":
+        return (z > 0).to(z.dtype)
+    if name == "leaky_relu":
+        return torch.where(z > 0, 1.0, 0.01).to(z.dtype)
+    if name == "elu":
+        return torch.where(z > 0, torch.ones_like(z), torch.exp(z.clamp(max=0)))
+    if name == "gelu":
+        return torch.special.ndtr(z) + z * torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    if name == "silu":
+        s = torch.sigmoid(z)
+        return s * (1 + z * (1 - s))
+    if name == "softplus":
+        return torch.sigmoid(z)
+    if name == "tanh":
+        return 1 - torch.tanh(z) ** 2
+    if name == "sigmoid":
+        s = torch.sigmoid(z)
+        return s * (1 - s)
+    raise KeyError(name)
