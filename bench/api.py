@@ -191,7 +191,7 @@ class ImageSet:
 
     name: str  # as in Setting.dataset
     display: str  # as tables name it, e.g. "cifar10 (JPEG copy)"
-    images: np.ndarray  # float32, n × c × h × w, in [0, 1]
+    images: np.ndarray  # n × c × h × w, float32 in [0, 1], or uint8 in 0..255 (large sets; the split scales what it draws)
     labels: np.ndarray  # int64, n
     class_names: tuple[str, ...]
     binary: tuple[str, ...] = ("", "")  # names of the two sides of the binary task, negative first
@@ -221,6 +221,11 @@ class DataSource(ABC):
     @abstractmethod
     def load(self) -> ImageSet:
         """The images. Raises BenchError when they are missing or malformed."""
+
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width of every image; override it where that is known without decoding them all."""
+        c, h, w = self.load().images.shape[1:]
+        return int(c), int(h), int(w)
 
 
 Row = dict[str, Any]  # one line of results/scores.parquet or images.parquet; the columns are in bench.store
