@@ -1,0 +1,64 @@
+"""Which cells and images the strips show; everything else needs no thumbnails, and the published table keeps none for it."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+BANDS = ("best", "median", "worst")
+PER_BAND = 3  # images shown of each band
+BUDGET = 420_000  # bytes of thumbnails in the published table; above it every strip shows fewer images
+
+
+def figure_cells(scores: pd.DataFrame) -> set[str]:
+    """For each grid, data set and setting, the first seed of the attack (controls aside) with the highest mean excess recall."""
+    return set(shown_cells(scores)["cell_id"])
+
+
+def shown_cells(scores: pd.DataFrame) -> pd.DataFrame:
+    """The score rows that strips show, in grid order.
+
+    Settings that differ in anything but the seed are shown apart, so ``--set dataset=...`` gets its own strip.
+    """
+    from bench.report.aggregate import setting_key
+
+    ok = scores[(scores["status"] == "ok") & (scores["role"] == "attack") & scores["excess_recall"].notna()]
+    if ok.empty:
+        return ok
+    ok = ok.assign(_setting=setting_key(ok))
+    group = ["grid", "_setting"]
+    mean = ok.groupby([*group, "attack"], sort=True)["excess_recall"].mean().reset_index()
+    top = mean.sort_values([*group, "excess_recall", "attack"], ascending=[True, True, False, True]).drop_duplicates(group)
+    mine = ok.merge(top[[*group, "attack"]], on=[*group, "attack"])
+    first = mine.sort_values([*group, "seed", "attack_params", "cell_id"]).drop_duplicates(group)
+    return first.sort_values(["grid", "axis_index", "_setting"], kind="stable").drop(columns="_setting").reset_index(drop=True)
+
+
+def shown_images(images: pd.DataFrame, per_band: int = PER_BAND) -> pd.DataFrame:
+    """The members of one cell that its strip shows, with their ``band``: by one-to-one SSIM, misses last.
+
+    With fewer images than places every image is shown once, best first, and the bands share them out.
+    """
+    members = images[images["split"] == "member"]
+    order = members.assign(_ssim=members["ssim"].fillna(-2.0)).sort_values(["_ssim", "index"], ascending=[False, True], kind="stable")
+    order = order.drop(columns="_ssim")
+    n = len(order)
+    per_band = min(per_band, n // 3) if n >= 3 else 0
+    if not per_band:
+        return order.assign(band=[BANDS[min(i, 2)] for i in range(n)])
+    middle = max(per_band, min(n // 2 - per_band // 2, n - 2 * per_band))
+    picks = [*range(per_band), *range(middle, middle + per_band), *range(n - per_band, n)]
+    return order.iloc[picks].assign(band=[band for band in BANDS for _ in range(per_band)])
+
+
+def thumbnail_rows(scores: pd.DataFrame, images: pd.DataFrame) -> pd.Index:
+    """Index labels of the image rows whose thumbnails are published, within the budget of bytes."""
+    cells = figure_cells(scores)
+    mine = images[images["cell_id"].isin(cells) & (images["truth_png"].notna() | images["recon_png"].notna())]
+    chosen = mine.index[:0]
+    for per_band in range(PER_BAND, 0, -1):
+        labels = [label for _, cell in mine.groupby("cell_id", sort=True) for label in shown_images(cell, per_band).index]
+        chosen = pd.Index(labels, dtype=mine.index.dtype)
+        size = sum(len(png) for name in ("truth_png", "recon_png") for png in mine.loc[chosen, name].dropna())
+        if size <= BUDGET:
+            break
+    return chosen

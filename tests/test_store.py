@@ -1,0 +1,305 @@
+"""Rows survive kills, corrupt files, old and newer versions, full disks; what is published is small, stable and readable anywhere."""
+
+from __future__ import annotations
+
+import errno
+import math
+import multiprocessing
+import os
+import warnings
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bench import store as S
+from bench.api import Setting
+from bench.errors import BenchError
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+
+
+def score(cell: str = "a" * 16, grid: str = "quick", **more: object) -> dict:
+    row = {"grid": grid, "cell_id": cell, "attack": "haim_kkt", "role": "attack", "status": "ok", "reason": "", "excess_recall": 0.5}
+    return {**row, **S.setting_row(Setting()), "axis": {"dataset": "lfw_faces"}, "axis_index": 0, "finished_at": NOW, **more}
+
+
+def images(cell: str = "a" * 16, n: int = 3, **more: object) -> list[dict]:
+    return [
+        {"cell_id": cell, "split": split, "index": i, "label": i % 2, "ssim": 0.1 * i, "candidate": i, **more}
+        for split in ("member", "control")
+        for i in range(n)
+    ]
+
+
+def test_what_is_appended_comes_back(tmp_path: Path) -> None:
+    store = S.Store(tmp_path / "rows")
+    assert store.rows().empty
+    assert list(store.rows().columns) == [c.name for c in S.SCORES]
+    store.append([score(sweep=None, attack_params={"lr": 0.5}, lpips_median=float("nan"))], images())
+    rows, pictures = store.rows(), store.images()
+    assert rows.loc[0, "attack_params"] == '{"lr": 0.5}'
+    assert rows.loc[0, "hidden"] == "500"
+    assert pd.isna(rows.loc[0, "lpips_median"])
+    assert pd.isna(rows.loc[0, "sweep"])
+    assert rows.loc[0, "finished_at"] == NOW
+    assert len(pictures) == 6
+    assert store.status() == {("quick", "a" * 16): ("ok", "")}
+
+
+def test_last_finished_wins_and_a_cell_never_mixes_two_runs(tmp_path: Path) -> None:
+    store = S.Store(tmp_path)
+    store.append([score(excess_recall=0.9, finished_at=NOW + timedelta(hours=1))], images(n=5))
+    store.append([score(excess_recall=0.1)], [])  # finished before, arrives later
+    store.append([score(grid="width")], [])  # the same cell in another grid
+    assert store.rows().set_index("grid")["excess_recall"].to_dict() == {"quick": 0.9, "width": 0.5}
+    store.append([score(finished_at=NOW + timedelta(hours=2))], images(n=2))
+    assert len(store.images()) == 4
+    assert store.images(cells=["nobody"]).empty
+
+
+def test_compaction_keeps_everything_and_few_files(tmp_path: Path) -> None:
+    store = S.Store(tmp_path)
+    for i in range(70):
+        store.append(
+            [score(f"{i % 68:016d}", excess_recall=i / 100, finished_at=NOW + timedelta(seconds=i))], images(f"{i % 68:016d}", n=1)
+        )
+    assert len(list(tmp_path.glob("*.parquet"))) < 20
+    rows = store.rows().set_index("cell_id")["excess_recall"]
+    assert len(rows) == 68
+    assert rows[f"{0:016d}"] == 0.68
+    assert len(store.images()) == 136
+    store.compact()
+    store.append([score(f"{0:016d}", excess_recall=0.99, finished_at=NOW + timedelta(days=1))], images(f"{0:016d}", n=1, ssim=0.77))
+    store.compact()
+    store.compact()
+    assert store.rows().set_index("cell_id")["excess_recall"][f"{0:016d}"] == 0.99
+    assert store.images([f"{0:016d}"])["ssim"].tolist() == pytest.approx([0.77, 0.77])
+
+
+def test_status_of_thousands_of_parts_is_fast(tmp_path: Path) -> None:
+    table = S.to_table([score(f"{i:016d}") for i in range(5000)], "scores")
+    (tmp_path / "scores-0.parquet").write_bytes(S._serialise(table))
+    status = S.Store(tmp_path).status()
+    assert len(status) == 5000
+
+
+def _write_many(root: str, who: int) -> None:
+    store = S.Store(root)
+    for i in range(20):
+        store.append([score(f"{who:08d}{i:08d}")], images(f"{who:08d}{i:08d}", n=1))
+        if i % 7 == 3:
+            store.compact()
+
+
+def test_writers_and_compactors_share_a_store(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_write_many, args=(str(tmp_path), who)) for who in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert all(writer.exitcode == 0 for writer in writers)
+    assert len(S.Store(tmp_path).rows()) == 60
+    assert len(S.Store(tmp_path).images()) == 120
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "empty"])
+def test_a_corrupt_part_is_set_aside_and_named(tmp_path: Path, damage: str) -> None:
+    store = S.Store(tmp_path)
+    store.append([score("b" * 16)], [])
+    victim = next(tmp_path.glob("scores-*.parquet"))
+    store.append([score("a" * 16)], images())
+    whole = victim.read_bytes()
+    victim.write_bytes({"cut": whole[: len(whole) // 2], "garbage": os.urandom(300), "empty": b""}[damage])
+    with pytest.warns(S.CorruptFileWarning, match="set aside"):
+        rows = store.rows()
+    assert rows["cell_id"].tolist() == ["a" * 16]
+    assert [path.name for path in store.corrupt] == [victim.name + ".corrupt"]
+    assert store.corrupt[0].exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(store.status()) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"exces_recall": 1.0}, "Did you mean 'excess_recall'"),
+        ({"excess_recall": "high"}, "'excess_recall'"),
+        ({"n_members": 1.5}, "'n_members'"),
+        ({"n_members": True}, "'n_members'"),
+        ({"status": "fine"}, "ok | skipped | failed | timeout"),
+        ({"grid": None}, "no grid"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused_whole(tmp_path: Path, row: dict, words: str) -> None:
+    store = S.Store(tmp_path)
+    with pytest.raises(BenchError) as caught:
+        store.append([score(), score("c" * 16, **row)], images())
+    assert words in str(caught.value)
+    assert not list(tmp_path.glob("*"))
+
+
+def test_numpy_values_nan_and_inf(tmp_path: Path) -> None:
+    store = S.Store(tmp_path)
+    store.append(
+        [score(excess_recall=np.float32(0.25), n_members=np.int64(20), psnr_median=math.inf)], images(psnr=math.inf, ssim=math.nan)
+    )
+    assert store.rows().loc[0, ["excess_recall", "n_members", "psnr_median"]].tolist() == [0.25, 20, math.inf]
+    assert store.images()["ssim"].isna().all()
+
+
+@pytest.mark.parametrize("where", ["replace", "fsync", "open"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+def test_full_disk_and_forbidden_folder_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, code: int) -> None:
+    store, results = S.Store(tmp_path / "rows"), tmp_path / "results"
+    store.append([score()], images())
+    S.publish([score()], images(), results)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*{"replace": (S.os, "replace"), "fsync": (S.os, "fsync"), "open": ("builtins.open",)}[where], fail)
+        for action in (lambda: store.append([score("d" * 16)]), lambda: S.publish([score("d" * 16)], [], results)):
+            with pytest.raises(BenchError, match="disk is full" if code == errno.ENOSPC else "cannot write") as caught:
+                action()
+            assert "try:" in str(caught.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_results_path_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("in the way")
+    with pytest.raises(BenchError, match="cannot write"):
+        S.publish([score()], images(), tmp_path / "results")
+
+
+def test_old_files_load_and_newer_ones_are_refused(tmp_path: Path) -> None:
+    old = pa.table({"grid": ["quick"], "cell_id": ["e" * 16], "status": ["ok"], "gone_since": [1]})
+    pq.write_table(old, tmp_path / "scores-0.parquet")
+    rows = S.Store(tmp_path).rows()
+    assert rows.loc[0, "status"] == "ok"
+    assert pd.isna(rows.loc[0, "excess_recall"])
+    pq.write_table(old.replace_schema_metadata({"schema_version": "99"}), tmp_path / "scores-1.parquet")
+    with pytest.raises(BenchError, match="newer version"):
+        S.Store(tmp_path).rows()
+    assert (tmp_path / "scores-1.parquet").exists()
+
+
+def test_publishing_is_deterministic_and_fresh_rows_win(tmp_path: Path) -> None:
+    scores = [score(f"{i:016d}", seed=i) for i in range(4)]
+    pictures = [row for i in range(4) for row in images(f"{i:016d}")]
+    one, two = S.publish(scores, pictures, tmp_path / "one"), S.publish(scores[::-1], pictures[::-1], tmp_path / "two")
+    assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
+    before = [(p.read_bytes(), p.stat().st_mtime_ns) for p in one]
+    S.publish([], [], tmp_path / "one")
+    assert [(p.read_bytes(), p.stat().st_mtime_ns) for p in one] == before
+    S.publish(
+        [score(f"{1:016d}", seed=1, excess_recall=0.75, finished_at=NOW - timedelta(days=9))], images(f"{1:016d}", n=2), tmp_path / "one"
+    )
+    table, pictures_now = S.load_results(tmp_path / "one")
+    assert table.set_index("cell_id")["excess_recall"][f"{1:016d}"] == 0.75
+    assert len(table) == 4
+    assert len(pictures_now) == 3 * 6 + 4
+
+
+def test_a_new_version_of_an_attack_supersedes_the_old_rows(tmp_path: Path) -> None:
+    S.publish([score("1" * 16, attack_version="1"), score("2" * 16, seed=1)], images("1" * 16), tmp_path)
+    S.publish([score("3" * 16, attack_version="2")], images("3" * 16), tmp_path)
+    table, pictures = S.load_results(tmp_path)
+    assert sorted(table["cell_id"]) == ["2" * 16, "3" * 16]
+    assert set(pictures["cell_id"]) == {"3" * 16}
+
+
+def test_a_cell_that_failed_since_leaves_no_images(tmp_path: Path) -> None:
+    S.publish([score()], images(), tmp_path)
+    S.publish([score(status="failed", reason="out of memory", excess_recall=None)], [], tmp_path)
+    table, pictures = S.load_results(tmp_path)
+    assert table["status"].tolist() == ["failed"]
+    assert pictures.empty
+
+
+def test_thumbnails_are_kept_for_shown_images_only(tmp_path: Path) -> None:
+    png = os.urandom(500)
+    rows = images("1" * 16, n=20, truth_png=png, recon_png=png)
+    store = S.Store(tmp_path / "rows")
+    store.append([score("1" * 16), score("2" * 16, seed=1)], rows + images("2" * 16, n=20, truth_png=png, recon_png=png))
+    S.publish(store.rows(), store.images(), tmp_path / "results")
+    _, pictures = S.load_results(tmp_path / "results")
+    shown = pictures[pictures["truth_png"].notna()]
+    assert set(shown["cell_id"]) == {"1" * 16}
+    assert len(shown) == 9
+    # a stronger attack takes the strip and goes again: the thumbnails come back from the store
+    S.publish([score("4" * 16, attack="other", excess_recall=0.8)], images("4" * 16, truth_png=png, recon_png=png), tmp_path / "results")
+    assert set(S.load_results(tmp_path / "results")[1].dropna(subset="truth_png")["cell_id"]) == {"4" * 16}
+    S.publish([score("4" * 16, attack="other", excess_recall=0.1)], [], tmp_path / "results", store=store)
+    assert set(S.load_results(tmp_path / "results")[1].dropna(subset="truth_png")["cell_id"]) == {"1" * 16}
+
+
+def test_thirty_thousand_image_rows_stay_below_a_megabyte(tmp_path: Path) -> None:
+    rng, n = np.random.default_rng(0), 30_000
+    cells = [f"{i:016x}" for i in rng.integers(0, 2**60, n // 40)]
+    frame = pd.DataFrame({"cell_id": np.repeat(cells, 40), "split": ["member"] * n, "index": np.tile(np.arange(40), n // 40)})
+    for name, scale in {"ssim": 1, "ssim_w3": 1, "lpips": 1, "psnr": 20, "ncc": 1, "nn_ssim": 1, "oracle_ssim": 1, "haim_ssim": 1}.items():
+        frame[name] = scale * np.clip(rng.normal(0.3, 0.12, n), 0, 1)
+    frame["candidate"] = rng.integers(0, 40, n)
+    scores = [score(cell, seed=i, excess_recall=float(rng.random()), seconds_attack=float(rng.random())) for i, cell in enumerate(cells)]
+    for path in S.publish(scores, frame, tmp_path):
+        assert path.stat().st_size < 2**20
+
+
+def test_readable_as_is_and_described(tmp_path: Path) -> None:
+    duckdb, polars = pytest.importorskip("duckdb"), pytest.importorskip("polars")
+    paths = S.publish([score()], images(truth_png=b"x"), tmp_path)
+    for path, rows in zip(paths, (1, 6), strict=True):
+        assert len(pd.read_parquet(path)) == rows
+        assert len(polars.read_parquet(path)) == rows
+        assert duckdb.sql(f"select count(*) from '{path}'").fetchall() == [(rows,)]
+    assert duckdb.sql(f"select excess_recall from '{paths[0]}'").fetchall() == [(0.5,)]
+    written = pq.read_schema(paths[0])
+    assert written.metadata[b"schema_version"] == b"1"
+    assert written.field("psnr_median").metadata[b"unit"] == b"dB"
+    assert written.field("lpips_median").metadata[b"direction"] == b"lower"
+    text = S.describe_schema()
+    for column in (*S.SCORES, *S.IMAGES):
+        assert f"| `{column.name}` |" in text
+        assert column.description
+
+
+def test_every_setting_field_has_a_column() -> None:
+    assert set(Setting.model_fields) <= {column.name for column in S.SETTING_COLUMNS}
+
+
+def test_merge(tmp_path: Path) -> None:
+    a, b, store = tmp_path / "a", tmp_path / "b", S.Store(tmp_path / "home" / "rows")
+    S.publish([score("1" * 16, excess_recall=0.3)], images("1" * 16, ssim=0.3), a)
+    S.publish([score("1" * 16, excess_recall=0.2, finished_at=NOW + timedelta(1)), score("2" * 16, seed=1)], images("1" * 16, ssim=0.2), b)
+    store.append([score("3" * 16, seed=2)], images("3" * 16))
+    with pytest.raises(BenchError, match="1111111111111111"):
+        S.merge([a, b], tmp_path / "refused", "refuse")
+    assert not (tmp_path / "refused").exists()
+    last = S.merge([a, b, tmp_path / "home"], tmp_path / "last")
+    assert (last.rows, last.added, last.replaced) == (3, 3, [("quick", "1" * 16)])
+    table, pictures = S.load_results(tmp_path / "last")
+    assert table.set_index("cell_id")["excess_recall"]["1" * 16] == 0.2
+    assert pictures.loc[pictures["cell_id"] == "1" * 16, "ssim"].tolist() == pytest.approx([0.2] * 6)
+    S.merge([a, b], tmp_path / "best", "best")
+    assert S.load_results(tmp_path / "best")[0].set_index("cell_id")["excess_recall"]["1" * 16] == 0.3
+    S.merge([a], tmp_path / "home")  # into a store
+    assert len(store.rows()) == 2
+    with pytest.raises(BenchError, match="nothing to merge"):
+        S.merge([tmp_path / "nowhere"], a)
+
+
+def test_a_corrupt_published_file_is_an_error_and_stays(tmp_path: Path) -> None:
+    S.publish([score()], images(), tmp_path)
+    (tmp_path / "scores.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(BenchError, match=r"scores\.parquet is corrupt"):
+        S.publish([score()], images(), tmp_path)
+    assert (tmp_path / "scores.parquet").read_bytes() == b"PAR1 no"
