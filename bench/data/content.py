@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def digest_of(recipe: str, files: Iterable[Path]) -> str:
-    """16 hex digits of SHA-256 over ``recipe`` and the files' hashes, in the order given. Raise the recipe's version when decoding changes."""
+    """16 hex digits of SHA-256 over ``recipe`` and the files' hashes, in the order given; a change of decoding is a change of recipe."""
     total = hashlib.sha256(recipe.encode())
     for path in files:
         stat = path.stat()

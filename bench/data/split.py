@@ -1,10 +1,10 @@
 """Members, controls, test and public images: disjoint draws from one source, decided by names alone.
 
 Members and controls are *exchangeable*: within each class the images are shuffled and paired, and a pair gives one image to the members and
-one to the controls. So the two have the same size, the same classes and the same distribution, and whatever is measured on the controls is
-what chance would have done on the members. Pairs are taken in an order in which every prefix holds the classes in proportion (a side of a
-binary task may span several), so a larger training set of the same seed contains the smaller one. Pairs that remain go to the test part (one)
-and the public part (the other), or both to the public part where the source has a test split of its own.
+one to the controls. So the two have the same size, the same classes and the same distribution, and whatever is measured on the controls
+is what chance would have done on the members. Pairs are taken in an order in which every prefix holds the classes in proportion (a side of
+a binary task may span several), so a larger training set of the same seed contains the smaller one. Pairs that remain give one image to the
+test part and the other to the public part, or both to the public part where the source has a test split of its own.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def split(images: ImageSet, setting: Setting) -> Split:
     """Draws the parts of a setting; a pure function of the data, ``classes``, ``n_per_class`` and ``seed``.
 
     Raises:
-        BenchError: too few classes or images for the setting (with the largest n_per_class that works), or a source that holds an image twice.
+        BenchError: too few classes or images for the setting (it says the largest n_per_class that works), or a source with an image twice.
     """
     sides, names = _sides(images, setting)
     n = setting.n_per_class
@@ -100,7 +100,9 @@ def _sides(images: ImageSet, setting: Setting) -> tuple[list[list[int]], tuple[s
     if setting.classes == "binary":
         if not images.positive or len(images.positive) == known:
             raise BenchError(
-                f"data set '{images.name}' has no binary task", expected="classes on both sides", hint="set classes to a number, and loss to ce"
+                f"data set '{images.name}' has no binary task",
+                expected="classes on both sides",
+                hint="set classes to a number, and loss to ce",
             )
         return [[c for c in range(known) if c not in images.positive], sorted(images.positive)], images.binary
     if setting.classes > known:
@@ -162,7 +164,7 @@ def _check_size(images: ImageSet, setting: Setting, names: tuple[str, ...], pair
     largest = largest_n_per_class(images, setting)
     raise BenchError(
         f"data set '{images.name}' is too small for n_per_class={setting.n_per_class}",
-        expected=f"at least {2 * (setting.n_per_class + beyond)} images of '{names[k]}': members, as many controls, and {2 * beyond} beyond them",
+        expected=f"at least {2 * (setting.n_per_class + beyond)} images of '{names[k]}': members, controls, {2 * beyond} beyond them",
         got=f"about {2 * pairs[k]}",
         hint=f"--set n_per_class={largest}, the largest that works" if largest >= 1 else "a larger data set, or fewer classes",
     )
