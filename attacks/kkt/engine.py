@@ -1,0 +1,159 @@
+"""Many KKT runs of one shape, stacked and stepped together.
+
+A run is one attack (its hyperparameters) on one release with one generator. Runs that share architecture, number of candidates, steps,
+precision and subspace rank are stacked along a leading dimension and stepped by SGD with momentum, each with its own learning rates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks.kkt.objective import Kind, kkt_loss, kkt_loss_general, prior_loss
+from attacks.kkt.subspace import row_space
+from bench.api import Architecture, Attack, Candidates, Release
+
+
+@dataclass(frozen=True)
+class KKTAttack(Attack):
+    """The hyperparameters that the KKT attacks share. Defaults: the authors' good setting for small targets."""
+
+    kind: ClassVar[Kind]
+    needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image"})
+
+    steps: int = 2500  # SGD steps; the papers run 50 000
+    sigma: float = 8.9e-4  # std of the initial candidates, in centred pixels
+    lr: float = 0.555  # learning rate of the candidates
+    lr_lambda: float = 1e-4  # learning rate of the multipliers
+    min_lambda: float = 0.498  # multipliers below it are penalised (not for regression)
+    alpha: float = 19.1  # sharpness of the surrogate slope of kinked activations
+    momentum: float = 0.9
+    candidates_per_image: int = 2  # m = 2n in the papers
+    subspace: str | int = "auto"  # auto | none | RANK
+    dtype: str = "float32"
+    path: str = "auto"  # auto: closed form where there is one | general: autograd
+
+    def unsupported(self, architecture: Architecture) -> str:
+        return ""
+
+    def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
+        return self.reconstruct_batch([self], [release], [generator])[0]
+
+    @classmethod
+    def reconstruct_batch(
+        cls, attacks: Sequence[KKTAttack], releases: Sequence[Release], generators: Sequence[torch.Generator]
+    ) -> list[Candidates]:  # type: ignore[override]
+        runs = [_Run(a, r, g) for a, r, g in zip(attacks, releases, generators, strict=True)]
+        stacks: dict[object, list[_Run]] = {}
+        for run in runs:
+            stacks.setdefault(run.shape(), []).append(run)
+        for stack in stacks.values():
+            _solve(stack)
+        return [run.answer for run in runs]
+
+
+class _Run:
+    """One run: its start (drawn on the CPU, so that every device starts alike) and, once solved, its answer."""
+
+    answer: Candidates
+
+    def __init__(self, attack: KKTAttack, release: Release, generator: torch.Generator) -> None:
+        self.attack, self.release = attack, release
+        self.dtype = torch.float64 if attack.dtype == "float64" else torch.float32
+        architecture = release.architecture
+        self.closed = architecture.model == "mlp" and attack.path != "general"
+        self.m = attack.candidates_per_image * release.n_train
+        self.d = math.prod(architecture.input_shape)
+        self.basis = None
+        if self.closed:
+            self.basis = row_space(release.weights["layers.0.weight"], release.n_train, attack.subspace)
+        self.r = self.d if self.basis is None else self.basis.shape[1]
+        classes = max(architecture.outputs, 2)
+        self.labels = (torch.arange(self.m) * classes) // self.m  # every class alike, as the papers set them
+        draw = {"generator": generator, "dtype": torch.float64}
+        self.x = torch.randn(self.m, self.r, **draw) * attack.sigma
+        self.lam = torch.randn(self.m, **draw) if attack.kind == "regression" else torch.rand(self.m, **draw)
+
+    def shape(self) -> tuple[object, ...]:
+        """Runs that share it can be stacked."""
+        return (self.release.architecture, self.m, self.r, self.basis is None, self.attack.steps, self.dtype, self.closed)
+
+
+def _solve(runs: list[_Run]) -> None:
+    """Steps a stack to the end and writes each run's answer."""
+    first = runs[0]
+    kind, architecture = first.attack.kind, first.release.architecture
+    to = {"device": first.release.device, "dtype": first.dtype}
+
+    def stacked(values: list[Tensor]) -> Tensor:
+        return torch.stack([v.to(**to) for v in values])
+
+    def column(name: str, dims: int) -> Tensor:
+        return torch.tensor([getattr(r.attack, name) for r in runs], **to).view(-1, *[1] * (dims - 1))
+
+    x, lam = stacked([r.x for r in runs]).requires_grad_(), stacked([r.lam for r in runs]).requires_grad_()
+    labels = torch.stack([r.labels for r in runs]).to(to["device"])
+    alpha, min_lambda = column("alpha", 3), column("min_lambda", 2)
+    basis = None if first.basis is None else stacked([r.basis for r in runs if r.basis is not None])
+    weights = {key: stacked([r.release.weights[key] for r in runs]) for key in first.release.weights}
+    weights = {key: w.unsqueeze(1) if key.endswith("bias") else w for key, w in weights.items()}
+    if basis is not None:
+        weights["layers.0.weight"] = weights["layers.0.weight"] @ basis
+
+    def stationarity() -> Tensor:
+        if first.closed:
+            return kkt_loss(kind, architecture.activation, weights, x, lam, labels, alpha)
+        return torch.stack(
+            [
+                kkt_loss_general(
+                    kind,
+                    architecture.activation,
+                    r.release.forward,
+                    {k: w.to(**to) for k, w in r.release.weights.items()},
+                    x[i].reshape(-1, *architecture.input_shape),
+                    lam[i],
+                    labels[i],
+                    alpha[i],
+                )
+                for i, r in enumerate(runs)
+            ]
+        )
+
+    def pixels() -> Tensor:
+        return x if basis is None else x @ basis.mT
+
+    lr, lr_lambda, momentum = column("lr", 3), column("lr_lambda", 2), column("momentum", 3)
+    speed_x, speed_lam = torch.zeros_like(x), torch.zeros_like(lam)
+    for _ in range(first.attack.steps):
+        loss = stationarity() + prior_loss(kind, pixels(), lam, min_lambda)
+        grad_x, grad_lam = torch.autograd.grad(loss.sum(), [x, lam])
+        with torch.no_grad():
+            speed_x.mul_(momentum).add_(grad_x)
+            speed_lam.mul_(momentum[..., 0]).add_(grad_lam)
+            x.sub_(lr * speed_x)
+            lam.sub_(lr_lambda * speed_lam)
+    with torch.no_grad():
+        losses, images, multipliers = stationarity(), pixels(), lam.detach()
+    for i, run in enumerate(runs):
+        run.answer = _answer(run, images[i].detach(), multipliers[i], float(losses[i]))
+
+
+def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
+    """Candidates as images, the mean image added back.
+
+    The attacker's criterion: among runs the lower share of ‖θ‖² left unexplained, within a run the larger multiplier.
+    """
+    shape = run.release.architecture.input_shape
+    mean = run.release.mean_image
+    images = x.reshape(-1, *shape).to(torch.float32)
+    images = images + (0.5 if mean is None else mean.to(images))
+    size = lam.abs().to(torch.float32)
+    unexplained = loss / float(sum(w.square().sum() for w in run.release.weights.values()))
+    confidence = 1e-5 * size / size.max().clamp(min=1e-30) - unexplained
+    order = size.argsort(descending=True)
+    return Candidates(images[order].clamp(*run.release.input_range), confidence[order], loss)

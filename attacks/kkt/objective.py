@@ -1,0 +1,96 @@
+"""How far candidate images and multipliers are from making the released weights a KKT point.
+
+    L_KKT   = ‖θ − (1/m) Σᵢ λᵢ ∇θ gᵢ‖²                                     (Haim et al. 2022, eq. 7; Buzaglo et al. 2023, eq. 9)
+    L_prior = Σ relu(x − 1)² + relu(−1 − x)² + 5 Σ relu(λ_min − λ)²         (Haim et al. 2022, eq. 8 and appendix A)
+
+with gᵢ = yᵢ Φ(xᵢ) (``binary``), Φ_y(xᵢ) − max over j ≠ y of Φ_j(xᵢ) (``multiclass``), Φ(xᵢ) (``regression``). The published formula has no 1/m; the
+authors' code does. Sums over the last two dimensions keep a leading dimension of stacked runs apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from attacks.kkt.surrogate import activation, slope
+
+Kind = Literal["binary", "multiclass", "regression"]
+
+
+def output_seed(kind: Kind, out: Float[Tensor, "*b m k"], labels: Int[Tensor, "*b m"]) -> Float[Tensor, "*b m k"]:
+    """The gradient of gᵢ by the outputs. Constant almost everywhere, so no gradient flows through it."""
+    if kind == "regression":
+        return torch.ones_like(out)
+    if kind == "binary":
+        return (2 * labels - 1).to(out.dtype).unsqueeze(-1)
+    k = out.shape[-1]
+    rivals = out.detach().scatter(-1, labels.unsqueeze(-1), -torch.inf).argmax(-1)
+    return (F.one_hot(labels, k) - F.one_hot(rivals, k)).to(out.dtype)
+
+
+def kkt_loss(
+    kind: Kind,
+    name: str,
+    weights: Mapping[str, Float[Tensor, "*b _ _"]],
+    x: Float[Tensor, "*b m d"],
+    lam: Float[Tensor, "*b m"],
+    labels: Int[Tensor, "*b m"],
+    alpha: Tensor,
+) -> Float[Tensor, "*b"]:
+    """L_KKT of an MLP, the layers' gradients in closed form: Σᵢ λᵢ δᵢ aᵢᵀ. Only this expression is differentiated, never a backward pass.
+
+    Args:
+        name: the activation.
+        weights: ``layers.L.weight`` (… out in) and ``layers.L.bias`` (… 1 out); their leading dimensions match x's.
+        alpha: sharpness of the surrogate slope; broadcasts against (… m width).
+    """
+    activate = activation(name, alpha)
+    depth = sum(1 for key in weights if key.endswith("weight"))
+    inputs, slopes, a = [], [], x
+    for layer in range(depth):
+        inputs.append(a)
+        w, b = weights[f"layers.{layer}.weight"], weights.get(f"layers.{layer}.bias")
+        z = a @ w.mT if b is None else a @ w.mT + b
+        if layer < depth - 1:
+            a = activate(z)
+            slopes.append(slope(name, z, a, alpha))
+    m = x.shape[-2]
+    delta = output_seed(kind, z, labels) * (lam / m).unsqueeze(-1)
+    loss = x.new_zeros(())
+    for layer in reversed(range(depth)):
+        w, b = weights[f"layers.{layer}.weight"], weights.get(f"layers.{layer}.bias")
+        loss = loss + (w - delta.mT @ inputs[layer]).square().sum((-2, -1))
+        if b is not None:
+            loss = loss + (b - delta.sum(-2, keepdim=True)).square().sum((-2, -1))
+        if layer > 0:
+            delta = (delta @ w) * slopes[layer - 1]
+    return loss
+
+
+def kkt_loss_general(
+    kind: Kind,
+    name: str,
+    forward: Callable[..., Tensor],
+    weights: Mapping[str, Tensor],
+    x: Float[Tensor, "m c h w"],
+    lam: Float[Tensor, " m"],
+    labels: Int[Tensor, " m"],
+    alpha: Tensor,
+) -> Float[Tensor, ""]:
+    """L_KKT of any network that `forward(weights, x, activation)` computes, through a differentiable backward pass."""
+    leaves = {key: w.detach().requires_grad_() for key, w in weights.items()}
+    out = forward(leaves, x, activation(name, alpha))
+    g = (out * output_seed(kind, out, labels)).sum(-1)
+    grads = torch.autograd.grad((lam / len(x) * g).sum(), list(leaves.values()), create_graph=True)
+    return sum(((w.detach() - grad).square().sum() for w, grad in zip(leaves.values(), grads, strict=True)), x.new_zeros(()))
+
+
+def prior_loss(kind: Kind, x: Float[Tensor, "*b m d"], lam: Float[Tensor, "*b m"], min_lambda: Tensor) -> Float[Tensor, "*b"]:
+    """L_prior: centred pixels within [−1, 1], and multipliers above λ_min except for ``regression``, whose multipliers are signed."""
+    box = (F.relu(x - 1).square() + F.relu(-1 - x).square()).sum((-2, -1))
+    return box if kind == "regression" else box + 5 * F.relu(min_lambda - lam).square().sum(-1)

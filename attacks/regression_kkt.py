@@ -1,0 +1,28 @@
+"""Buzaglo et al. 2023: with weight decay any loss leaves θ = Σ λᵢ ∇Φ(xᵢ), with signed multipliers and no need of homogeneity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from attacks.kkt.engine import KKTAttack
+from attacks.kkt.objective import Kind
+from bench.api import Architecture
+from bench.registry import register
+
+
+@register
+@dataclass(frozen=True)
+class RegressionKKT(KKTAttack):
+    """KKT reconstruction with signed multipliers, for any loss and activation with weight decay; one output."""
+
+    name: ClassVar[str] = "regression_kkt"
+    paper: ClassVar[str] = "Buzaglo, Haim, Yehudai, Vardi, Oz, Nikankin, Irani: Deconstructing Data Reconstruction. NeurIPS 2023"
+    needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image"})
+    version: ClassVar[int | None] = 1
+    kind: ClassVar[Kind] = "regression"
+
+    def unsupported(self, architecture: Architecture) -> str:
+        if architecture.outputs != 1:
+            return f"needs one output, this network has {architecture.outputs}; try multiclass_kkt"
+        return ""
