@@ -1,0 +1,218 @@
+"""What is here and what is missing on this machine, and what to do about it. Works where torch or torchvision are absent or broken."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from bench.errors import BenchError
+from bench.home import home
+
+LIBRARIES = (
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-image",
+    "scipy",
+    "pydantic",
+    "PyYAML",
+    "typer",
+    "rich",
+    "safetensors",
+    "matplotlib",
+    "lpips",
+)
+MIN_PYTHON = (3, 10)
+MIN_TORCH = (2, 8)
+MINOR_APART = 15  # torch 2.8 goes with torchvision 0.23, …, 2.13 with 0.28
+MIN_FREE = 2.0  # GB
+
+
+class Check(NamedTuple):
+    """One line of the report."""
+
+    name: str
+    status: Literal["ok", "warn", "missing"]
+    detail: str  # what is here
+    todo: str = ""  # what to do; empty if nothing
+
+
+def report() -> list[Check]:
+    """All checks, in the order in which they should be read. Never raises, prints no environment but RECONBENCH_HOME and BENCH_DATA."""
+    return [_python(), _torch(), _torchvision(), _devices(), _libraries(), *_data_sets(), _lpips(), _store(), _disk()]
+
+
+def torchvision_for(torch_version: str) -> str:
+    """The torchvision version, "0.N", that was built with a torch version "2.M…"; empty if that is not known."""
+    version = _version(torch_version)
+    return f"0.{version[1] + MINOR_APART}" if version is not None and version[0] == 2 and version >= MIN_TORCH else ""
+
+
+def _python() -> Check:
+    text = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < MIN_PYTHON:
+        return Check("python", "missing", text, "install Python 3.10 or newer")
+    return Check("python", "ok", text)
+
+
+def _torch() -> Check:
+    installed = _installed("torch")
+    if not installed:
+        return Check("torch", "missing", "not installed", "make install, or pip install 'torch>=2.8'")
+    try:
+        import torch
+    except Exception as error:
+        return Check(
+            "torch",
+            "missing",
+            f"{installed}, but its import fails: {_first_line(error)}",
+            "install it again: pip install --force-reinstall torch",
+        )
+    version = _version(torch.__version__)
+    if version is not None and version < MIN_TORCH:
+        return Check("torch", "warn", torch.__version__, "pip install 'torch>=2.8'")
+    return Check("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+
+
+def _torchvision() -> Check:
+    installed = _installed("torchvision")
+    wanted = torchvision_for(_installed("torch"))
+    install = f"pip install 'torchvision=={wanted}.*'" if wanted else "pip install torchvision"
+    note = "needed for cifar and mnist as torchvision has them; the rest works without it"
+    if not installed:
+        return Check("torchvision", "warn", f"not installed; {note}", install)
+    if wanted and _version(installed) != _version(wanted):
+        return Check("torchvision", "warn", f"{installed} beside torch {_installed('torch')}, which goes with {wanted}", install)
+    try:
+        from bench.data.torchvision_import import torchvision_module
+
+        torchvision_module("datasets")
+    except BenchError as error:
+        return Check("torchvision", "warn", f"{installed}, but its import fails: {error.got or error.what}; {note}", install)
+    return Check("torchvision", "ok", f"{installed}, which goes with torch {_installed('torch')}" if wanted else installed)
+
+
+def _devices() -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    text = f"cpu ({cores} {'core' if cores == 1 else 'cores'})"
+    try:
+        import torch
+
+        cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    except Exception as error:
+        return Check("devices", "warn", f"{text}; torch cannot say whether there is a GPU: {_first_line(error)}", "see torch above")
+    if cards:
+        return Check("devices", "ok", "; ".join([text, *(f"cuda:{i} {name}" for i, name in enumerate(cards))]))
+    return Check("devices", "ok", f"{text}; no GPU seen by torch, and none is needed for the built-in grids")
+
+
+def _libraries() -> Check:
+    found = {name: _installed(name) for name in LIBRARIES}
+    absent = [name for name, version in found.items() if not version]
+    text = ", ".join(f"{name} {version}" for name, version in found.items() if version)
+    if absent:
+        return Check("libraries", "missing", f"{text}; not here: {', '.join(absent)}", "make install, or pip install " + " ".join(absent))
+    return Check("libraries", "ok", text)
+
+
+def _data_sets() -> Iterator[Check]:
+    """One line a data set; those that take a path are the user's own."""
+    try:
+        from bench import registry
+
+        known = registry.entries("data")
+    except Exception as error:
+        yield Check("data sets", "missing", f"cannot be listed: {_first_line(error)}", "see libraries above")
+        return
+    for name in known:
+        try:
+            cls = registry.get("data", name)
+            if getattr(cls, "takes_path", False):
+                continue
+            source = cls()
+            missing = source.missing()
+            if missing:
+                what, _, todo = missing.partition("; ")
+                yield Check(f"data {name}", "warn", what, todo)
+            else:
+                yield Check(f"data {name}", "ok", _where(source))
+        except BenchError as error:
+            yield Check(f"data {name}", "missing", error.what, error.hint)
+        except Exception as error:
+            yield Check(f"data {name}", "missing", _first_line(error), "the file that defines it is broken")
+
+
+def _where(source: object) -> str:
+    parquet, downloaded = getattr(source, "parquet", None), getattr(source, "downloaded", None)
+    if parquet is None or downloaded is None:
+        return "embedded" if type(source).__module__.startswith("bench.") else "here"
+    splits = parquet()
+    return f"Parquet copy in {splits.train[0].parent}" if splits is not None else f"torchvision's files in {home() / 'datasets'}"
+
+
+def _lpips() -> Check:
+    try:
+        from bench.metrics.lpips import unavailable, weights_path
+
+        reason = unavailable()
+        where = weights_path()
+    except Exception as error:
+        return Check("lpips weights", "warn", f"cannot be checked: {_first_line(error)}", "see torch and libraries above")
+    if reason:
+        what, _, todo = reason.removeprefix("LPIPS is unavailable: ").partition("; ")
+        return Check("lpips weights", "warn", f"{what}; rows have no LPIPS until then", todo or "make install")
+    return Check("lpips weights", "ok", f"{where}, checked on known images")
+
+
+def _store() -> Check:
+    root = home()
+    target = _existing(root)
+    try:
+        with tempfile.TemporaryFile(dir=target):
+            pass
+    except OSError as error:
+        return Check("store", "missing", f"{root} cannot be written: {_first_line(error)}", "set RECONBENCH_HOME to a writable folder")
+    return Check("store", "ok", f"{root}{'' if root.exists() else ' (not made yet)'} is writable")
+
+
+def _disk() -> Check:
+    try:
+        free = shutil.disk_usage(_existing(home())).free / 1e9
+    except OSError as error:
+        return Check("disk", "warn", f"free space unknown: {_first_line(error)}")
+    if free < MIN_FREE:
+        return Check(
+            "disk", "warn", f"{free:.1f} GB free", f"free some: targets and reconstructions of all grids need up to {MIN_FREE:.0f} GB"
+        )
+    return Check("disk", "ok", f"{free:.0f} GB free")
+
+
+def _existing(path: Path) -> Path:
+    """The path, or its nearest parent that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _installed(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _version(text: str) -> tuple[int, int] | None:
+    match = re.match(r"(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
