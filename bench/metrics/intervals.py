@@ -1,0 +1,236 @@
+"""How sure a number is: bootstrap and t intervals, exact permutation tests, ROC AUC and TPR at a low FPR. NumPy only.
+
+What the intervals cover. ``bootstrap_difference`` resamples the images of one cell: it answers for other images of the same trained
+target, not for other targets. ``bootstrap_seeds`` resamples seeds and, in each, images: it answers for other targets as well, but with few
+seeds (fewer than about eight) a bootstrap over seeds is too narrow, for it can only draw the seeds it has. ``t_interval`` over the seeds'
+means is the honest one there; it is wide with three seeds, as it should be. A bootstrap of a share that is exactly 0 or 1 has no width on
+that side; ``wilson`` has. Images of one cell are not quite independent under one-to-one pairing, since they share the candidates.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bench.errors import BenchError
+
+RESAMPLES = 2000
+LEVEL = 0.95
+EXACT_UP_TO = 16  # pairs for which all 2**k sign flips are tried
+DRAWS_AT_ONCE = 2**22  # resampled values held in memory at once
+
+
+class Interval(NamedTuple):
+    """An estimate with the ends of its interval, in the estimate's unit."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+class Paired(NamedTuple):
+    """A mean of paired differences, its bootstrap interval, and the two-sided p-value of the sign-flip test."""
+
+    estimate: float
+    low: float
+    high: float
+    p_value: float
+
+
+def auc(positive: ArrayLike, negative: ArrayLike) -> float:
+    """Area under the ROC curve: the chance that a positive scores higher than a negative, ties counting half (Mann–Whitney). In [0, 1].
+
+    Infinite scores are allowed and ordered as usual.
+
+    Raises:
+        BenchError: a side is empty or holds NaN.
+    """
+    pos, neg = _values(positive, "positive", finite=False), np.sort(_values(negative, "negative", finite=False))
+    below = np.searchsorted(neg, pos, side="left")
+    not_above = np.searchsorted(neg, pos, side="right")
+    return float((below + not_above).mean() / (2 * len(neg)))
+
+
+def tpr_at_fpr(positive: ArrayLike, negative: ArrayLike, fpr: float = 0.01) -> float:
+    """True-positive rate of the best threshold whose false-positive rate is at most ``fpr``. In [0, 1].
+
+    With fewer than 1/``fpr`` negatives no false positive is allowed: the threshold is the highest negative (Carlini et al. 2022).
+
+    Raises:
+        BenchError: a side is empty or holds NaN, or ``fpr`` is outside [0, 1].
+    """
+    if not 0 <= fpr <= 1:
+        raise BenchError("false-positive rate out of range", expected="a number in [0, 1]", got=repr(fpr))
+    pos, neg = _values(positive, "positive", finite=False), np.sort(_values(negative, "negative", finite=False))[::-1]
+    allowed = int(np.floor(fpr * len(neg) + 1e-9))
+    return 1.0 if allowed >= len(neg) else float((pos > neg[allowed]).mean())
+
+
+def bootstrap_auc(
+    positive: ArrayLike, negative: ArrayLike, rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL
+) -> Interval:
+    """``auc`` with a percentile bootstrap interval; the two sides are resampled independently. Raises as ``auc``.
+
+    A resample is a count for each value, so all resamples are one product of the counts with the table of wins.
+    """
+    pos, neg = _values(positive, "positive", finite=False), _values(negative, "negative", finite=False)
+    wins = (pos[:, None] > neg).astype(np.float64) + 0.5 * (pos[:, None] == neg)
+    draws = np.empty(resamples)
+    step = max(1, DRAWS_AT_ONCE // max(len(pos), len(neg)))
+    for start in range(0, resamples, step):
+        part = draws[start : start + step]
+        counts_pos = rng.multinomial(len(pos), np.full(len(pos), 1 / len(pos)), size=len(part))
+        counts_neg = rng.multinomial(len(neg), np.full(len(neg), 1 / len(neg)), size=len(part))
+        part[:] = np.einsum("bp,bp->b", counts_pos, counts_neg @ wins.T) / (len(pos) * len(neg))
+    return _percentiles(auc(pos, neg), draws, level)
+
+
+def wilson(successes: int, trials: int, *, level: float = LEVEL) -> Interval:
+    """A share with Wilson's score interval (1927), which keeps a width when the share is 0 or 1.
+
+    Raises:
+        BenchError: no trials, or successes outside 0..trials.
+    """
+    from scipy.special import ndtri
+
+    if trials < 1 or not 0 <= successes <= trials:
+        raise BenchError("a share is not usable", expected="0 <= successes <= trials, at least one trial", got=f"{successes} of {trials}")
+    share, z = successes / trials, float(ndtri(0.5 + level / 2))
+    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return Interval(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+
+
+def bootstrap_difference(
+    a: ArrayLike, b: ArrayLike, rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL
+) -> Interval:
+    """mean(a) − mean(b) with a percentile bootstrap interval; the two sides are resampled independently.
+
+    Args:
+        a: values of one group, such as hits (0 or 1) of the members of a cell.
+        b: values of the other, such as the controls; may differ in number.
+        rng: from ``bench.seeds.numpy_generator``, so that the same cell gives the same interval.
+
+    Raises:
+        BenchError: a side is empty or holds NaN or infinity.
+    """
+    return bootstrap_seeds([a], [b], rng, resamples=resamples, level=level)
+
+
+def bootstrap_seeds(
+    a: Sequence[ArrayLike], b: Sequence[ArrayLike], rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL
+) -> Interval:
+    """Mean over seeds of mean(a[s]) − mean(b[s]), with a hierarchical percentile bootstrap interval.
+
+    Seeds are drawn with replacement; within each drawn seed the images of ``a`` and of ``b`` are drawn with replacement, independently.
+
+    Args:
+        a: one array a seed.
+        b: one array a seed, in the same order; the lengths of the arrays may differ.
+        rng: from ``bench.seeds.numpy_generator``.
+
+    Raises:
+        BenchError: no seeds, unequal numbers of seeds, or an array that is empty or holds NaN or infinity.
+    """
+    if len(a) != len(b) or len(a) == 0:
+        raise BenchError(
+            "groups of a bootstrap do not correspond", expected="as many arrays on each side, at least one", got=f"{len(a)}, {len(b)}"
+        )
+    left = [_values(x, "first group") for x in a]
+    right = [_values(x, "second group") for x in b]
+    estimate = float(np.mean([x.mean() - y.mean() for x, y in zip(left, right, strict=True)]))
+    seeds = len(left)
+    drawn = rng.integers(seeds, size=(resamples, seeds))
+    total = np.zeros(resamples)
+    for s in range(seeds):
+        # How often each resample drew this seed; each time is a fresh draw of its images.
+        slots = np.repeat(np.arange(resamples), (drawn == s).sum(1))
+        difference = _resampled_means(left[s], len(slots), rng) - _resampled_means(right[s], len(slots), rng)
+        total += np.bincount(slots, weights=difference, minlength=resamples)
+    return _percentiles(estimate, total / seeds, level)
+
+
+def paired_difference(a: ArrayLike, b: ArrayLike, rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL) -> Paired:
+    """Mean of a[s] − b[s] over seeds, with a bootstrap interval over seeds and a two-sided sign-flip permutation test.
+
+    Under the null hypothesis each difference is as likely to have come with the other sign. All 2**k sign patterns are tried up to k = 16
+    (so the p-value is exact, and with k seeds cannot fall below 2**(1 − k)), random ones beyond.
+
+    Raises:
+        BenchError: the sides differ in length, are empty, or hold NaN or infinity.
+    """
+    left, right = _values(a, "first group"), _values(b, "second group")
+    if len(left) != len(right):
+        raise BenchError("paired groups differ in length", expected=f"{len(left)} values", got=f"{len(right)}")
+    difference = left - right
+    interval = bootstrap_mean(difference, rng, resamples=resamples, level=level)
+    return Paired(*interval, sign_flip_p(difference, rng))
+
+
+def bootstrap_mean(values: ArrayLike, rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL) -> Interval:
+    """Mean with a percentile bootstrap interval. Raises BenchError on an empty array, NaN or infinity."""
+    x = _values(values, "group")
+    return _percentiles(float(x.mean()), _resampled_means(x, resamples, rng), level)
+
+
+def sign_flip_p(differences: ArrayLike, rng: np.random.Generator) -> float:
+    """Two-sided p-value of mean 0 under random signs; exact up to 16 differences, else from 2**16 random patterns. In (0, 1]."""
+    x = _values(differences, "group")
+    exact = len(x) <= EXACT_UP_TO
+    if exact:
+        signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(x))))
+    else:
+        signs = rng.integers(2, size=(2**EXACT_UP_TO, len(x))) * 2.0 - 1.0
+    observed = abs(x.sum())
+    as_extreme = np.abs(signs @ x) >= observed * (1 - 1e-12) - 1e-15  # rounding must not lose the observed pattern itself
+    return float(as_extreme.mean()) if exact else float((as_extreme.sum() + 1) / (len(signs) + 1))
+
+
+def t_interval(values: ArrayLike, *, level: float = LEVEL) -> Interval:
+    """Mean of a few values, such as one a seed, with Student's t interval; infinitely wide for a single value.
+
+    Raises:
+        BenchError: no values, or NaN or infinity among them.
+    """
+    from scipy.special import stdtrit
+
+    x = _values(values, "group")
+    mean = float(x.mean())
+    if len(x) == 1:
+        return Interval(mean, -np.inf, np.inf)
+    half = float(stdtrit(len(x) - 1, 0.5 + level / 2) * x.std(ddof=1) / np.sqrt(len(x)))
+    return Interval(mean, mean - half, mean + half)
+
+
+def _resampled_means(x: NDArray[np.float64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Means of ``resamples`` draws of len(x) values with replacement, a bounded number of values at a time."""
+    means = np.empty(resamples)
+    step = max(1, DRAWS_AT_ONCE // len(x))
+    for start in range(0, resamples, step):
+        part = means[start : start + step]
+        part[:] = x[rng.integers(len(x), size=(len(part), len(x)))].mean(1)
+    return means
+
+
+def _percentiles(estimate: float, draws: NDArray[np.float64], level: float) -> Interval:
+    if not 0 < level < 1:
+        raise BenchError("level of an interval out of range", expected="a number between 0 and 1, such as 0.95", got=repr(level))
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate, float(low), float(high))
+
+
+def _values(x: ArrayLike, name: str, *, finite: bool = True) -> NDArray[np.float64]:
+    """A flat float64 array; refuses nothing at all, NaN, and infinity where it makes no sense."""
+    values = np.asarray(x, dtype=np.float64).ravel()
+    bad = ~np.isfinite(values) if finite else np.isnan(values)
+    if len(values) == 0 or bad.any():
+        raise BenchError(
+            f"{name} of a statistic is not usable",
+            expected="at least one value, none of them NaN" + (" or infinite" if finite else ""),
+            got="no values" if len(values) == 0 else f"{int(bad.sum())} of {len(values)} bad",
+        )
+    return values
