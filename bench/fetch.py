@@ -174,8 +174,8 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
 def _from_index() -> dict[str, Tensor]:
     """The arrays inside a source distribution.
 
-    Pip compares the hash when the file arrives, before it asks the distribution for its metadata (which runs the setup.py of that very file,
-    three lines of declarations). It is compared again here.
+    Pip compares the hash when the file arrives, before it asks the distribution for its metadata (which runs the setup.py of that very
+    file). It is compared again here.
     """
     with tempfile.TemporaryDirectory(prefix="reconbench-") as folder:
         requirements = Path(folder) / "requirements.txt"
