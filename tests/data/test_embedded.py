@@ -85,7 +85,7 @@ def test_each_tile_lies_in_its_photograph() -> None:
 
 
 def test_a_picture_that_is_not_shipped_is_named() -> None:
-    with pytest.raises(BenchError, match="ships no nothing.png"):
+    with pytest.raises(BenchError, match=r"ships no nothing\.png"):
         shipped("nothing.png")
 
 

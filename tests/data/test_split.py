@@ -80,7 +80,9 @@ def test_parts_are_disjoint_balanced_and_labelled_right(case: tuple[ImageSet, Se
         expected = np.isin(own, list(source.positive)).astype(int) if setting.classes == "binary" else own
         assert (getattr(result, f"{part}_labels") == expected).all()
     # The same class balance for members and controls, down to the classes within a side.
-    assert (np.bincount(classes_of(source, result.train), minlength=6) == np.bincount(classes_of(source, result.control), minlength=6)).all()
+    assert (
+        np.bincount(classes_of(source, result.train), minlength=6) == np.bincount(classes_of(source, result.control), minlength=6)
+    ).all()
     assert np.ptp(np.bincount(result.test_labels, minlength=k)) == 0
     assert len(result.test_labels) >= MIN_LEFT * k
     assert len(result.public) >= MIN_LEFT * k
@@ -92,7 +94,7 @@ def test_a_draw_depends_on_its_names_alone(case: tuple[ImageSet, Setting]) -> No
     source, setting = case
     first = split(source, setting)
     split(source, setting.model_copy(update={"seed": setting.seed ^ 1}))
-    np.random.seed(0)  # noqa: NPY002  the global generator has no say
+    np.random.seed(0)  # the global generator has no say
     other = setting.model_copy(update={"lr": 0.5, "hidden": (7,), "weight_decay": 0.1, "epochs": 3})
     assert_same(first, split(source, other))
 
