@@ -372,22 +372,34 @@ def publish(
         return _write_results(folder, _superseded(old_scores, fresh_scores), old_images, fresh_scores, fresh_images, store)
 
 
-IDENTITY = ("grid", "attack", "attack_params", "sweep", *(c.name for c in SETTING_COLUMNS if c.name != "input_shape"))
+IDENTITY = (
+    "grid",
+    "attack",
+    "attack_params",
+    "sweep",
+    *(c.name for c in SETTING_COLUMNS if c.name not in ("dataset_display", "input_shape")),
+)
 
 
 def _superseded(old: pa.Table, fresh: pa.Table) -> pa.Table:
-    """The old rows that no fresh row takes the place of."""
+    """The old rows that no fresh row takes the place of. Another copy of a data set under the same name supersedes nothing."""
     if not old.num_rows or not fresh.num_rows:
         return old
 
-    def identity(table: pa.Table) -> list[tuple[Any, ...]]:
-        return list(zip(*(table[name].to_pylist() for name in IDENTITY), strict=True))
+    def columns(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        return zip(*(table[name].to_pylist() for name in names), strict=True)
 
-    def key(table: pa.Table) -> list[tuple[Any, ...]]:
-        return list(zip(*(table[name].to_pylist() for name in SCORE_KEY), strict=True))
-
-    gone, taken = set(identity(fresh)), set(key(fresh))
-    return _take(old, [i for i, (who, k) in enumerate(zip(identity(old), key(old), strict=True)) if who not in gone and k not in taken])
+    taken = set(columns(fresh, SCORE_KEY))
+    copies: dict[tuple[Any, ...], set[Any]] = {}
+    for who, copy in zip(columns(fresh, IDENTITY), fresh["dataset_display"].to_pylist(), strict=True):
+        copies.setdefault(who, set()).add(copy)
+    state = zip(columns(old, SCORE_KEY), columns(old, IDENTITY), old["dataset_display"].to_pylist(), old["status"].to_pylist(), strict=True)
+    keep = [
+        i
+        for i, (key, who, copy, status) in enumerate(state)
+        if key not in taken and (who not in copies or (copy not in copies[who] and status == "ok"))
+    ]
+    return _take(old, keep)
 
 
 def _write_results(

@@ -1,12 +1,86 @@
-"""From rows to groups: one group is a grid × setting (seed aside) × attack, over all its seeds."""
+"""From rows to groups: one group is a grid × setting (seed aside) × attack, over all its seeds.
+
+Intervals answer for other seeds and other images: seeds are resampled with replacement, and within each drawn seed its images. Since a
+share is all that is asked, drawing n images with replacement from h hits is drawing Binomial(n, h/n), which is exact and fast. Nothing is
+averaged over survivors in silence: a group knows how many of its cells have no scores, and why.
+"""
 
 from __future__ import annotations
 
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
-from bench.store import SETTING_COLUMNS
+from bench import seeds as streams
+from bench.metrics.intervals import Interval, t_interval
+from bench.schema import SETTING_COLUMNS
 
-SETTING = [column.name for column in SETTING_COLUMNS if column.name != "seed"]
+RESAMPLES = 2000
+SETTING = [column.name for column in SETTING_COLUMNS if column.name not in ("seed", "input_shape")]
+MEANS = (
+    "auc", "tpr_at_1fpr", "ssim_median", "ssim_median_controls", "ssim_mean", "lpips_median", "lpips_median_controls", "psnr_median",
+    "ncc_median", "precision", "precision_controls", "n_candidates", "n_submitted", "runs", "seconds_attack", "seconds_score",
+    "peak_memory_mb", "attack_loss",
+)  # fmt: skip
+SELECTIONS = ("", "oracle_", "nn_", "haim_")  # prefixes of the recall columns
+_NEEDED = (
+    "grid", "cell_id", "target_id", "track", "attack", "attack_params", "sweep", "role", "access", "axis", "axis_index", "seed", "status",
+    "reason", "lpips_reason", "excess_recall", "n_members", "n_controls", "input_shape", *SETTING, *MEANS,
+    *(f"{prefix}recall_{side}" for prefix in SELECTIONS for side in ("members", "controls")),
+)  # fmt: skip
+
+
+@dataclass
+class Group:
+    """One line of a table: what one attack did to one setting, over all seeds."""
+
+    grid: str
+    section: str  # settings that differ beyond the axis are compared apart; empty when there is one such part
+    axis: dict[str, str]
+    axis_index: int
+    track: str
+    attack: str
+    variant: str  # hyperparameters, where the grid runs one attack with several; else empty
+    role: str
+    access: str
+    setting: dict[str, Any]
+    seeds: list[int]
+    counts: Counter[str]  # status → cells
+    reasons: list[tuple[int, str, str]]  # seed, status, reason of the cells without scores
+    hits: dict[str, tuple[int, int]] = field(default_factory=dict)  # e.g. "members" → (above the threshold, images), over ok seeds
+    excess: Interval | None = None
+    members: Interval | None = None  # recall
+    controls: Interval | None = None  # recall
+    oracle: Interval | None = None  # excess recall, all candidates
+    means: dict[str, float | None] = field(default_factory=dict)  # over ok seeds; None if any ok seed has none
+    per_seed: dict[int, float] = field(default_factory=dict)  # seed → excess recall
+    lpips_reasons: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """The axis values, joined."""
+        return ", ".join(self.axis.values())
+
+    @property
+    def cells(self) -> int:
+        """Cells of the group, with scores or without."""
+        return sum(self.counts.values())
+
+    @property
+    def ok(self) -> int:
+        """Cells with scores."""
+        return self.counts["ok"]
+
+    @property
+    def name(self) -> str:
+        """Attack with its hyperparameters, where they tell lines apart."""
+        return f"{self.attack} ({self.variant})" if self.variant else self.attack
 
 
 def setting_key(scores: pd.DataFrame) -> pd.Series:
@@ -14,3 +88,200 @@ def setting_key(scores: pd.DataFrame) -> pd.Series:
     parts = scores[["axis", *SETTING]].astype("object")
     parts = parts.where(parts.notna(), "")
     return pd.Series(["\x1f".join(map(str, row)) for row in parts.itertuples(index=False)], index=scores.index, dtype="object")
+
+
+def aggregate(scores: pd.DataFrame) -> list[Group]:
+    """All groups, in grid order; within a setting ranked by excess recall, groups without scores last.
+
+    The recalls of the rows and their numbers of images give the hit counts, so image rows are not needed.
+    """
+    if scores.empty:
+        return []
+    frame = scores[list(_NEEDED)].astype("object")
+    records: list[dict[str, Any]] = frame.where(frame.notna(), None).to_dict("records")  # type: ignore[assignment]
+    keys = setting_key(scores).tolist()
+    sections = _sections(records)
+    grouped: dict[tuple[str, ...], list[int]] = {}
+    for i, row in enumerate(records):
+        identity = (row["grid"], keys[i], row["attack"] or "", row["attack_params"] or "", row["sweep"] or "")
+        grouped.setdefault(identity, []).append(i)
+    variants: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
+    for grid, key, attack, params, sweep in grouped:
+        variants.setdefault((grid, key, attack), set()).add((params, sweep))
+    groups = []
+    for (grid, key, attack, params, sweep), members in grouped.items():
+        several = len(variants[grid, key, attack]) > 1
+        variant = "; ".join(_short(text) for text in (params, sweep) if text not in ("", "{}")) or "defaults"
+        rows = sorted((records[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
+        groups.append(_group(rows, sections[members[0]], variant if several else "", (grid, key, attack, params, sweep)))
+    return sorted(groups, key=_order)
+
+
+def _order(group: Group) -> tuple[Any, ...]:
+    value = -math.inf if group.excess is None else group.excess.estimate
+    return group.track, group.grid, group.section, group.axis_index, group.label, -value, group.role, group.name
+
+
+def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names: Iterable[str]) -> Group:
+    first = rows[0]
+    group = Group(
+        grid=first["grid"],
+        section=section,
+        axis=axis_of(first["axis"]),
+        axis_index=-1 if first["axis_index"] is None else int(first["axis_index"]),
+        track=first["track"] or "reconstruction",
+        attack=first["attack"] or "",
+        variant=variant,
+        role=first["role"] or "attack",
+        access=first["access"] or "",
+        setting={**{name: first[name] for name in SETTING}, "input_shape": first["input_shape"]},
+        seeds=sorted({int(row["seed"] or 0) for row in rows}),
+        counts=Counter(row["status"] for row in rows),
+        reasons=[(int(row["seed"] or 0), row["status"], row["reason"] or "") for row in rows if row["status"] != "ok"],
+    )
+    scored = [row for row in rows if row["status"] == "ok" and row["excess_recall"] is not None and row["n_members"] and row["n_controls"]]
+    if not scored:
+        return group
+    group.per_seed = {int(row["seed"] or 0): float(row["excess_recall"]) for row in scored}
+    sizes = {side: np.array([row[f"n_{side}"] for row in scored], dtype=np.int64) for side in ("members", "controls")}
+    hits: dict[str, np.ndarray] = {}
+    for prefix in SELECTIONS:
+        for side, n in sizes.items():
+            shares = [row[f"{prefix}recall_{side}"] for row in scored]
+            if all(share is not None for share in shares):
+                hits[prefix + side] = np.rint(np.array(shares, dtype=float) * n).astype(np.int64)
+                group.hits[prefix + side] = int(hits[prefix + side].sum()), int(n.sum())
+    rng = streams.numpy_generator("report", *names)
+    if "members" in hits and "controls" in hits:
+        group.excess, group.members, group.controls = resample(hits["members"], sizes["members"], hits["controls"], sizes["controls"], rng)
+    if "oracle_members" in hits and "oracle_controls" in hits:
+        group.oracle, _, _ = resample(hits["oracle_members"], sizes["members"], hits["oracle_controls"], sizes["controls"], rng)
+    for name in MEANS:
+        values = [row[name] for row in scored]
+        group.means[name] = None if any(value is None for value in values) else float(np.mean([float(v) for v in values]))
+    group.lpips_reasons = sorted({row["lpips_reason"] for row in scored if row["lpips_median"] is None and row["lpips_reason"]})
+    return group
+
+
+def resample(
+    hits: np.ndarray, n: np.ndarray, control_hits: np.ndarray, control_n: np.ndarray, rng: np.random.Generator, level: float = 0.95
+) -> tuple[Interval, Interval, Interval]:
+    """Excess recall, recall of members and recall of controls, each the mean over seeds with a hierarchical percentile interval.
+
+    Args:
+        hits, n: hits and images of the members, one entry a seed; likewise for the controls, in the same order.
+    """
+    drawn = rng.integers(len(n), size=(RESAMPLES, len(n)))
+
+    def draw(h: np.ndarray, size: np.ndarray) -> np.ndarray:
+        return (rng.binomial(size[drawn], (h / size)[drawn]) / size[drawn]).mean(axis=1)
+
+    members, controls = draw(hits, n), draw(control_hits, control_n)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    ends = np.quantile(np.stack([members - controls, members, controls]), tails, axis=1)
+    a, b = float((hits / n).mean()), float((control_hits / control_n).mean())
+    excess, first, second = (Interval(mid, float(lo), float(hi)) for mid, lo, hi in zip((a - b, a, b), *ends, strict=True))
+    return excess, first, second
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Excess recall at one axis value minus that at the first, paired by seed, with Student's t interval over the seeds."""
+
+    attack: str
+    value: str
+    baseline: str
+    interval: Interval | None  # None: fewer than two paired seeds
+    estimate: float | None
+    seeds: int
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.estimate is None:
+            return "no paired seeds"
+        if self.interval is None:
+            return "inconclusive (one seed)"
+        if self.interval.low > 0:
+            return "**raises** excess recall"
+        if self.interval.high < 0:
+            return "**lowers** excess recall"
+        return "inconclusive"
+
+
+def differences(groups: Sequence[Group]) -> list[Difference]:
+    """Paired differences of every attack (controls aside) along the axis of one section.
+
+    The baseline is the first axis value at which the attack has scores.
+    """
+    result = []
+    by_attack: dict[str, list[Group]] = {}
+    for group in groups:
+        if group.role == "attack":
+            by_attack.setdefault(group.name, []).append(group)
+    for name, mine in sorted(by_attack.items()):
+        scored = [group for group in mine if group.per_seed]
+        if len(mine) < 2 or not scored:
+            continue
+        baseline = scored[0]
+        for group in scored[1:]:
+            paired = sorted(set(group.per_seed) & set(baseline.per_seed))
+            deltas = [group.per_seed[seed] - baseline.per_seed[seed] for seed in paired]
+            interval = t_interval(deltas) if len(deltas) > 1 else None
+            estimate = float(np.mean(deltas)) if deltas else None
+            result.append(Difference(name, group.label, baseline.label, interval, estimate, len(paired)))
+    return result
+
+
+def axis_of(text: str | None) -> dict[str, str]:
+    """The axis labels of a row; a text that is no JSON object counts as one nameless axis."""
+    if not text:
+        return {}
+    try:
+        axis = json.loads(text)
+    except ValueError:
+        return {"axis": text}
+    return {str(k): str(v) for k, v in axis.items()} if isinstance(axis, dict) else {"axis": text}
+
+
+def axis_names(groups: Sequence[Group]) -> list[str]:
+    """The names of the axes along which the groups differ, in grid order; all names if they differ along none."""
+    names = list(dict.fromkeys(name for group in groups for name in group.axis))
+    varied = [name for name in names if len({group.axis.get(name) for group in groups}) > 1]
+    return varied or names
+
+
+def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each row the part of its grid that it is compared in.
+
+    Rows of one grid and one axis label that differ in a setting field (after ``--set dataset=cifar10``, say) belong to different
+    parts, named by those fields.
+    """
+    seen: dict[tuple[str, str], dict[str, set[Any]]] = {}
+    for row in records:
+        values = seen.setdefault((row["grid"], row["axis"] or ""), {name: set() for name in SETTING})
+        for name in SETTING:
+            values[name].add(row[name])
+    varied: dict[str, set[str]] = {}
+    for (grid, _), values in seen.items():
+        varied.setdefault(grid, set()).update(name for name, found in values.items() if len(found) > 1)
+    result = []
+    for row in records:
+        names = [name for name in SETTING if name in varied[row["grid"]]]
+        if "dataset_display" in names and "dataset" in names:
+            names.remove("dataset")
+        result.append(", ".join(f"{name.removesuffix('_display')} = {row[name]}" for name in names))
+    return result
+
+
+def _short(text: str) -> str:
+    """Hyperparameters or a sweep, as a few words."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(value, dict):
+        return text
+    if "runs" in value and "ranges" in value:
+        return f"{value['runs']} runs over {', '.join(value['ranges'] or ['nothing'])}"
+    return ", ".join(f"{k}={v}" for k, v in value.items())

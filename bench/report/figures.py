@@ -1,0 +1,307 @@
+"""The pictures: excess recall along a grid's axis, strips of reconstructions above the truth, and the leaderboard at a glance.
+
+Drawn without pyplot's global state and saved without metadata, so that the same rows give the same bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import numpy as np
+import pandas as pd
+
+from bench.report.aggregate import Group, axis_names, axis_of
+from bench.report.selection import BANDS, shown_cells, shown_images
+from bench.report.text import clean, signed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+COLOURS = ("#0b62a4", "#d1495b", "#2e8b57", "#8e5ea2", "#e08e0b", "#00868b", "#7a4b2a", "#5b6ee1")
+GREYS = ("#8a8a8a", "#b0b0b0", "#6a6a6a", "#c4c4c4")
+MARKS = ("o", "s", "D", "^", "v", "P", "X", "<")
+DASHES = ((0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+INK, FAINT = "#222222", "#e3e3e3"
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.edgecolor": "#666666",
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10.0,
+    "axes.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.parse_math": False,  # names from plug-ins may hold dollar signs
+    "axes.formatter.useoffset": False,
+}
+MAX_PANELS = 6
+MAX_STRIPS = 16
+
+
+def _styled(draw: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
+    """Runs a drawing under STYLE on matplotlib's defaults, whatever this machine's settings are, and leaves those as they were."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> bytes | None:
+        import matplotlib as mpl
+
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+@_styled
+def excess(groups: Sequence[Group], title: str) -> bytes | None:
+    """PNG of excess recall against the axis, a panel a section: dots with intervals, controls dashed and grey. None: nothing to draw."""
+    panels = [(name, mine) for name, mine in _panels(groups) if any(g.excess for g in mine)][:MAX_PANELS]
+    if not panels:
+        return None
+    most = max(len({(g.axis_index, g.label) for g in mine}) for _, mine in panels)
+    figure = _figure(max(5.6, min(10.0, 2.6 + 0.8 * most)) + 1.9, 3.4 * len(panels) + 0.35)
+    axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    colour = _colours(groups)
+    for axis, (name, mine) in zip(axes, panels, strict=True):
+        _draw_excess(axis, mine, colour)
+        axis.set_title(clean(name or title, 80), loc="left", fontweight="bold")
+        handles, labels = axis.get_legend_handles_labels()
+        axis.legend(handles, labels, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
+    if any(name for name, _ in panels):
+        figure.suptitle(clean(title, 80), x=0.01, ha="left", fontweight="bold", fontsize=11)
+    return _png(figure)
+
+
+def _panels(groups: Sequence[Group]) -> list[tuple[str, list[Group]]]:
+    panels: dict[str, list[Group]] = {}
+    for group in groups:
+        panels.setdefault(group.section, []).append(group)
+    return list(panels.items())
+
+
+def _colours(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
+    """One look per attack; the same in every panel."""
+    looks: dict[str, dict[str, Any]] = {}
+    for role, palette in (("attack", COLOURS), ("control", GREYS)):
+        names = sorted({group.name for group in groups if (group.role == "control") == (role == "control")})
+        for i, name in enumerate(names):
+            looks[name] = {"color": palette[i % len(palette)], "marker": MARKS[i % len(MARKS)]}
+            looks[name]["linestyle"] = DASHES[i % len(DASHES)] if role == "control" else "-"
+    return looks
+
+
+def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str, Any]]) -> None:
+    ticks = list(dict.fromkeys((group.axis_index, group.label) for group in groups))
+    place = {tick: i for i, tick in enumerate(ticks)}
+    ordered = all(_is_number(label) for _, label in ticks) and len(ticks) > 1
+    names = [name for name in looks if any(g.name == name and g.excess for g in groups)]
+    axis.axhline(0, color="#999999", linewidth=0.8, zorder=1)
+    for i, name in enumerate(names):
+        mine = [group for group in groups if group.name == name and group.excess]
+        shift = (i - (len(names) - 1) / 2) * min(0.09, 0.6 / max(len(names), 1))
+        x = [place[group.axis_index, group.label] + shift for group in mine]
+        middle = [group.excess.estimate for group in mine if group.excess]
+        low = [group.excess.estimate - group.excess.low for group in mine if group.excess]
+        high = [group.excess.high - group.excess.estimate for group in mine if group.excess]
+        control = mine[0].role == "control"
+        look = looks[name]
+        label = f"{clean(name)} (control)" if control else clean(name)
+        line = look["linestyle"] if ordered else "none"
+        axis.errorbar(
+            x, middle, yerr=np.clip([low, high], 0, None), color=look["color"], marker=look["marker"], markersize=4.5 if control else 6,
+            linestyle=line, linewidth=1.1 if control else 1.7, elinewidth=1.1 if control else 1.5, capsize=2.5, label=label,
+            zorder=2 if control else 3,
+        )  # fmt: skip
+        partial = [(px, py) for px, py, group in zip(x, middle, mine, strict=True) if group.ok < group.cells]
+        if partial:  # hollow: some cells have no scores
+            axis.plot(*zip(*partial, strict=True), linestyle="none", marker=look["marker"], markersize=3.5, color="white", zorder=4)
+    labels = [clean(label, 24) or "all" for _, label in ticks]
+    crowded = max(map(len, labels)) * len(ticks) > 90
+    axis.set_xticks(range(len(ticks)), labels, rotation=25 if crowded else 0, ha="right" if crowded else "center")
+    axis.set_xlim(-0.5, len(ticks) - 0.5)
+    names_of_axes = axis_names(groups)
+    axis.set_xlabel(clean(", ".join(names_of_axes).replace("_", " "), 80) or "setting")
+    axis.set_ylabel("excess recall at SSIM > 0.4\n(members − controls)")
+    ends = [end for group in groups if group.excess for end in (group.excess.low, group.excess.high)]
+    axis.set_ylim(min(-0.1, min(ends) - 0.05), max(0.5, min(1.05, max(ends) + 0.06)))
+    axis.grid(axis="y", color=FAINT, linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+@_styled
+def leaderboard(groups: Sequence[Group]) -> bytes | None:
+    """PNG of one grid at a glance: a row per attack and control, a block per setting, controls grey. None: nothing to draw."""
+    scored = [group for group in groups if group.excess]
+    if not scored:
+        return None
+    blocks: dict[tuple[str, int, str], list[Group]] = {}
+    for group in scored:
+        blocks.setdefault((group.section, group.axis_index, group.label), []).append(group)
+    chosen = list(blocks.items())[:MAX_PANELS]
+    figure = _figure(8.2, 0.55 + sum(0.36 * len(mine) + 0.55 for _, mine in chosen))
+    axes = figure.subplots(len(chosen), 1, squeeze=False, sharex=True, height_ratios=[len(mine) + 0.6 for _, mine in chosen])[:, 0]
+    low = min(-0.12, min(group.excess.low for group in scored if group.excess) - 0.04)
+    for axis, ((section, _, label), mine) in zip(axes, chosen, strict=True):
+        for y, group in enumerate(mine):
+            assert group.excess is not None
+            control = group.role == "control"
+            colour = GREYS[0] if control else COLOURS[0]
+            axis.plot([group.excess.low, group.excess.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round", zorder=2)
+            axis.plot([group.excess.estimate], [y], marker="o", markersize=7.5, color=colour, zorder=3)
+            members, controls = group.hits.get("members", (0, 0)), group.hits.get("controls", (0, 0))
+            counts = f"{members[0]}/{members[1]}  ·  {controls[0]}/{controls[1]}"
+            axis.text(1.02, y, counts, transform=axis.get_yaxis_transform(), va="center", fontsize=8.5, color=colour)
+        axis.set_yticks(range(len(mine)), [f"{clean(g.name)} (control)" if g.role == "control" else clean(g.name) for g in mine])
+        for text, group in zip(axis.get_yticklabels(), mine, strict=True):
+            text.set_color("#6f6f6f" if group.role == "control" else INK)
+        axis.set_ylim(len(mine) - 0.4, -0.6)
+        axis.axvline(0, color="#999999", linewidth=0.9, zorder=1)
+        axis.grid(axis="x", color=FAINT, linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.tick_params(axis="y", length=0)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        heading = ", ".join(part for part in (label, section) if part)
+        axis.set_title(_block_title(heading, mine[0]), loc="left", fontweight="bold")
+        axis.set_xlim(low, 1.0)
+    axes[0].text(
+        1.02,
+        1.03,
+        "members  ·  controls\nabove SSIM 0.4",
+        transform=axes[0].transAxes,
+        va="bottom",
+        fontsize=8,
+        color="#6f6f6f",
+        linespacing=1.15,
+    )
+    axes[-1].set_xlabel("excess recall at SSIM > 0.4 (share of members − share of controls), 95 % interval")
+    return _png(figure)
+
+
+def _block_title(heading: str, group: Group) -> str:
+    setting = group.setting
+    sides = f"{setting.get('n_per_class')} training images a class"
+    return clean(f"{heading or setting.get('dataset_display')}, {sides}, {setting.get('model')} {setting.get('hidden')}", 90)
+
+
+@_styled
+def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | None:
+    """PNG with a strip per setting of one grid: best, middle and worst reconstructions above the images they were paired with.
+
+    Needs thumbnails in ``images``; None where there are none.
+    """
+    rows: list[tuple[dict[str, Any], pd.DataFrame]] = []
+    pictures = images[images["truth_png"].notna()]
+    for row in shown_cells(scores).to_dict("records"):
+        cell = images[(images["cell_id"] == row["cell_id"]) & (images["split"] == "member")]
+        shown = shown_images(cell)
+        shown = shown[shown.index.isin(pictures.index)]
+        if len(shown):
+            rows.append(({str(k): v for k, v in row.items()}, shown))
+    rows = rows[:MAX_STRIPS]
+    if not rows:
+        return None
+    columns = {band: max(int((shown["band"] == band).sum()) for _, shown in rows) for band in BANDS}
+    gap, label, height, head = 0.3, 2.75, 2.55, 0.85
+    starts, x = {}, label
+    for band in BANDS:
+        starts[band] = x
+        x += columns[band] + (gap if columns[band] else 0)
+    width, scale = x - gap, 0.72
+    total = head + height * len(rows) - 0.2
+    figure = _figure(width * scale, total * scale)
+    axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axis.set_xlim(0, width)
+    axis.set_ylim(total, 0)
+    axis.axis("off")
+    axis.text(0, 0.02, clean(title, 80), ha="left", va="top", fontweight="bold", fontsize=11.5)
+    for band in BANDS:
+        if columns[band]:
+            axis.text(starts[band] + columns[band] / 2, head - 0.2, band, ha="center", va="center", fontsize=9, color="#666666")
+    for i, (row, shown) in enumerate(rows):
+        top = head + i * height
+        heading = _wrapped(clean(", ".join(axis_of(row["axis"]).values()) or row["dataset_display"]), 20)
+        axis.text(0, top + 0.1, heading, ha="left", va="top", fontsize=9.5, fontweight="bold")
+        note = f"{clean(row['attack'], 24)}\nseed {int(row['seed'])}, excess {signed(row['excess_recall'])}"
+        axis.text(0, top + 0.2 + 0.3 * (heading.count("\n") + 1), note, ha="left", va="top", fontsize=8, color="#555555")
+        axis.text(label - 0.12, top + 0.5, "rebuilt", ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
+        axis.text(label - 0.12, top + 1.52, "truth", ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
+        for band in BANDS:
+            for j, image in enumerate(shown[shown["band"] == band].to_dict("records")):
+                left = starts[band] + j
+                _tile(axis, image["recon_png"], left, top)
+                _tile(axis, image["truth_png"], left, top + 1.02)
+                ssim = image["ssim"]
+                hit = not pd.isna(ssim) and ssim > 0.4
+                axis.text(
+                    left + 0.5, top + 2.2, "none" if pd.isna(ssim) else f"{ssim:.2f}", ha="center", va="center", fontsize=7.5,
+                    color=INK if hit else "#888888", fontweight="bold" if hit else "normal",
+                )  # fmt: skip
+    return _png(figure)
+
+
+def _wrapped(text: str, width: int) -> str:
+    import textwrap
+
+    lines = textwrap.wrap(text, width) or [""]
+    return "\n".join(lines[:2])
+
+
+def _tile(axis: Axes, png: Any, left: float, top: float) -> None:
+    pixels = _decode(png)
+    edge = 0.03
+    if pixels is None:
+        axis.fill(
+            [left + edge, left + 1 - edge, left + 1 - edge, left + edge],
+            [top + edge, top + edge, top + 1 - edge, top + 1 - edge],
+            "#eeeeee",
+        )
+        return
+    grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels.ndim == 2 else {}
+    axis.imshow(pixels, extent=(left + edge, left + 1 - edge, top + 1 - edge, top + edge), interpolation="nearest", aspect="auto", **grey)
+
+
+def _decode(png: Any) -> np.ndarray | None:
+    """Pixels of a thumbnail, h × w or h × w × 3, uint8; None for one that is missing or broken."""
+    from PIL import Image
+
+    if not isinstance(png, bytes):
+        return None
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            if max(image.size) > 512:
+                return None
+            return np.asarray(image.convert("L" if image.mode in ("1", "L", "I", "I;16", "F") else "RGB"))
+    except (OSError, ValueError, SyntaxError):
+        return None
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=130, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
+    return buffer.getvalue()

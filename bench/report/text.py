@@ -1,0 +1,98 @@
+"""Numbers and foreign text in Markdown: one way to print an interval, and no name or reason that can break a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bench.metrics.intervals import Interval
+
+NONE = "—"
+_SPECIAL = re.compile(r"([\\`*\[\]|])")
+_EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+
+
+def escape(text: object, limit: int = 300) -> str:
+    """Text from plug-ins and data as plain words in a Markdown table: no markup, no HTML, one line, of bounded length."""
+    words = clean(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    words = _SPECIAL.sub(r"\\\1", words)
+    words = _EDGE_UNDERSCORE.sub(r"\\_", words)
+    return re.sub(r"\b(https?|ftp)://", r"\1&#58;//", words)  # no links that a plug-in chose
+
+
+def clean(text: object, limit: int = 40) -> str:
+    """Text from plug-ins and data as one short line for a picture."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return words if len(words) <= limit else words[: limit - 1] + "…"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
+    """A pipe table; columns whose positions are in ``right`` are aligned right."""
+    aligned = set(right)
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join("--:" if i in aligned else ":--" for i in range(len(head))) + "|"]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]
+
+
+def number(value: float | None, decimals: int = 2) -> str:
+    """A number, or a dash."""
+    if value is None:
+        return NONE
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def signed(value: float | None, decimals: int = 2) -> str:
+    """A number with its sign, or a dash."""
+    if value is None:
+        return NONE
+    text = f"{value:+.{decimals}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
+
+
+def interval(value: Interval | None) -> str:
+    """Estimate and interval of a difference of shares."""
+    return NONE if value is None else f"{signed(value.estimate)} [{signed(value.low)}, {signed(value.high)}]"
+
+
+def hits(pair: tuple[int, int] | None) -> str:
+    """Images above the threshold, of how many."""
+    return NONE if pair is None else f"{pair[0]} / {pair[1]}"
+
+
+def share(pair: tuple[int, int] | None, value: Interval | None) -> str:
+    """The same with the recall's interval, in per cent."""
+    return hits(pair) if pair is None or value is None else f"{hits(pair)} [{100 * value.low:.0f}, {100 * value.high:.0f}] %"
+
+
+def general(value: float | None) -> str:
+    """A number of any size, in three significant digits."""
+    return NONE if value is None else f"{value:.3g}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration."""
+    if value is None:
+        return NONE
+    if value >= 3600:
+        return f"{value / 3600:.1f} h"
+    if value >= 100:
+        return f"{value / 60:.1f} min"
+    return f"{value:.1f} s"
+
+
+def spread(values: Sequence[float], decimals: int = 2) -> str:
+    """One number, or the range of several."""
+    if not values:
+        return NONE
+    low, high = number(min(values), decimals), number(max(values), decimals)
+    return low if low == high else f"{low} to {high}"
+
+
+def plain(value: Any) -> str:
+    """A setting's value as settings tables print it."""
+    if value is None:
+        return "default"
+    if isinstance(value, float):
+        return f"{int(value)}" if value.is_integer() and abs(value) < 1e15 else f"{value:g}"
+    return str(value)

@@ -1,0 +1,143 @@
+"""Groups, their intervals, and what is compared with what."""
+
+from __future__ import annotations
+
+import fake
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.metrics.intervals import bootstrap_seeds
+from bench.report.aggregate import aggregate, differences, resample
+from bench.report.compare import compare, summary_table
+from bench.report.selection import figure_cells, shown_images
+from bench.report.text import escape, interval, signed
+from bench.store import to_table
+
+
+def frame(rows: list[dict]) -> pd.DataFrame:
+    return to_table(rows, "scores").to_pandas()
+
+
+def test_binomial_resampling_is_the_bootstrap_over_seeds_and_images() -> None:
+    rng = np.random.default_rng(1)
+    members = [rng.random(20) < p for p in (0.3, 0.5, 0.7, 0.6)]
+    controls = [rng.random(20) < 0.1 for _ in range(4)]
+    slow = bootstrap_seeds(members, controls, np.random.default_rng(2), resamples=20_000)
+    counts = [np.array([x.sum() for x in side]) for side in (members, controls)]
+    size = np.full(4, 20)
+    fast, first, second = resample(counts[0], size, counts[1], size, np.random.default_rng(3))
+    assert fast.estimate == pytest.approx(slow.estimate)
+    assert fast.low == pytest.approx(slow.low, abs=0.03)
+    assert fast.high == pytest.approx(slow.high, abs=0.03)
+    assert first.estimate - second.estimate == pytest.approx(fast.estimate)
+
+
+def test_groups_do_not_depend_on_the_order_of_rows_nor_on_other_groups() -> None:
+    rows, _ = fake.everything()
+    scores = frame(rows)
+    whole = {(g.grid, g.label, g.attack): g for g in aggregate(scores)}
+    shuffled = aggregate(scores.sample(frac=1, random_state=0))
+    assert [(g.excess, g.hits) for g in shuffled] == [(g.excess, g.hits) for g in aggregate(scores)]
+    for group in aggregate(scores[(scores["grid"] == "quick") & (scores["attack"] == "haim_kkt")]):
+        assert group.excess == whole["quick", group.label, "haim_kkt"].excess
+
+
+def test_a_group_counts_what_failed_and_averages_only_what_it_says() -> None:
+    rows, _ = fake.grid("weight_decay", "weight_decay", [0.0], {"haim_kkt": [0.5]}, seeds=4, thumbnails=False)
+    rows[2] |= {"status": "failed", "reason": "boom", "excess_recall": None, "recall_members": None}
+    (group,) = aggregate(frame(rows))
+    assert (group.ok, group.cells, group.seeds) == (3, 4, [0, 1, 2, 3])
+    assert group.reasons == [(2, "failed", "boom")]
+    assert group.hits["members"][1] == 60
+    assert group.excess is not None
+    assert group.excess.estimate == pytest.approx(np.mean([rows[i]["excess_recall"] for i in (0, 1, 3)]))
+    rows[0]["auc"] = None
+    (group,) = aggregate(frame(rows))
+    assert group.means["auc"] is None, "a mean over some of the seeds would be a mean over survivors"
+
+
+def test_one_attack_with_several_hyperparameters_gives_several_lines() -> None:
+    rows, _ = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, thumbnails=False)
+    more = [{**row, "cell_id": "b" + row["cell_id"][1:], "attack_params": {"steps": 10}} for row in rows]
+    assert sorted(g.name for g in aggregate(frame(rows + more))) == ["haim_kkt (defaults)", "haim_kkt (steps=10)"]
+
+
+def test_differences_pair_seeds_and_start_at_the_first_value_with_scores() -> None:
+    rows, _ = fake.grid("losses", "loss", ["bce", "mse", "huber"], {"regression_kkt": [None, 0.2, 0.9], "mean_image": [0.1] * 3}, seeds=5)
+    (found,) = differences(aggregate(frame(rows)))
+    assert (found.baseline, found.value, found.seeds) == ("mse", "huber", 5)
+    assert found.interval is not None
+    assert found.interval.low > 0
+    assert "raises" in found.verdict
+
+
+def test_figures_show_the_strongest_attack_of_each_setting() -> None:
+    rows, _ = fake.grid(
+        "quick", "dataset", ["lfw_faces", "photo_tiles"], {"haim_kkt": [0.9, 0.1], "other": [0.1, 0.9], "mean_image": [1, 1]}
+    )
+    shown = figure_cells(frame(rows))
+    names = {(row["dataset"], row["attack"], row["seed"]) for row in rows if row["cell_id"] in shown}
+    assert names == {("lfw_faces", "haim_kkt", 0), ("photo_tiles", "other", 0)}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 9, 10, 20, 101])
+def test_shown_images(n: int) -> None:
+    images = pd.DataFrame({"split": "member", "index": range(n), "ssim": np.linspace(1, 0, n)})
+    images.loc[0, "ssim"] = np.nan  # a miss is the worst
+    shown = shown_images(images)
+    assert not shown["index"].duplicated().any()
+    assert len(shown) == (n if n < 3 else 3 * min(3, n // 3))
+    if n >= 3:
+        assert shown[shown["band"] == "worst"]["index"].iloc[-1] == 0
+        assert shown[shown["band"] == "best"]["index"].iloc[0] == 1
+    if n >= 9:
+        for fewer in (1, 2):  # what a smaller budget keeps is among what was shown
+            assert set(shown_images(images, fewer)["index"]) <= set(shown["index"])
+
+
+def test_comparison() -> None:
+    rows, _ = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5], "mean_image": [0.0]}, seeds=3, thumbnails=False)
+    published = frame(rows)
+    assert compare(published, published).text == "6 of 6 cells agree within their intervals"
+    assert "no published numbers" in compare(published, published.iloc[:0]).text
+    fresh = published.copy()
+    fresh.loc[0, "excess_recall"] = published.loc[0, "excess_recall_hi"] - 0.01
+    fresh.loc[1, "excess_recall"] = published.loc[1, "excess_recall_hi"] + 0.05
+    fresh.loc[2, ["status", "reason"]] = "failed", "boom"
+    fresh.loc[3, "cell_id"] = "0" * 16
+    found = compare(fresh, published)
+    assert (found.agreeing, found.compared, found.new) == (3, 5, 1)
+    assert found.text.startswith("3 of 5 cells agree within their intervals; 1 cell had not been published before\n")
+    assert "excess_recall" in found.text
+    assert "boom" in found.text
+    both = published.assign(status="failed")
+    assert compare(both, both).compared == 0
+
+
+def test_comparison_of_recalls() -> None:
+    rows, _ = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1, thumbnails=False)
+    rows[0] |= {"recall_members": 0.5, "recall_members_lo": 0.4, "recall_members_hi": 0.6, "recall_controls": 0.1}
+    published = frame(rows)
+    assert compare(published.assign(recall_members=0.7), published).disagreements[0].column == "recall_members"
+    assert compare(published.assign(recall_members=0.6), published).agreeing == 1
+    degenerate = published.assign(excess_recall=0.0, excess_recall_lo=0.0, excess_recall_hi=0.0)
+    assert compare(degenerate, degenerate).agreeing == 1
+
+
+def test_summary_table() -> None:
+    rows, _ = fake.everything()
+    lines = summary_table(frame(rows))
+    first = next(line for line in lines if line["grid"] == "quick")
+    assert first["attack"] == "haim_kkt"
+    assert first["members > 0.4"].endswith("/100")
+    assert any(line["cells"] == "0/3 ok, 3 skipped" and line["excess recall [95 % CI]"] == "—" for line in lines)
+    assert summary_table(frame([])) == []
+
+
+def test_text() -> None:
+    assert escape("a|b\n<i>_x_ snake_case") == "a\\|b &lt;i&gt;\\_x\\_ snake_case"
+    assert signed(-0.001) == "0.00"
+    assert signed(-0.25) == "−0.25"
+    assert interval(None) == "—"
+    assert len(escape("x" * 1000)) == 300

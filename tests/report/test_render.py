@@ -1,0 +1,282 @@
+"""Pages and pictures: from the tables alone, the same every time, whatever the rows hold."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fake
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from bench import report, store
+from bench.api import Setting
+from bench.errors import BenchError
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def render(rows: list[dict], images: list[dict], folder: Path) -> str:
+    """The leaderboard of these rows."""
+    store.publish(rows, images, folder)
+    return report.render(folder)[0].read_text()
+
+
+def test_rendering_again_leaves_no_diff_and_needs_the_two_tables_alone(rendered: Path, tmp_path: Path) -> None:
+    first = files(rendered)
+    for name in ("scores.parquet", "images.parquet"):
+        (tmp_path / name).write_bytes(first[name])
+    paths = report.render(tmp_path)
+    assert files(tmp_path) == first
+    assert {str(path.relative_to(tmp_path)) for path in paths} == set(first) - {"scores.parquet", "images.parquet"}
+    expected = {"leaderboard.md", "quick.md", "figures/leaderboard.png", "figures/weight_decay_excess.png", "figures/quick_strips.png"}
+    assert expected <= set(first)
+    assert all(len(content) < 2**20 for content in first.values())
+    for name, content in first.items():
+        if name.endswith(".png"):
+            assert not Image.open(io.BytesIO(content)).info.get("Software")
+
+
+def test_an_unchanged_file_is_not_written_again(tmp_path: Path) -> None:
+    rows, images = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1)
+    render(rows, images, tmp_path)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    report.render(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == stamps
+
+
+def test_unchanged_tables_are_not_rendered_again(tmp_path: Path) -> None:
+    rows, images = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1)
+    render(rows, images, tmp_path)
+    began = time.perf_counter()
+    assert set(report.render(tmp_path, only_if_changed=True)) == set(tmp_path.rglob("*.md")) | set(tmp_path.rglob("*.png"))
+    assert time.perf_counter() - began < 0.3
+    (tmp_path / "quick.md").unlink()
+    report.render(tmp_path, only_if_changed=True)
+    assert (tmp_path / "quick.md").exists()
+    store.publish([{**rows[0], "grid_title": "Another"}], [], tmp_path)
+    report.render(tmp_path, only_if_changed=True)
+    assert "### Another" in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_leaderboard_ranks_controls_beside_attacks_and_says_what_is_compared(rendered: Path) -> None:
+    text = (rendered / "leaderboard.md").read_text()
+    quick = text.split("### Quick")[1].split("### ")[0]
+    lines = [line for line in quick.splitlines() if re.match(r"\|.*\| \d+ \|", line)]
+    assert len(lines) == 10
+    assert "haim_kkt" in lines[0]
+    assert "*mean_image* (control)" in quick
+    assert "weights + public images" in quick
+    estimates = [float(re.search(r"([+−]?\d\.\d\d) \[", line)[1].replace("−", "-")) for line in lines]
+    assert estimates[:5] == sorted(estimates[:5], reverse=True)
+    for words in ("10 training images a class", "mlp 500 relu", "weight decay", "test accuracy 0.80", "KKT residual 0.031", "1x25x25"):
+        assert words in quick
+    scores, _ = store.load_results(rendered)
+    mine = scores[(scores["grid"] == "quick") & (scores["dataset"] == "lfw_faces") & (scores["attack"] == "haim_kkt")]
+    members, controls = (int((mine[f"recall_{side}"] * mine[f"n_{side}"]).round().sum()) for side in ("members", "controls"))
+    assert f"| {members} / 100 | {controls} / 100 |" in lines[0]
+    for column in ("AUC", "TPR @ 1 % FPR", "median SSIM", "median LPIPS", "precision", "oracle excess", "haim2022 controls", "coverage"):
+        assert column in quick
+
+
+def check_tables(folder: Path) -> None:
+    """Every line of a table has as many cells as its head."""
+    for path in folder.glob("*.md"):
+        width = 0
+        for line in path.read_text().splitlines():
+            if not line.startswith("|"):
+                width = 0
+                continue
+            cells = len(re.findall(r"(?<!\\)\|", line))
+            assert width in (0, cells), f"{path.name}: {line}"
+            width = cells
+
+
+def test_every_line_of_a_table_has_the_columns_of_its_head(rendered: Path) -> None:
+    check_tables(rendered)
+
+
+def test_links_and_pictures_exist(rendered: Path) -> None:
+    for path in rendered.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+            assert (rendered / target).is_file(), target
+
+
+def test_failures_are_shown_and_flagged(rendered: Path) -> None:
+    page = (rendered / "weight_decay.md").read_text()
+    assert "**3/5 ok**, 1 failed, 1 timeout" in page
+    assert "| 0.01 | haim_kkt | 2 | timeout | attack returned NaN \\| in run 3 &lt;b&gt; |" in page
+    board = (rendered / "leaderboard.md").read_text()
+    assert "**3/5 ok**, 1 failed, 1 timeout" in board
+    assert "timeout: haim_kkt (1 cell): attack returned NaN" in board
+    assert "<b>" not in board
+    assert "haim_kkt needs activation other than elu" in (rendered / "activations.md").read_text()
+
+
+def test_missing_lpips_is_a_dash_with_its_reason(rendered: Path) -> None:
+    for name in ("leaderboard.md", "activations.md"):
+        text = (rendered / name).read_text()
+        assert "—[^lpips]" in text
+        assert text.count("[^lpips]: LPIPS is missing: weights are not here") == 1
+    assert "[^lpips]" not in (rendered / "weight_decay.md").read_text()
+
+
+def test_weight_decay_is_judged_by_paired_seeds(rendered: Path) -> None:
+    page = (rendered / "weight_decay.md").read_text()
+    assert "haim_kkt, against weight_decay = 0.0: excess recall is **raised** at" in page
+    line = next(line for line in page.splitlines() if "0.0 → 0.003" in line)
+    scores, _ = store.load_results(rendered)
+    mine = scores[(scores["grid"] == "weight_decay") & (scores["attack"] == "haim_kkt")].set_index(["weight_decay", "seed"])[
+        "excess_recall"
+    ]
+    assert f"+{(mine[0.003] - mine[0.0]).mean():.2f} [" in line
+    assert "**raises** excess recall" in line
+    assert "| haim_kkt | 0.0 → 0.01 |" in page
+    assert "| 3 |" in next(line for line in page.splitlines() if "0.0 → 0.01 |" in line), "two of five pairs are lost"
+    assert "→" not in (rendered / "quick.md").read_text(), "data sets are not paired by seed"
+
+
+NASTY = "a|b\n# <script>x</script> [l](http://evil) `c` *d* _e_ \\ & ![i](j) \x00 $x^2$ " + "very long " * 60
+
+
+def test_foreign_text_cannot_break_a_page(tmp_path: Path) -> None:
+    row, images = fake.cell("quick", "haim_kkt", Setting(), {NASTY: NASTY}, 0, (0.5, 0.1), thumbnails=True)
+    bad = {**row, "attack": NASTY, "access": NASTY, "grid_title": NASTY, "grid_question": NASTY, "dataset_display": NASTY, "device": NASTY}
+    lost = {**bad, "cell_id": "f" * 16, "seed": 1, "status": "failed", "reason": NASTY, "grid": "../../etc/passwd " + NASTY}
+    lost |= {"excess_recall": None, "versions": {NASTY: NASTY}}
+    render([bad, lost], images, tmp_path / "results")
+    assert {path.name for path in tmp_path.iterdir()} == {"results"}
+    pages = list((tmp_path / "results").glob("*.md"))
+    assert len(pages) == 3
+    for path in pages:
+        text = path.read_text()
+        assert "<script" not in text
+        assert not re.search(r"(?<!\\)\]\(http", text)
+        assert "http://" not in text
+        assert "\n# <" not in text
+        assert "\x00" not in text
+    check_tables(tmp_path / "results")
+
+
+def test_a_grid_named_leaderboard_does_not_overwrite_it(tmp_path: Path) -> None:
+    rows, images = fake.grid("leaderboard", "weight_decay", [0.0], {"haim_kkt": [0.5]}, thumbnails=False)
+    assert "# Leaderboard" in render(rows, images, tmp_path)
+    assert (tmp_path / "leaderboard_grid.md").exists()
+
+
+def test_no_rows_at_all(tmp_path: Path) -> None:
+    paths = report.render(tmp_path)
+    assert [path.name for path in paths] == ["leaderboard.md"]
+    assert "no results yet" in paths[0].read_text()
+
+
+def test_a_grid_in_which_everything_failed(tmp_path: Path) -> None:
+    rows, _ = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [None], "mean_image": [None]})
+    for row in rows:
+        row |= {"status": "failed", "reason": "out of memory", "train_accuracy": None}
+    text = render(rows, [], tmp_path)
+    assert "| 0/3 ok, 3 skipped" not in text
+    assert "**0/3 ok**, 3 failed" in text
+    assert "out of memory" in text
+    assert not list(tmp_path.glob("figures/*.png"))
+
+
+def test_a_single_seed(tmp_path: Path) -> None:
+    rows, images = fake.grid("weight_decay", "weight_decay", [0.0, 0.01], {"haim_kkt": [0.1, 0.6]}, seeds=1)
+    render(rows, images, tmp_path)
+    assert "inconclusive (one seed)" in (tmp_path / "weight_decay.md").read_text()
+
+
+def test_settings_beyond_the_axis_are_compared_apart(tmp_path: Path) -> None:
+    rows, images = fake.grid("width", "hidden", [[100], [500]], {"haim_kkt": [0.2, 0.5]})
+    more, pictures = fake.grid("width", "hidden", [[100], [500]], {"haim_kkt": [0.3, 0.3]}, dataset="photo_tiles")
+    for row in more:
+        row["cell_id"] = "c" + row["cell_id"][1:]
+    for image in pictures:
+        image["cell_id"] = "c" + image["cell_id"][1:]
+    render(rows + more, images + pictures, tmp_path)
+    page = (tmp_path / "width.md").read_text()
+    assert "## dataset = lfw\\_faces" in page or "## dataset = lfw_faces" in page
+    assert "## dataset = photo_tiles" in page
+    assert "100 → 500" in page
+
+
+def test_pages_of_grids_that_are_gone_are_removed_and_others_kept(tmp_path: Path) -> None:
+    for name in ("width", "quick"):
+        for path in tmp_path.glob("*.parquet"):
+            path.unlink()
+        rows, images = fake.grid(name, "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1)
+        render(rows, images, tmp_path)
+        (tmp_path / "notes.md").write_text("mine")
+    assert {path.name for path in tmp_path.glob("*.md")} == {"leaderboard.md", "quick.md", "notes.md"}
+    assert {path.name for path in tmp_path.glob("figures/*")} == {"leaderboard.png", "quick_excess.png", "quick_strips.png"}
+
+
+def test_broken_and_missing_thumbnails(tmp_path: Path) -> None:
+    rows, images = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1)
+    members = [image for image in images if image["split"] == "member"]
+    for image in members:
+        image["recon_png"] = b"\x89PNG broken"
+    members[0] |= {"ssim": None, "recon_png": None, "candidate": -1}
+    render(rows, images, tmp_path / "a")
+    assert (tmp_path / "a/figures/quick_strips.png").exists()
+    for image in members:
+        image |= {"recon_png": None, "truth_png": None}
+    render(rows, images, tmp_path / "b")
+    assert not (tmp_path / "b/figures/quick_strips.png").exists()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, images = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1)
+    store.publish(rows, images, tmp_path)
+    before = files(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(store.os, "replace", full)
+    with pytest.raises(BenchError, match="disk is full"):
+        report.render(tmp_path)
+    assert files(tmp_path) == before
+
+
+def test_reports_import_no_torch() -> None:
+    code = "import sys, bench.report, bench.report.compare, bench.report.markdown, bench.report.figures; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(report.__file__).parents[2])
+
+
+def test_many_rows_are_fast(tmp_path: Path) -> None:
+    cells, n = 2_500, 40  # a fifth of a million images; the time allowed is a fifth of 30 s
+    row, _ = fake.cell("big", "haim_kkt", Setting(), {"weight_decay": "0"}, 0, (0.5, 0.1))
+    scores = (
+        pd.DataFrame([row]).drop(columns=["versions", "attack_params", "axis"]).reindex(np.zeros(cells, dtype=int)).reset_index(drop=True)
+    )
+    step = np.arange(cells) // 5
+    scores["cell_id"] = [f"{i:016d}" for i in range(cells)]
+    scores["seed"], scores["axis_index"] = np.arange(cells) % 5, step
+    scores["weight_decay"] = step / cells
+    scores["axis"] = [f'{{"weight_decay": "{i}"}}' for i in step]
+    images = pd.DataFrame({"cell_id": np.repeat(scores["cell_id"].to_numpy(), 2 * n)})
+    images["split"] = np.tile(np.repeat(["member", "control"], n), cells)
+    images["index"] = np.tile(np.arange(n), 2 * cells)
+    images["ssim"] = np.random.default_rng(0).random(len(images))
+    assert len(images) == 200_000
+    store.publish(scores, images, tmp_path)
+    from bench.report.aggregate import aggregate
+
+    began = time.perf_counter()
+    scores, images = store.load_results(tmp_path)
+    groups = aggregate(scores)
+    assert len(groups) == 500
+    assert len(images) == 200_000
+    assert time.perf_counter() - began < 6
