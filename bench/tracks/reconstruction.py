@@ -35,6 +35,7 @@ FALSE_POSITIVES = 0.01  # rate at which the true-positive rate is read
 MAX_CANDIDATES = 10  # images that an attack may answer with, in multiples of n_train, a run
 SHOWN = 3  # members with thumbnails: so many of the best, of the median, and of the worst
 
+LIBRARIES = frozenset({"torch", "numpy", "jaxtyping", "beartype", "builtins", "collections", "functools", "typing"})
 GRANTABLE = frozenset({"final_weights", "mean_image", "initial_weights", "public_images"})
 
 
@@ -135,7 +136,7 @@ def _data_within(value: Any, path: str = "forward", seen: set[int] | None = None
         inner = [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
     elif isinstance(value, types.MethodType):
         inner = [("__func__", value.__func__), ("__self__", value.__self__)]
-    elif isinstance(value, types.FunctionType):
+    elif isinstance(value, types.FunctionType) and _ours(value):
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
         inner = [(f"<{name}>", cell.cell_contents) for name, cell in cells if _filled(cell)]
         inner += [("__defaults__", value.__defaults__), ("__kwdefaults__", value.__kwdefaults__), ("__dict__", value.__dict__)]
@@ -159,8 +160,9 @@ def _filled(cell: types.CellType) -> bool:
 
 
 def _ours(value: Any) -> bool:
-    """Whether to look into an object: one with attributes that is not part of a library's machinery."""
-    return not type(value).__module__.startswith(("torch.", "numpy.", "builtins"))
+    """Whether to look into a function or an object: not if a library that cannot know the data defined it."""
+    module = value.__module__ if isinstance(value, types.FunctionType) else type(value).__module__
+    return (module or "").partition(".")[0] not in LIBRARIES
 
 
 # --- what the attack answers ------------------------------------------------------------------------------------------------------------

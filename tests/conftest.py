@@ -1,0 +1,63 @@
+"""Set before anything is imported: shapes in signatures are enforced, the local store is temporary, and hypothesis repeats itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+# Every annotated call in these rooms is checked by beartype, shapes and dtypes included.
+CHECKED = ["bench.metrics", "bench.tracks", "bench.targets", "attacks"]
+install_import_hook(CHECKED, "beartype.beartype")
+
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.load_profile("suite")
+
+# The developer's own store; only its LPIPS weights are lent to the tests.
+OWN_HOME = Path(os.environ.get("RECONBENCH_HOME") or ROOT / ".reconbench").expanduser().absolute()
+
+
+def lend_weights(home: Path) -> None:
+    """Links the fetched weights into a temporary store. A test that fetches replaces the link, never the file behind it."""
+    home.mkdir(parents=True, exist_ok=True)
+    weights = home / "weights"
+    weights.mkdir(exist_ok=True)
+    for file in sorted((OWN_HOME / "weights").glob("*.safetensors")):
+        (weights / file.name).symlink_to(file)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A store for fixtures that outlive a test."""
+    home = tmp_path_factory.mktemp("session_home")
+    lend_weights(home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECONBENCH_HOME", str(home))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def bench_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of the test's own, empty but for the weights; RECONBENCH_HOME points at it."""
+    home = tmp_path_factory.mktemp("home")
+    lend_weights(home)
+    monkeypatch.setenv("RECONBENCH_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    """PyTorch's threads: what OMP_NUM_THREADS says, or all cores but never more than four; small tensors gain nothing from more."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(4, os.cpu_count() or 1))

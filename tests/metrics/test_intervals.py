@@ -1,0 +1,170 @@
+"""Intervals cover what they should, tests reject as often as they should, and ROC numbers agree with their definitions."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import BenchError
+from bench.metrics import intervals
+from bench.seeds import numpy_generator
+
+SCORES = st.lists(st.integers(-3, 3), min_size=1, max_size=12)  # few values, so that ties are common
+
+
+@given(SCORES, SCORES)
+def test_auc_counts_pairs(pos: list[int], neg: list[int]) -> None:
+    expected = np.mean([1.0 if p > n else 0.5 if p == n else 0.0 for p, n in itertools.product(pos, neg)])
+    assert intervals.auc(pos, neg) == pytest.approx(expected)
+    assert intervals.auc(neg, pos) == pytest.approx(1 - expected)
+
+
+def test_auc_orders_infinity() -> None:
+    assert intervals.auc([1.0, -np.inf], [-np.inf, -np.inf]) == 0.75
+
+
+@given(SCORES, SCORES, st.floats(0, 1))
+def test_tpr_at_fpr_is_the_best_threshold_allowed(pos: list[int], neg: list[int], fpr: float) -> None:
+    p, n = np.array(pos), np.array(neg)
+    thresholds = [*np.unique(np.concatenate([p, n])), -np.inf]
+    expected = max((p > t).mean() for t in thresholds if (n > t).mean() <= fpr + 1e-9)
+    assert intervals.tpr_at_fpr(pos, neg, fpr) == pytest.approx(expected)
+
+
+def test_tpr_with_few_negatives_allows_no_false_positive() -> None:
+    assert intervals.tpr_at_fpr([0.9, 0.5, 0.2], [0.5, 0.1]) == pytest.approx(1 / 3)
+
+
+def test_bootstrap_interval_has_the_width_of_theory() -> None:
+    rng = numpy_generator("test", "width")
+    a, b = rng.normal(1, 2, 400), rng.normal(0, 1, 300)
+    got = intervals.bootstrap_difference(a, b, numpy_generator("boot"))
+    half = 1.96 * np.sqrt(a.var() / 400 + b.var() / 300)
+    assert got.estimate == pytest.approx(a.mean() - b.mean())
+    assert got.low == pytest.approx(got.estimate - half, abs=0.15 * half)
+    assert got.high == pytest.approx(got.estimate + half, abs=0.15 * half)
+
+
+def test_bootstrap_repeats_itself() -> None:
+    a, b = [0, 1, 1, 0, 1], [0, 0, 1, 0, 0]
+    one = intervals.bootstrap_difference(a, b, numpy_generator("boot", 1))
+    assert one == intervals.bootstrap_difference(a, b, numpy_generator("boot", 1))
+    assert one != intervals.bootstrap_difference(a, b, numpy_generator("boot", 2))
+
+
+def test_controls_alike_in_distribution_are_covered() -> None:
+    """Members and controls with the same chance of a hit: the 95 % interval of the excess holds 0 in about 95 % of cells."""
+    rng = numpy_generator("coverage")
+    cells, n = 400, 60
+    held = 0
+    for i in range(cells):
+        a, b = rng.random(n) < 0.3, rng.random(n) < 0.3
+        got = intervals.bootstrap_difference(a, b, numpy_generator("coverage", i), resamples=400)
+        held += got.low <= 0 <= got.high
+    assert 0.91 <= held / cells <= 0.985
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    rng = numpy_generator("hierarchy")
+    centres = (0.0, 1.0, 2.0, 3.0)
+    a = [centre + rng.normal(0, 0.1, 50) for centre in centres]
+    b = [rng.normal(0, 0.1, 70) for _ in centres]
+    together = intervals.bootstrap_seeds(a, b, numpy_generator("x"))
+    assert together.estimate == pytest.approx(1.5, abs=0.05)
+    spread = np.std(centres) / 2  # of a mean of four
+    assert together.high - together.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
+    alike = intervals.bootstrap_seeds([x - c for x, c in zip(a, centres, strict=True)], b, numpy_generator("x"))
+    assert alike.high - alike.low < 0.1
+
+
+def test_images_within_seeds_are_resampled_too() -> None:
+    """Equal seeds: what is left is the sampling of images, as if all were one cell."""
+    values = np.arange(40) % 2
+    got = intervals.bootstrap_seeds([values] * 3, [values] * 3, numpy_generator("y"))
+    assert got.estimate == 0
+    theory = 2 * 1.96 * np.sqrt(2 * 0.25 / 40 / 3)
+    assert got.high - got.low == pytest.approx(theory, rel=0.1)
+
+
+def test_auc_interval_has_the_width_of_theory() -> None:
+    """Hanley and McNeil's variance at AUC 0.5: (m + n + 1) / (12 m n)."""
+    rng = numpy_generator("auc")
+    pos, neg = rng.normal(0, 1, 150), rng.normal(0, 1, 120)
+    got = intervals.bootstrap_auc(pos, neg, numpy_generator("auc", 1))
+    assert got.estimate == pytest.approx(intervals.auc(pos, neg))
+    assert got.low < got.estimate < got.high
+    assert got.high - got.low == pytest.approx(2 * 1.96 * np.sqrt(271 / (12 * 150 * 120)), rel=0.2)
+    assert intervals.bootstrap_auc([1, 2], [0, -1], numpy_generator("z")) == (1, 1, 1)
+
+
+def test_sign_flips_are_exact() -> None:
+    rng = numpy_generator("flip")
+    assert intervals.sign_flip_p([0.1, 0.2, 0.3], rng) == 2 / 8
+    assert intervals.sign_flip_p([0.1, 0.2, 0.3, 0.1, 0.5], rng) == 2 / 32
+    assert intervals.sign_flip_p([0.0, 0.0], rng) == 1
+    assert intervals.sign_flip_p([1.0, -1.0], rng) == 1
+    assert intervals.sign_flip_p(np.ones(30), rng) == pytest.approx(1 / (2**16 + 1))
+
+
+def test_sign_flip_p_is_uniform_under_the_null() -> None:
+    rng = numpy_generator("null")
+    p = np.array([intervals.sign_flip_p(rng.normal(size=7), rng) for _ in range(400)])
+    assert 0.02 <= (p <= 0.05).mean() <= 0.08
+
+
+def test_paired_difference_uses_the_pairs() -> None:
+    base = np.array([0.1, 0.5, 0.9, 0.3, 0.7])
+    got = intervals.paired_difference(base + 0.05, base, numpy_generator("p"))
+    assert got.estimate == pytest.approx(0.05)
+    assert got.low == pytest.approx(0.05)
+    assert got.high == pytest.approx(0.05)
+    assert got.p_value == 2 / 32
+
+
+def test_t_interval_against_the_table() -> None:
+    got = intervals.t_interval([1.0, 2.0, 3.0])
+    assert got.estimate == 2
+    assert got.high - 2 == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)  # t(0.975, 2) = 4.302653
+    assert intervals.t_interval([0.4]) == (0.4, -np.inf, np.inf)
+
+
+def test_wilson_against_known_values() -> None:
+    assert intervals.wilson(0, 10) == pytest.approx((0.0, 0.0, 0.277533), abs=1e-6)
+    assert intervals.wilson(5, 10) == pytest.approx((0.5, 0.236593, 0.763407), abs=1e-6)
+    assert intervals.wilson(10, 10) == pytest.approx((1.0, 0.722467, 1.0), abs=1e-6)
+
+
+@pytest.mark.parametrize("bad", [[], [1.0, np.nan]])
+def test_unusable_values_are_refused(bad: list[float]) -> None:
+    rng = numpy_generator("bad")
+    calls = [
+        lambda: intervals.auc(bad, [1.0]),
+        lambda: intervals.tpr_at_fpr([1.0], bad),
+        lambda: intervals.bootstrap_difference(bad, [1.0], rng),
+        lambda: intervals.bootstrap_auc([1.0], bad, rng),
+        lambda: intervals.t_interval(bad),
+        lambda: intervals.sign_flip_p(bad, rng),
+    ]
+    for call in calls:
+        with pytest.raises(BenchError, match="not usable"):
+            call()
+
+
+def test_unequal_groups_are_refused() -> None:
+    with pytest.raises(BenchError, match="do not correspond"):
+        intervals.bootstrap_seeds([[1.0]], [], numpy_generator("bad"))
+    with pytest.raises(BenchError, match="differ in length"):
+        intervals.paired_difference([1.0, 2.0], [1.0], numpy_generator("bad"))
+    with pytest.raises(BenchError, match="out of range"):
+        intervals.tpr_at_fpr([1.0], [1.0], 1.5)
+
+
+def test_the_module_needs_no_torch() -> None:
+    code = "import sys, bench.metrics.intervals; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
