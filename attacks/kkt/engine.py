@@ -14,7 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks.kkt.objective import Kind, kkt_loss, kkt_loss_general, prior_loss
+from attacks.kkt.gradient import kkt_gradient, prior_gradient
+from attacks.kkt.objective import Kind, kkt_loss_general
 from attacks.kkt.subspace import row_space
 from bench.api import Architecture, Attack, Candidates, Release
 
@@ -96,7 +97,7 @@ def _solve(runs: list[_Run]) -> None:
     def column(name: str, dims: int) -> Tensor:
         return torch.tensor([getattr(r.attack, name) for r in runs], **to).view(-1, *[1] * (dims - 1))
 
-    x, lam = stacked([r.x for r in runs]).requires_grad_(), stacked([r.lam for r in runs]).requires_grad_()
+    x, lam = stacked([r.x for r in runs]), stacked([r.lam for r in runs])
     labels = torch.stack([r.labels for r in runs]).to(to["device"])
     alpha, min_lambda = column("alpha", 3), column("min_lambda", 2)
     basis = None if first.basis is None else stacked([r.basis for r in runs if r.basis is not None])
@@ -105,24 +106,11 @@ def _solve(runs: list[_Run]) -> None:
     if basis is not None:
         weights["layers.0.weight"] = weights["layers.0.weight"] @ basis
 
-    def stationarity() -> Tensor:
+    def gradient() -> tuple[Tensor, Tensor, Tensor]:
+        """L_KKT of each run, and its gradients by x and λ."""
         if first.closed:
-            return kkt_loss(kind, architecture.activation, weights, x, lam, labels, alpha)
-        return torch.stack(
-            [
-                kkt_loss_general(
-                    kind,
-                    architecture.activation,
-                    r.release.forward,
-                    {k: w.to(**to) for k, w in r.release.weights.items()},
-                    x[i].reshape(-1, *architecture.input_shape),
-                    lam[i],
-                    labels[i],
-                    alpha[i],
-                )
-                for i, r in enumerate(runs)
-            ]
-        )
+            return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha)
+        return _general_gradient(runs, x, lam, labels, alpha)
 
     def pixels() -> Tensor:
         return x if basis is None else x @ basis.mT
@@ -130,17 +118,40 @@ def _solve(runs: list[_Run]) -> None:
     lr, lr_lambda, momentum = column("lr", 3), column("lr_lambda", 2), column("momentum", 3)
     speed_x, speed_lam = torch.zeros_like(x), torch.zeros_like(lam)
     for _ in range(first.attack.steps):
-        loss = stationarity() + prior_loss(kind, pixels(), lam, min_lambda)
-        grad_x, grad_lam = torch.autograd.grad(loss.sum(), [x, lam])
-        with torch.no_grad():
-            speed_x.mul_(momentum).add_(grad_x)
-            speed_lam.mul_(momentum[..., 0]).add_(grad_lam)
-            x.sub_(lr * speed_x)
-            lam.sub_(lr_lambda * speed_lam)
-    with torch.no_grad():
-        losses, images, multipliers = stationarity(), pixels(), lam.detach()
+        _, grad_x, grad_lam = gradient()
+        by_pixel, by_lam = prior_gradient(kind, pixels(), lam, min_lambda)
+        grad_x += by_pixel if basis is None else by_pixel @ basis
+        if by_lam is not None:
+            grad_lam += by_lam
+        speed_x.mul_(momentum).add_(grad_x)
+        speed_lam.mul_(momentum[..., 0]).add_(grad_lam)
+        x.sub_(lr * speed_x)
+        lam.sub_(lr_lambda * speed_lam)
+    losses, images = gradient()[0], pixels()
     for i, run in enumerate(runs):
-        run.answer = _answer(run, images[i].detach(), multipliers[i], float(losses[i]))
+        run.answer = _answer(run, images[i], lam[i], float(losses[i]))
+
+
+def _general_gradient(runs: list[_Run], x: Tensor, lam: Tensor, labels: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same through autograd, run by run, for networks without a closed form."""
+    losses, grads_x, grads_lam = [], [], []
+    for i, run in enumerate(runs):
+        leaf_x, leaf_lam = x[i].detach().requires_grad_(), lam[i].detach().requires_grad_()
+        loss = kkt_loss_general(
+            run.attack.kind,
+            run.release.architecture.activation,
+            run.release.forward,
+            {key: w.to(x) for key, w in run.release.weights.items()},
+            leaf_x.reshape(-1, *run.release.architecture.input_shape),
+            leaf_lam,
+            labels[i],
+            alpha[i, 0],
+        )
+        by_x, by_lam = torch.autograd.grad(loss, [leaf_x, leaf_lam])
+        losses.append(loss.detach())
+        grads_x.append(by_x)
+        grads_lam.append(by_lam)
+    return torch.stack(losses), torch.stack(grads_x), torch.stack(grads_lam)
 
 
 def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:

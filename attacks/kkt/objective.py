@@ -3,8 +3,8 @@
     L_KKT   = ‖θ − (1/m) Σᵢ λᵢ ∇θ gᵢ‖²                                     (Haim et al. 2022, eq. 7; Buzaglo et al. 2023, eq. 9)
     L_prior = Σ relu(x − 1)² + relu(−1 − x)² + 5 Σ relu(λ_min − λ)²         (Haim et al. 2022, eq. 8 and appendix A)
 
-with gᵢ = yᵢ Φ(xᵢ) (``binary``), Φ_y(xᵢ) − max over j ≠ y of Φ_j(xᵢ) (``multiclass``), Φ(xᵢ) (``regression``). The published formula has no 1/m; the
-authors' code does. Sums over the last two dimensions keep a leading dimension of stacked runs apart.
+with gᵢ = yᵢ Φ(xᵢ) (``binary``), Φ_y(xᵢ) − max over j ≠ y of Φ_j(xᵢ) (``multiclass``), Φ(xᵢ) (``regression``). The published formula has
+no 1/m; the authors' code does. Sums over the last two dimensions keep a leading dimension of stacked runs apart.
 """
 
 from __future__ import annotations

@@ -68,3 +68,23 @@ def slope(name: str, z: Tensor, a: Tensor, alpha: Tensor) -> Tensor:
     if name == "tanh":
         return 1 - a * a
     return a * (1 - a)  # sigmoid
+
+
+def curvature(name: str, z: Tensor, a: Tensor, s: Tensor, alpha: Tensor) -> Tensor:
+    """The derivative of `slope` by z, given the activation's value a and slope s there."""
+    if name in KINKED:
+        low = KINKED[name]
+        soft = (s - low) / (1 - low) if low else s
+        return (alpha * (1 - low)) * soft * (1 - soft)
+    if name == "elu":
+        return torch.where(z > 0, torch.zeros_like(z), s)
+    if name == "gelu":
+        return (2 - z * z) * torch.exp(-0.5 * z * z) * 0.3989422804014327
+    if name == "silu":
+        g = torch.sigmoid(z)
+        return g * (1 - g) * (2 + z * (1 - 2 * g))
+    if name == "softplus":
+        return s * (1 - s)
+    if name == "tanh":
+        return -2 * a * s
+    return s * (1 - 2 * a)  # sigmoid

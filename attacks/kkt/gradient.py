@@ -1,0 +1,97 @@
+"""The gradient of `objective.kkt_loss` by candidates and multipliers, written out: one forward and one backward sweep, no autograd.
+
+With δ_L = (λ/m)·seed, P_l = δ_{l+1} W_{l+1}, δ_l = P_l ∘ s_l and residuals R_l = W_l − δ_lᵀ a_{l−1}, the adjoints are, from the first layer up,
+
+    Δ_1 = D_1,   Δ_{l+1} = D_{l+1} + (Δ_l ∘ s_l) W_{l+1}ᵀ,   D_l = −2 a_{l−1} R_lᵀ (− 2 r_l for a bias),
+
+and, from the last hidden layer down, with s' the slope's own derivative and Z_L = 0 (the seed is constant),
+
+    Ā_l = −2 δ_{l+1} R_{l+1} + Z_{l+1} W_{l+1},   Z_l = Δ_l ∘ P_l ∘ s'_l + Ā_l ∘ s_l,   ∂L/∂x = Ā_0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from attacks.kkt.objective import Kind, output_seed
+from attacks.kkt.surrogate import activation, curvature, slope
+
+
+@torch.no_grad()
+def kkt_gradient(
+    kind: Kind,
+    name: str,
+    weights: Mapping[str, Float[Tensor, "b _ _"]],
+    x: Float[Tensor, "b m d"],
+    lam: Float[Tensor, "b m"],
+    labels: Int[Tensor, "b m"],
+    alpha: Tensor,
+) -> tuple[Float[Tensor, " b"], Float[Tensor, "b m d"], Float[Tensor, "b m"]]:
+    """L_KKT of a stack of MLPs, and its gradients by x and λ. Arguments as in `objective.kkt_loss`."""
+    W = [weights[f"layers.{i}.weight"] for i in range(sum(1 for key in weights if key.endswith("weight")))]
+    bias = [weights.get(f"layers.{i}.bias") for i in range(len(W))]
+    depth, m = len(W), x.shape[-2]
+    activate = activation(name, alpha)
+
+    inputs, slopes, curves, a = [x], [], [], x
+    for i in range(depth):
+        b = bias[i]
+        z = torch.bmm(a, W[i].mT) if b is None else torch.baddbmm(b, a, W[i].mT)
+        if i < depth - 1:
+            a = activate(z)
+            s = slope(name, z, a, alpha)
+            inputs.append(a)
+            slopes.append(s)
+            curves.append(curvature(name, z, a, s, alpha))
+
+    seed = output_seed(kind, z, labels)
+    delta = [seed * (lam / m).unsqueeze(-1)]  # δ of the layers, the last one first until reversed
+    carried = []  # P
+    for i in reversed(range(1, depth)):
+        carried.append(torch.bmm(delta[-1], W[i]))
+        delta.append(carried[-1] * slopes[i - 1])
+    delta.reverse()
+    carried.reverse()
+
+    loss = x.new_zeros(len(x))
+    residual, up = [], None
+    adjoints = []  # Δ
+    for i in range(depth):
+        R = torch.baddbmm(W[i], delta[i].mT, inputs[i], alpha=-1)
+        residual.append(R)
+        loss += R.square().sum((-2, -1))
+        D = torch.bmm(inputs[i], R.mT)
+        b = bias[i]
+        if b is not None:
+            r = b - delta[i].sum(-2, keepdim=True)
+            loss += r.square().sum((-2, -1))
+            D += r
+        D *= -2
+        if up is not None:
+            D.baddbmm_(up, W[i].mT)
+        adjoints.append(D)
+        if i < depth - 1:
+            up = D * slopes[i]
+    grad_lam = (adjoints[-1] * seed).sum(-1) / m
+
+    into_z = None  # Z of the layer above
+    for i in reversed(range(depth)):
+        into_a = torch.bmm(delta[i], residual[i])
+        into_a *= -2
+        if into_z is not None:
+            into_a.baddbmm_(into_z, W[i])
+        if i > 0:
+            into_z = adjoints[i - 1] * carried[i - 1] * curves[i - 1] + into_a * slopes[i - 1]
+    return loss, into_a, grad_lam
+
+
+def prior_gradient(
+    kind: Kind, pixels: Float[Tensor, "b m d"], lam: Float[Tensor, "b m"], min_lambda: Tensor
+) -> tuple[Float[Tensor, "b m d"], Float[Tensor, "b m"] | None]:
+    """The gradient of `objective.prior_loss` by the pixels and, unless the multipliers are signed, by λ."""
+    by_pixel = (pixels - pixels.clamp(-1, 1)).mul_(2)
+    return by_pixel, None if kind == "regression" else (min_lambda - lam).clamp(min=0).mul_(-10)
