@@ -53,7 +53,8 @@ def split(images: ImageSet, setting: Setting) -> Split:
     """
     sides, names = _sides(images, setting)
     n = setting.n_per_class
-    pairs = [_pairs(images.labels, side, ("split", images.name, setting.classes, setting.seed, k)) for k, side in enumerate(sides)]
+    task = (images.name, setting.classes, setting.seed)
+    pairs = [_draw(images.labels, side, ("split", *task, k), 2) for k, side in enumerate(sides)]
     own_test = images.test_images is not None and images.test_labels is not None
     _check_size(images, setting, names, [len(p) for p in pairs], own_test)
 
@@ -61,9 +62,7 @@ def split(images: ImageSet, setting: Setting) -> Split:
     controls = [p[:n, 1] for p in pairs]
     if images.test_images is not None and images.test_labels is not None:
         test_source = images.test_images
-        test = [
-            _order(images.test_labels, side, ("split-test", images.name, setting.classes, setting.seed, k)) for k, side in enumerate(sides)
-        ]
+        test = [_draw(images.test_labels, side, ("split-test", *task, k), 1).ravel() for k, side in enumerate(sides)]
         public = [p[n:].ravel() for p in pairs]
     else:
         test_source = images.images
@@ -115,26 +114,18 @@ def _sides(images: ImageSet, setting: Setting) -> tuple[list[list[int]], tuple[s
     return [[c] for c in range(setting.classes)], images.class_names[: setting.classes]
 
 
-def _order(labels: np.ndarray, classes: list[int], stream: tuple[object, ...]) -> np.ndarray:
-    """The images of some classes, shuffled, in an order of which every prefix holds the classes in proportion."""
-    indices, keys = [], []
-    for c in classes:
-        draw = numpy_generator(*stream, c)
-        own = np.flatnonzero(labels == c)
-        indices.append(draw.permutation(own))
-        keys.append((np.arange(len(own)) + draw.random()) / max(len(own), 1))  # the j-th of m sits at (j + u) / m
-    return np.concatenate(indices)[np.argsort(np.concatenate(keys), kind="stable")]
+def _draw(labels: np.ndarray, classes: list[int], stream: tuple[object, ...], together: int) -> np.ndarray:
+    """Images of some classes in rows of ``together`` of one class, shuffled, ordered so that every prefix holds the classes in proportion.
 
-
-def _pairs(labels: np.ndarray, classes: list[int], stream: tuple[object, ...]) -> np.ndarray:
-    """Pairs of images of one class, p × 2, in proportional order; an odd image stays out."""
+    What is left over of a class stays out.
+    """
     rows, keys = [], []
     for c in classes:
         draw = numpy_generator(*stream, c)
         own = draw.permutation(np.flatnonzero(labels == c))
-        pairs = own[: len(own) // 2 * 2].reshape(-1, 2)
-        rows.append(pairs)
-        keys.append((np.arange(len(pairs)) + draw.random()) / max(len(pairs), 1))
+        own = own[: len(own) // together * together].reshape(-1, together)
+        rows.append(own)
+        keys.append((np.arange(len(own)) + draw.random()) / max(len(own), 1))  # the j-th of m sits at (j + u) / m
     return np.concatenate(rows)[np.argsort(np.concatenate(keys), kind="stable")]
 
 
