@@ -1,0 +1,50 @@
+# Two commands: `make bench` (install, run the quick grid, render results/leaderboard.md) and `make test`.
+# PYTHON=python3.12 make bench   picks the interpreter (3.10 or newer).
+
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+PIP    := $(RUN) -m pip --disable-pip-version-check
+
+.PHONY: help venv bench test lint clean
+.DELETE_ON_ERROR:
+
+help:  ## say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+
+venv: $(VENV)/.installed  ## install into .venv, with exact versions
+
+# without the LPIPS weights everything works but LPIPS, whose column says why
+bench: $(VENV)/.installed  ## run the quick grid and render results/leaderboard.md
+	@$(RUN) -m bench fetch lpips || echo "warning: no LPIPS weights, so no LPIPS in the scores; later: $(RUN) -m bench fetch lpips" >&2
+	$(RUN) -m bench run --grid quick
+
+test: $(VENV)/.installed-dev  ## run the whole test suite
+	$(RUN) -m pytest
+
+lint: $(VENV)/.installed-dev  ## check style and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+clean:  ## remove .venv and caches; keeps .reconbench (trained targets, reconstructions) and results
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	  echo "needs Python 3.10 or newer as $(PYTHON), found: $$($(PYTHON) --version 2>&1); try: PYTHON=python3.12 make" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+	  rm -rf $(VENV); \
+	  { $(PYTHON) -m venv --without-pip $(VENV) && $(RUN) .ci/get_pip.py; } || { \
+	    rm -rf $(VENV); echo "cannot make $(VENV) with $(PYTHON); try: apt install python3-venv" >&2; exit 1; }; }
+
+# torch first and by itself, so that the build that the constraint names is there before anything that depends on it asks for another
+$(VENV)/.installed: constraints.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --quiet -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@

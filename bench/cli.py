@@ -1,0 +1,607 @@
+"""The command line: ``python -m bench run | ls | info | report | score | check | merge | fetch | doctor``.
+
+Nothing heavy is imported at the top, so that ``--help`` and ``ls`` answer at once. Exit codes:
+
+===  ====================================================================================================
+0    all fine
+1    wrong usage, or surroundings that do not allow it (a missing data set, a full disk): one message, on stderr
+2    some cells failed, or are left to run because a budget was spent; a failed ``check``; reconstructions missing for ``score``
+3    a fault in this program: one line, and the traceback with ``--debug`` or ``RECONBENCH_DEBUG=1``
+130  interrupted; finished cells are kept, the same command resumes
+===  ====================================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import BenchError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.engine.local import Summary
+    from bench.engine.plan import Plan
+    from bench.grids.load import Loaded
+
+PROJECT = Path(__file__).resolve().parent.parent
+OK, USAGE, SOME_FAILED, BUG, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    name="bench",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="What a trained network gives away about its training data: attacks, controls, leaderboard.",
+)
+
+Plugins = Annotated[list[str], typer.Option("--plugin", metavar="PATH", help="Python file with @register'ed classes; may be repeated")]
+Out = Annotated[str, typer.Option("--out", metavar="DIR", help="results folder (default: results/ of this project)")]
+
+
+@app.callback()
+def _main(
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks (also RECONBENCH_DEBUG=1)")] = False,
+    version: Annotated[bool, typer.Option("--version", help="print the version and stop")] = False,
+) -> None:
+    """Options before the command. ``--debug`` is read in ``main``, where it may stand anywhere."""
+
+
+@app.command()
+def run(
+    grid: Annotated[str, typer.Option("--grid", metavar="NAME|FILE.yaml", help="which grid (python -m bench ls)")],
+    attack: Annotated[list[str], typer.Option("--attack", metavar="NAME", help="only this attack; may be repeated")] = [],  # noqa: B006
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="FIELD=VALUE", help="override a setting field; an axis of that name shrinks to it")
+    ] = [],  # noqa: B006
+    seeds: Annotated[str, typer.Option("--seeds", metavar="LIST", help="these seeds: 0 or 0,2 or 0-4 (a list, not a count)")] = "",
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="where to train and attack")] = "auto",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="the first N cells of the plan only")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list the cells and what would become of each; run nothing")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="train and attack again even where a result is here")] = False,
+    retry: Annotated[str, typer.Option("--retry", metavar="failed", help="'failed': run the cells again that failed before")] = "",
+    plugin: Plugins = [],  # noqa: B006
+    out: Out = "",
+    json: Annotated[bool, typer.Option("--json", help="print one JSON summary on stdout, everything else on stderr")] = False,
+) -> int:
+    """Run a grid: train what is missing, attack, score, publish, render, compare. Resumes by default."""
+    from bench.grids.load import load, override, select_attacks, select_seeds
+
+    if retry not in ("", "failed"):
+        raise BenchError(f"--retry {retry}: not understood", expected="--retry failed", got=repr(retry))
+    if limit < 0:
+        raise BenchError(f"--limit {limit}: not understood", expected="a number of cells, 1 or more", got=str(limit))
+    brought = _load_plugins(plugin)
+    loaded = load(grid)
+    own = {spec.name for spec in loaded.grid.attacks}
+    changed = override(loaded.grid, set_)
+    changed = select_seeds(changed, seeds) if seeds else changed
+    changed = select_attacks(changed, attack, extra=brought)
+    added = sorted({spec.name for spec in changed.attacks} - own)
+    loaded = _with(loaded, changed, set_)
+
+    from bench.engine import local
+    from bench.engine.plan import plan
+
+    where = local.pick_device(device)
+    rows = local.store()
+    planned = plan(loaded, local.known(rows), no_cache=no_cache, retry=retry == "failed", limit=limit or None)
+    if dry_run:
+        _show_plan(planned, json)
+        return OK
+
+    why = [name for name, given in (("--set", set_), ("--seeds", seeds), ("--limit", limit), ("--plugin", plugin)) if given]
+    why += [f"--attack {name} (not in the grid)" for name in added if not plugin]
+    why += ["a grid file that bears a built-in grid's name"] if _shadows(loaded) else []
+    published = _results_dir("")
+    folder = _results_dir(out) if out or not why else _local_results()
+    if why and not out:
+        _say(f"with {', '.join(why)} results go to {folder}, so that the published table stays one of whole grids (--out to choose)")
+
+    from bench.engine.progress import choose
+
+    _interrupt_on_sigterm()
+    summary = local.run(planned, rows, where, choose(), no_cache=no_cache)
+    again = _command(grid, attack, set_, seeds, device, limit, plugin, out)
+    result: dict[str, Any] = {"grid": planned.grid, "cells": _counts(summary), "failures": _failures(summary), "seconds": summary.seconds}
+    if summary.interrupted:
+        done = summary.ok + summary.failed
+        _say(f"interrupted: {done} cells finished in this run are kept, {summary.left} are left; resume with\n  {again}")
+    else:
+        result |= _publish(planned, folder, published, json)
+    _tell(summary, again)
+    if json:
+        import json as json_module
+
+        print(json_module.dumps({**result, "exit_code": summary.exit_code}))
+    return summary.exit_code
+
+
+@app.command(name="ls")
+def list_(plugin: Plugins = []) -> int:  # noqa: B006
+    """List grids, attacks, controls, defences and data sets, one line each."""
+    from bench import registry
+    from bench.grids.load import titles
+
+    _load_plugins(plugin)
+    attacks = registry.entries("attack")
+    kinds: list[tuple[str, list[tuple[str, str, str]]]] = [
+        ("grids", [(name, "", question) for name, question in titles().items()]),
+    ]
+    for title, role in (("attacks", "attack"), ("controls", "control")):
+        mine = [e for e in attacks.values() if (e.facts or {}).get("role", "attack") == role]
+        kinds.append((title, [(e.name, _access(e.facts or {}), e.summary) for e in mine]))
+    kinds.append(("defences", [(e.name, "", e.summary) for e in registry.entries("defense").values()]))
+    kinds.append(("data sets", [(e.name, "", e.summary) for e in registry.entries("data").values()]))
+    for title, lines in kinds:
+        print(f"{title}:")
+        wide = max((len(name) for name, _, _ in lines), default=0)
+        for name, facts, text in lines:
+            print(f"  {name:<{wide}}  {text}" + (f"  [{facts}]" if facts else ""))
+        if not lines:
+            print("  (none)")
+    return OK
+
+
+@app.command()
+def info(
+    name: Annotated[str, typer.Argument(help="an attack, defence, data set or grid; a setting field; 'setting'; 'schema'")],
+    plugin: Plugins = [],  # noqa: B006
+) -> int:
+    """Say all about one thing: its hyperparameters, its cells, its fields."""
+    from bench import registry
+    from bench.api import Setting
+    from bench.grids.load import builtin
+
+    _load_plugins(plugin)
+    if name == "schema":
+        from bench.store import describe_schema
+
+        print(describe_schema())
+        return OK
+    parts: list[str] = []
+    if name == "setting":
+        parts.append("\n".join(_field(field) for field in Setting.model_fields))
+    if name in Setting.model_fields:
+        parts.append("setting field " + _field(name))
+    if name in builtin() or name.endswith((".yaml", ".yml")):
+        parts.append(_grid_info(name))
+    known: dict[str, None] = dict.fromkeys(["setting", "schema", *builtin(), *Setting.model_fields])
+    for kind in ("attack", "defense", "data"):
+        entries = registry.entries(kind)  # type: ignore[arg-type]
+        known |= dict.fromkeys(entries)
+        if name.partition(":")[0] in entries:
+            parts.append(_plugin_info(kind, name))
+    if not parts:
+        raise BenchError(
+            f"unknown name '{name}'.{did_you_mean(name, known)}",
+            expected="an attack, defence, data set, grid, setting field, 'setting' or 'schema'",
+            got=repr(name),
+            hint="python -m bench ls",
+        )
+    print("\n\n".join(parts))
+    return OK
+
+
+@app.command()
+def report(out: Out = "") -> int:
+    """Render the pages and figures of a results folder from its Parquet files alone."""
+    from bench.report import render
+
+    folder = _results_dir(out)
+    if not (folder / "scores.parquet").exists():
+        raise BenchError(f"no results in {folder}", expected="scores.parquet", hint="python -m bench run --grid quick")
+    render(folder)
+    print(folder / "leaderboard.md")
+    return OK
+
+
+@app.command()
+def score(
+    grid: Annotated[str, typer.Option("--grid", metavar="NAME", help="only this grid's cells")] = "",
+    plugin: Plugins = [],  # noqa: B006
+    out: Out = "",
+) -> int:
+    """Score the kept reconstructions again, without attacking, and publish."""
+    _load_plugins(plugin)
+    from bench.engine import local
+    from bench.engine.progress import choose
+
+    rows = local.store()
+    frame = rows.rows()
+    names = sorted(set(frame["grid"]))
+    if grid and grid not in names:
+        raise BenchError(
+            f"no rows of grid '{grid}' here.{did_you_mean(grid, names)}",
+            expected="one of " + (", ".join(names) or "(nothing has run yet)"),
+            hint=f"python -m bench run --grid {grid}",
+        )
+    try:
+        fresh, missing = local.rescore(rows, grid or None, choose())
+    except KeyboardInterrupt:
+        _say("interrupted: cells scored so far are kept; run the same command again")
+        return INTERRUPTED
+    if fresh:
+        folder = _results_dir(out) if out else _local_results()
+        published = _results_dir("")
+        targets = [folder] if out else _owners(fresh, (published, folder))
+        for target, own in targets.items() if isinstance(targets, dict) else [(targets[0], fresh)]:
+            _publish_rows(own, rows.images([row["cell_id"] for row in own]), target)
+    print(f"{len(fresh)} cells scored again, {len(missing)} without reconstructions")
+    for line in missing:
+        _say(f"missing: {line}")
+    if missing:
+        _say(f"make them with: python -m bench run --grid {grid or 'NAME'} --no-cache")
+    return SOME_FAILED if missing else OK
+
+
+@app.command()
+def check(
+    what: Annotated[str, typer.Argument(metavar="NAME|PATH", help="an attack, defence or data set by name, or a plug-in file")],
+    plugin: Plugins = [],  # noqa: B006
+) -> int:
+    """Run the contract tests on a plug-in and print what passed."""
+    _load_plugins(plugin)
+    from bench.check import check_plugin
+
+    fine = True
+    for title, outcomes in check_plugin(what):
+        print(title)
+        for outcome in outcomes:
+            fine &= outcome.ok
+            print(f"  {'pass' if outcome.ok else 'FAIL'}  {outcome.name}" + (f": {outcome.detail}" if outcome.detail else ""))
+    print("all passed" if fine else "some failed; the lines above say what was expected")
+    return OK if fine else SOME_FAILED
+
+
+@app.command()
+def merge(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="results folders, or local stores (.reconbench)")],
+    into: Annotated[str, typer.Option("--into", metavar="DIR", help="where to (default: results/ of this project)")] = "",
+    on_conflict: Annotated[str, typer.Option("--on-conflict", metavar="last|best|refuse", help="when two rows of a cell differ")] = "last",
+) -> int:
+    """Merge rows of other machines into a results folder, and render it."""
+    from bench import store
+    from bench.report import render
+
+    folder = _results_dir(into)
+    merged = store.merge([Path(path).expanduser() for path in paths], folder, on_conflict)  # type: ignore[arg-type]
+    if (folder / "scores.parquet").exists():
+        render(folder)
+    print(f"{merged.rows} rows in {folder}: {merged.added} new, {len(merged.replaced)} replaced")
+    return OK
+
+
+@app.command()
+def fetch(what: Annotated[list[str], typer.Argument(metavar="NAME...", help="lpips, or data sets")]) -> int:
+    """Download what is not embedded: LPIPS weights, data sets."""
+    from bench.fetch import fetch as get
+
+    print("\n".join(get(what)))
+    return OK
+
+
+@app.command()
+def doctor() -> int:
+    """Say what is here, and what to do about what is missing."""
+    from bench.doctor import report as diagnose
+
+    checks = diagnose()
+    wide = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{check.status:<7}  {check.name:<{wide}}  {check.detail}" + (f"\n{'':<{wide + 11}}{check.todo}" if check.todo else ""))
+    return OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code; every foreseeable fault becomes one message on stderr."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words or os.environ.get("RECONBENCH_DEBUG", "") not in ("", "0")
+    words = [word for word in words if word != "--debug"]
+    if words == ["--version"]:
+        from bench import __version__
+
+        print(__version__)
+        return OK
+    try:
+        code = app(args=words, prog_name="python -m bench", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else OK
+    except BenchError as error:
+        if debug:
+            raise
+        _say(str(error))
+        return USAGE
+    except KeyboardInterrupt:
+        _say("interrupted; finished cells are kept, the same command resumes")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has left, as in `ls | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        if type(error).__name__ == "Abort":  # what typer makes of Ctrl-C
+            _say("interrupted; finished cells are kept, the same command resumes")
+            return INTERRUPTED
+        if hasattr(error, "format_message"):  # a usage error of typer; its class moved between versions
+            text = error.format_message()
+            if text:
+                _say(f"{text}\n  try:      python -m bench {_help_of(words)}--help")
+            else:  # no command given: the help has been shown
+                _say((getattr(error, "ctx", None) and error.ctx.get_help()) or "python -m bench --help")  # type: ignore[attr-defined]
+            return USAGE
+        if debug:
+            raise
+        _say(f"unexpected {type(error).__name__}: {error}\n  try:      the same command with --debug, and report what it shows")
+        return BUG
+
+
+# ----------------------------------------------------------------------------------------------------------------- running
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _help_of(words: Sequence[str]) -> str:
+    names = {command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands}
+    return f"{words[0]} " if words and words[0] in names else ""
+
+
+def _load_plugins(paths: Iterable[str]) -> list[str]:
+    """Loads the files and returns the names of the attacks in them."""
+    if not paths:
+        return []
+    from bench import registry
+
+    return [entry.name for path in paths for entry in registry.load_plugin(path) if entry.kind == "attack"]
+
+
+def _with(loaded: Loaded, grid: Any, overrides: Sequence[str]) -> Loaded:
+    import dataclasses
+
+    from bench.grids.load import expand
+
+    expand(grid, loaded.source)
+    return dataclasses.replace(loaded, grid=grid, overrides=tuple(overrides))
+
+
+def _shadows(loaded: Loaded) -> bool:
+    """Whether a user's file would write into the page of a built-in grid."""
+    from bench.grids.load import builtin
+
+    mine = builtin().get(loaded.grid.name)
+    return mine is not None and mine != Path(loaded.source).resolve()
+
+
+def _results_dir(out: str) -> Path:
+    """The folder given, or ``results/`` of the clone, or of the current folder where the package is installed."""
+    if out:
+        return Path(out).expanduser()
+    return (PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()) / "results"
+
+
+def _local_results() -> Path:
+    from bench.home import home
+
+    return home() / "results"
+
+
+def _interrupt_on_sigterm() -> None:
+    """A polite kill is a Ctrl-C: what is finished is kept."""
+    import signal
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _command(
+    grid: str, attack: Sequence[str], set_: Sequence[str], seeds: str, device: str, limit: int, plugin: Sequence[str], out: str
+) -> str:
+    """The command that was given, without --no-cache, --retry and --json: it resumes."""
+    words = ["python", "-m", "bench", "run", "--grid", grid]
+    for option, values in (("--attack", attack), ("--set", set_), ("--plugin", plugin)):
+        for value in values:
+            words += [option, value]
+    for option, value, default in (
+        ("--seeds", seeds, ""),
+        ("--device", device, "auto"),
+        ("--limit", str(limit or ""), ""),
+        ("--out", out, ""),
+    ):
+        words += [option, value] if value != default else []
+    return shlex.join(words)
+
+
+def _counts(summary: Summary) -> dict[str, int]:
+    names = ("total", "ok", "cached", "failed", "skipped", "left")
+    return {name: getattr(summary, name) for name in names}
+
+
+def _failures(summary: Summary) -> list[dict[str, str]]:
+    return [{"cell": cell, "reason": reason} for cell, reason in summary.failures]
+
+
+def _tell(summary: Summary, again: str) -> None:
+    """The last lines of a run: how many, which failed, why, and what to type."""
+    parts = [
+        f"{getattr(summary, name)} {word}"
+        for name, word in (("ok", "run"), ("cached", "cached"), ("skipped", "skipped"))
+        if getattr(summary, name)
+    ]
+    _say(f"{summary.grid}: {', '.join(parts) or 'nothing done'}, {summary.failed} failed of {summary.total} cells, {summary.seconds:.0f} s")
+    if summary.out_of_budget:
+        _say(f"the grid's budget of time is spent: {summary.left} cells are left to run; go on with\n  {again}")
+    if not summary.failures:
+        return
+    by_reason: dict[str, list[str]] = {}
+    for cell, reason in summary.failures:
+        by_reason.setdefault(reason, []).append(cell)
+    for reason, cells in by_reason.items():
+        _say(f"failed: {reason}")
+        for cell in cells[:5]:
+            _say(f"  {cell}")
+        if len(cells) > 5:
+            _say(f"  and {len(cells) - 5} more")
+    _say(f"run just these again with\n  {again} --retry failed")
+
+
+def _publish(planned: Plan, folder: Path, published: Path, quiet: bool) -> dict[str, Any]:
+    """Merges the plan's rows into the results folder, renders it, and says how they compare with what was published before."""
+    from bench import store
+    from bench.engine import local
+    from bench.report import render
+    from bench.report.compare import compare
+
+    rows = local.store()
+    frame, images = local.collect(planned, rows)
+    try:
+        before, _ = store.load_results(folder if (folder / "scores.parquet").exists() else published)
+        store.publish(frame, images, folder, store=rows)
+        render(folder, only_if_changed=True)
+    except (BenchError, OSError) as error:
+        text = str(error)
+        raise BenchError(
+            f"the rows are finished and kept in {rows.root}, but could not be published to {folder}: {text.partition(chr(10))[0]}",
+            expected=getattr(error, "expected", "") or "a results folder that can be written",
+            got=getattr(error, "got", "") or text,
+            hint="mend it and run the same command again (nothing is computed twice), or choose another folder with --out",
+        ) from error
+    comparison = compare(frame, before)
+    page = folder / f"{planned.grid}.md"
+    page = page if page.exists() else folder / "leaderboard.md"
+    if not quiet:
+        print(_table(frame))
+        print(comparison.text)
+        print(f"read {page}")
+    return {
+        "comparison": {"compared": comparison.compared, "agreeing": comparison.agreeing, "new": comparison.new},
+        "results": str(folder),
+        "read": str(page),
+    }
+
+
+def _publish_rows(fresh: Sequence[Mapping[str, Any]], images: pd.DataFrame, folder: Path) -> None:
+    from bench import store
+    from bench.engine import local
+    from bench.report import render
+
+    store.publish([dict(row) for row in fresh], images, folder, store=local.store())
+    render(folder)
+    print(f"published to {folder}")
+
+
+def _owners(fresh: Sequence[dict[str, Any]], folders: Sequence[Path]) -> dict[Path, list[dict[str, Any]]]:
+    """Which results folders hold which of the cells: each is brought up to date where it is."""
+    from bench import store
+
+    result: dict[Path, list[dict[str, Any]]] = {}
+    for folder in folders:
+        held = store.load_results(folder)[0]
+        keys = set(zip(held["grid"], held["cell_id"], strict=True))
+        own = [row for row in fresh if (row["grid"], row["cell_id"]) in keys]
+        if own:
+            result[folder] = own
+    return result
+
+
+def _table(frame: pd.DataFrame) -> str:
+    """The short table: one line a setting and attack, over seeds."""
+    from tabulate import tabulate
+
+    from bench.report.compare import summary_table
+
+    lines = [{name: text for name, text in line.items() if name != "grid"} for line in summary_table(frame)]
+    return str(tabulate(lines, headers="keys", disable_numparse=True)) if lines else "no rows"
+
+
+def _show_plan(planned: Plan, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        cells = [
+            {"cell": c.id, "attack": c.attack.spec.name, "axis": dict(c.axis), "seed": c.setting.seed, "state": c.state, "reason": c.reason}
+            for c in planned.cells
+        ]
+        print(json.dumps({"grid": planned.grid, "counts": planned.counts(), "cells": cells}))
+        return
+    wide = max((len(c.attack.spec.name) for c in planned.cells), default=0)
+    for c in planned.cells:
+        axis = ", ".join(f"{name}={label}" for name, label in c.axis.items())
+        print(f"{c.state:<13}  {c.attack.spec.name:<{wide}}  {axis}  seed {c.setting.seed}  {c.id}" + (f"  {c.reason}" if c.reason else ""))
+    counts = ", ".join(f"{count} {state}" for state, count in planned.counts().items() if count)
+    print(f"{planned.grid}: {len(planned.cells)} cells: {counts or 'none'}")
+
+
+# ------------------------------------------------------------------------------------------------------------- describing
+
+
+def _access(facts: Mapping[str, Any]) -> str:
+    return "+".join(sorted(facts.get("needs") or {"final_weights"}))
+
+
+def _field(name: str) -> str:
+    from bench.api import Setting
+    from bench.grids.load import _expected
+
+    field = Setting.model_fields[name]
+    default = field.get_default(call_default_factory=True)
+    return f"{name} = {default!r}\n    {_expected(field)}"
+
+
+def _grid_info(name: str) -> str:
+    from bench.grids.load import expand, load
+
+    loaded = load(name)
+    grid = loaded.grid
+    points = expand(grid, loaded.source)
+    lines = [f"grid {grid.name}: {grid.title}", grid.question, f"file: {loaded.source}", f"base: {grid.base}"]
+    lines += [f"axis {axis}: {', '.join(value.label for value in values)}" for axis, values in grid.axes.items()]
+    lines.append(f"seeds: {', '.join(map(str, grid.seeds))}")
+    for spec in grid.attacks:
+        sweep = f", sweep of {spec.sweep.runs} runs over {', '.join(spec.sweep.ranges)}" if spec.sweep else ""
+        lines.append(f"attack {spec.name}{' ' + str(spec.params) if spec.params else ''}{sweep}")
+    lines.append(f"cells: {len(points)} settings × {len(grid.attacks)} attacks = {len(points) * len(grid.attacks)}")
+    minutes = grid.budget.minutes
+    lines.append(f"budget: {f'{minutes:g} minutes' if minutes else 'none'}")
+    return "\n".join(line for line in lines if line)
+
+
+def _plugin_info(kind: str, name: str) -> str:
+    import dataclasses
+    import inspect
+
+    from bench import registry
+
+    head = name.partition(":")[0]
+    entry = registry.entries(kind)[head]  # type: ignore[arg-type]
+    cls = registry.get(kind, head)  # type: ignore[arg-type]
+    word = {"attack": "attack", "defense": "defence", "data": "data set"}[kind]
+    facts = {"role": getattr(cls, "role", ""), "paper": getattr(cls, "paper", ""), "track": getattr(cls, "track", "")}
+    lines = [f"{word} {head}", inspect.cleandoc(cls.__doc__ or entry.summary), f"from: {entry.origin}"]
+    lines += [f"{key}: {value}" for key, value in facts.items() if value]
+    if kind == "attack":
+        lines += [f"access: {_access({'needs': cls.needs})}", f"version: {registry.source_version(cls)}"]  # type: ignore[attr-defined]
+    if dataclasses.is_dataclass(cls):
+        for field in dataclasses.fields(cls):
+            default = "(required)"
+            if field.default is not dataclasses.MISSING:
+                default = repr(field.default)
+            elif field.default_factory is not dataclasses.MISSING:
+                default = repr(field.default_factory())
+            lines.append(f"hyperparameter {field.name}: {field.type} = {default}")
+    if kind == "data" and not (cls.takes_path and ":" not in name):  # type: ignore[attr-defined]
+        source = registry.resolve_data(name)
+        missing = source.missing()
+        lines.append(
+            f"missing: {missing}" if missing else f"here; digest {source.digest()}, images {'x'.join(map(str, source.image_shape()))}"
+        )
+    return "\n".join(lines)

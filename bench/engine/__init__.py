@@ -1,0 +1,1 @@
+"""The engine: plans the cells of a grid (``plan``), runs a batch of them (``cell``), and loops over batches losing nothing (``local``)."""

@@ -1,0 +1,352 @@
+"""Runs one batch of cells: attack, check, keep, score; each cell ends as a row, whatever happened.
+
+A batch is cells of one attack on targets of one shape; their runs (cells × runs of the sweep) go to ``Attack.reconstruct_batch`` together.
+If that raises, each cell is tried alone, so that only the culprit fails. Every run gets a copy of its release, narrowed to the attack's
+access tier, and a generator named by the cell and the run; a release that comes back changed fails the cell.
+
+Answers are rounded to float16 before they are scored, and kept so: scoring them again later gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import bench
+from bench import registry, seeds
+from bench.api import Candidates, Row, Secret, Setting, Target
+from bench.engine.plan import PROTOCOL, Cell
+from bench.errors import BenchError
+from bench.grids.load import Grid
+from bench.store import atomic_write, setting_row
+from bench.tracks.reconstruction import AttackFault, check_answer, fingerprint, narrow, pool, score
+
+RUNS_AT_ONCE = {"cpu": 32, "cuda": 512}  # runs stacked in one call; more gains nothing on a CPU and delays the first finished cell
+BYTES_AT_ONCE = {"cpu": 512 * 2**20, "cuda": 8 * 2**30}  # of copied weights in one call
+FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one cell."""
+
+    cell: Cell
+    row: Row
+    images: list[Row]
+
+    @property
+    def status(self) -> str:
+        """ok, skipped or failed."""
+        return str(self.row["status"])
+
+    @property
+    def reason(self) -> str:
+        """Why the status is not ok."""
+        return str(self.row["reason"])
+
+
+def batches(cells: Sequence[Cell], targets: Mapping[str, Target], device: torch.device) -> Iterator[list[Cell]]:
+    """Cuts the cells of one attack into batches that fit in memory: at least one cell each, in order."""
+    batch: list[Cell] = []
+    runs = size = 0
+    for cell in cells:
+        cost = sum(w.numel() * w.element_size() for w in targets[cell.target_id].release.weights.values())
+        more = len(cell.attack.instances)
+        full = runs + more > RUNS_AT_ONCE[device.type] or size + more * cost > BYTES_AT_ONCE[device.type]
+        if batch and full:
+            yield batch
+            batch, runs, size = [], 0, 0
+        batch.append(cell)
+        runs += more
+        size += more * cost
+    if batch:
+        yield batch
+
+
+def run_batch(cells: Sequence[Cell], targets: Mapping[str, Target], grid: Grid, folder: Path, device: torch.device) -> Iterator[Result]:
+    """Attacks the targets of the cells and yields one result a cell, in order.
+
+    Args:
+        folder: where the raw reconstructions are kept, one file a cell.
+        device: where the targets are.
+
+    Raises:
+        BenchError: the reconstructions cannot be written.
+    """
+    began = time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    answers = _attack(cells, targets)
+    seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
+    cost = {"seconds_attack": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
+    for cell, answer in zip(cells, answers, strict=True):
+        target = targets[cell.target_id]
+        facts = {name: target.facts.get(name) for name in FACTS}
+        if isinstance(answer, str):
+            yield failed(cell, grid, answer, {**facts, **cost})
+            continue
+        began = time.perf_counter()
+        rounded = [_rounded(run) for run in answer]
+        pooled = pool(rounded)
+        keep(folder, cell.id, pooled)
+        scores, images = judge(cell.id, pooled, target.secret)
+        losses = [run.loss for run in rounded if run.loss is not None]
+        row = {
+            **describe(cell, grid),
+            **facts,
+            **cost,
+            **scores,
+            "status": "ok",
+            "reason": "",
+            "runs": len(answer),
+            "attack_loss": min(losses) if losses else None,
+            "seconds_score": time.perf_counter() - began,
+        }
+        yield Result(cell, row, images)
+
+
+def failed(cell: Cell, grid: Grid, reason: str, more: Mapping[str, Any] | None = None, status: str = "failed") -> Result:
+    """A row without scores: the cell failed, or was skipped, for this reason."""
+    return Result(cell, {**describe(cell, grid), **(more or {}), "status": status, "reason": reason}, [])
+
+
+def judge(cell_id: str, candidates: Candidates, secret: Secret) -> tuple[Row, list[Row]]:
+    """Scores pooled candidates against members and controls: the score columns of the row, and the image rows.
+
+    The attacker may submit twice as many images as there are members, which is what the papers' m = 2n gives.
+    """
+    candidates = Candidates(candidates.images.float().cpu(), candidates.confidence, candidates.loss)
+    bootstrap = seeds.seed("bootstrap", cell_id)
+    scores, images = score(candidates, secret, n_submit=2 * len(secret.members), bootstrap_seed=bootstrap)
+    return scores, [{**image, "cell_id": cell_id} for image in images]
+
+
+def keep(folder: Path, cell_id: str, candidates: Candidates) -> None:
+    """Writes a cell's pooled candidates, best first, as float16 safetensors.
+
+    Raises:
+        BenchError: the disk is full or the folder cannot be written.
+    """
+    from safetensors.torch import save
+
+    tensors = {"images": candidates.images.half().cpu().contiguous()}
+    if candidates.confidence is not None:
+        tensors["confidence"] = candidates.confidence.float().cpu().contiguous()
+    atomic_write(kept_path(folder, cell_id), save(tensors, metadata={"cell_id": cell_id, "protocol": PROTOCOL}))
+
+
+def kept(folder: Path, cell_id: str) -> Candidates | None:
+    """The kept candidates of a cell, or None where there are none, or the file is corrupt."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = kept_path(folder, cell_id)
+    try:
+        tensors = load_file(path)
+        return Candidates(tensors["images"].float(), tensors.get("confidence"))
+    except (OSError, SafetensorError, KeyError):
+        return None
+
+
+def kept_path(folder: Path, cell_id: str) -> Path:
+    """Where a cell's raw reconstructions lie."""
+    return folder / f"{cell_id}.safetensors"
+
+
+def secret_of(setting: Setting) -> Secret:
+    """The secret of a setting, drawn again from its data: what scoring without the target needs."""
+    from bench.data.split import split
+
+    parts = split(registry.resolve_data(setting.dataset).load(), setting)
+    return Secret(
+        members=torch.from_numpy(parts.train),
+        member_labels=torch.from_numpy(parts.train_labels),
+        controls=torch.from_numpy(parts.control),
+        control_labels=torch.from_numpy(parts.control_labels),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- attacking
+
+
+def _attack(cells: Sequence[Cell], targets: Mapping[str, Target]) -> list[list[Candidates] | str]:
+    """For each cell the candidates of its runs, or why there are none."""
+    try:
+        return _attempt(cells, targets)
+    except Exception as error:
+        if len(cells) == 1:
+            return [blame(error)]
+    # one of them spoiled the batch: each alone
+    answers: list[list[Candidates] | str] = []
+    for cell in cells:
+        try:
+            answers += _attempt([cell], targets)
+        except Exception as error:
+            answers.append(blame(error))
+    return answers
+
+
+class _PluginExitError(Exception):
+    """A plug-in called sys.exit, which must not end the run."""
+
+
+def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target]) -> list[list[Candidates] | str]:
+    """One call of reconstruct_batch over all runs of the cells."""
+    planned = cells[0].attack
+    if planned.cls is None:
+        return [planned.error for _ in cells]
+    runs = [(cell, k) for cell in cells for k in range(len(planned.instances))]
+    releases = [narrow(targets[cell.target_id].release, planned.needs) for cell, _ in runs]
+    prints = {cell.target_id: fingerprint(narrow(targets[cell.target_id].release, planned.needs)) for cell in cells}
+    generators = [seeds.generator("attack", cell.id, k) for cell, k in runs]
+    try:
+        raw = planned.cls.reconstruct_batch([planned.instances[k] for _, k in runs], releases, generators)
+    except SystemExit as error:
+        raise _PluginExitError(f"the attack called sys.exit({error.code})") from error
+    if not isinstance(raw, list | tuple) or len(raw) != len(runs):
+        came = f"{len(raw)} answers" if isinstance(raw, list | tuple) else type(raw).__name__
+        raise AttackFault("reconstruct_batch returned the wrong number of answers", expected=f"a list of {len(runs)}, one a run", got=came)
+    answers: list[list[Candidates] | str] = []
+    per = len(planned.instances)
+    for position, cell in enumerate(cells):
+        mine = range(position * per, (position + 1) * per)
+        try:
+            if any(fingerprint(releases[i]) != prints[cell.target_id] for i in mine):
+                raise AttackFault(
+                    "the attack changed the release that it was given", expected="a release that is only read", hint="clone before writing"
+                )
+            answers.append([check_answer(raw[i], releases[i]) for i in mine])
+        except AttackFault as fault:
+            answers.append(blame(fault))
+    return answers
+
+
+def blame(error: Exception) -> str:
+    """One line that says what an attack raised, and where in its own file."""
+    if isinstance(error, _PluginExitError):
+        return str(error)
+    if isinstance(error, BenchError):
+        parts = [
+            error.what,
+            error.expected and f"expected {error.expected}",
+            error.got and f"got {error.got}",
+            error.hint and f"try {error.hint}",
+        ]
+        return " ".join("; ".join(part for part in parts if part).split())
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    own = [f for f in own if "site-packages" not in f.filename] or own
+    where = f" (at {Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}{where}"[:500]
+
+
+def _rounded(run: Candidates) -> Candidates:
+    """To float16 and back, so that what is scored is what is kept. Values beyond float16 are clipped to its ends."""
+    images = run.images.detach().float().clamp(-65504, 65504).half().float().cpu()
+    confidence = None if run.confidence is None else run.confidence.detach().float().cpu()
+    return Candidates(images, confidence, run.loss)
+
+
+# -------------------------------------------------------------------------------------------------------------- describing
+
+
+def describe(cell: Cell, grid: Grid) -> Row:
+    """The columns of a row that are known before anything runs."""
+    shape = cell.architecture.input_shape if cell.architecture is not None else None
+    return {
+        **setting_row(cell.setting),
+        **labels(cell, grid),
+        "protocol": PROTOCOL,
+        "track": cell.attack.track,
+        "cell_id": cell.id,
+        "target_id": cell.target_id,
+        "attack": cell.attack.spec.name,
+        "attack_version": cell.attack.version,
+        "attack_params": cell.attack.params_json,
+        "sweep": cell.attack.sweep_json,
+        "role": cell.attack.role,
+        "access": cell.attack.access,
+        "dataset_display": display_name(cell.setting.dataset) if shape is not None else cell.setting.dataset,
+        "input_shape": "x".join(str(side) for side in shape) if shape is not None else None,
+        "data_digest": cell.data_digest,
+        **provenance(),
+    }
+
+
+def labels(cell: Cell, grid: Grid) -> Row:
+    """The columns that belong to the grid and not to the cell; rewritten when a cell is shared by two grids."""
+    return {
+        "grid": grid.name,
+        "grid_title": grid.title or grid.name,
+        "grid_question": grid.question,
+        "axis": json.dumps(dict(cell.axis), ensure_ascii=False),
+        "axis_index": cell.axis_index,
+    }
+
+
+@functools.cache
+def display_name(dataset: str) -> str:
+    """The data set as tables name it."""
+    return str(registry.resolve_data(dataset).load().display)
+
+
+@functools.cache
+def provenance() -> Row:
+    """Which code and libraries, on which system."""
+    names = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "lpips")
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "code_version": code_version(),
+        "versions": json.dumps(versions),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+@functools.cache
+def code_version() -> str:
+    """The program's version, with the commit when it runs from a clone, and ``.dirty`` when its code was changed since."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(registry.ROOT), *words], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+
+    if not (registry.ROOT / ".git").exists():
+        return bench.__version__
+    try:
+        changed = git("status", "--porcelain", "--", "bench", "attacks", "defenses")
+        return f"{bench.__version__}+g{git('rev-parse', '--short=8', 'HEAD')}" + (".dirty" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return bench.__version__
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory in MiB: on a GPU of this batch; on a CPU of the whole process so far, which is all that the system tells."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def device_name(device: torch.device) -> str:
+    """``cpu``, or ``cuda: NVIDIA H100``."""
+    return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type

@@ -1,0 +1,326 @@
+"""Runs a plan on this machine, a batch at a time, and stores each cell as it ends: whatever stops a run, nothing finished is lost.
+
+Targets of one shape are trained together, attacked, and let go before the next shape. A KeyboardInterrupt ends the run with what is
+stored; the same command resumes. A budget that is spent starts no new batch. A cell that fails is a row with its reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import sys
+import time
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from bench import targets
+from bench.api import Row, Setting, Target
+from bench.engine import cell as cells_module
+from bench.engine.cell import Result, batches, failed, judge, kept, kept_path, labels, run_batch, secret_of
+from bench.engine.plan import Cell, Plan
+from bench.engine.progress import Progress, Silent
+from bench.errors import BenchError
+from bench.home import home
+from bench.store import Store
+from bench.targets.cache import TargetCache
+
+TRAINING_BYTES = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}  # for a stack of targets in training
+BYTES_PER_WEIGHT = 40  # initial and current weights, float64 among them, and the products of one step
+TARGETS_AT_ONCE = {"cpu": 64, "cuda": 512}
+
+
+@dataclass
+class Summary:
+    """How a run ended."""
+
+    grid: str
+    total: int
+    ok: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cached: int = 0
+    left: int = 0  # cells that were to run and did not: interrupted, or out of budget
+    failures: list[tuple[str, str]] = field(default_factory=list)  # cell in words, reason
+    interrupted: bool = False
+    out_of_budget: bool = False
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 all fine; 2 some cells failed or are left; 130 interrupted."""
+        if self.interrupted:
+            return 130
+        return 2 if self.failed or self.left else 0
+
+
+class _Overwrite(TargetCache):
+    """A cache that forgets: nothing is taken from it, everything new is put."""
+
+    def get(self, target: str) -> None:
+        return None
+
+
+def store() -> Store:
+    """This machine's rows."""
+    return Store(home() / "rows")
+
+
+def reconstructions() -> Path:
+    """Where this machine keeps raw reconstructions."""
+    return home() / "reconstructions"
+
+
+def known(rows: Store) -> dict[str, tuple[str, str]]:
+    """cell id → (status, reason) over all grids: a cell that is done for one grid is done for all."""
+    result: dict[str, tuple[str, str]] = {}
+    for (_, cell), state in rows.status().items():
+        if result.get(cell, ("", ""))[0] != "ok":
+            result[cell] = state
+    return result
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a device.
+
+    Raises:
+        BenchError: another word, or no GPU where one is asked for.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise BenchError(f"unknown device '{name}'", expected="auto, cpu or cuda", got=repr(name))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BenchError("there is no CUDA device here", expected="a GPU that torch sees", hint="--device cpu, or python -m bench doctor")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def run(
+    plan: Plan,
+    rows: Store,
+    device: torch.device,
+    progress: Progress | None = None,
+    *,
+    no_cache: bool = False,
+) -> Summary:
+    """Runs what the plan has left, storing each cell as it ends.
+
+    Raises:
+        BenchError: the store cannot be written (the disk is full); what was stored before is kept.
+    """
+    began = time.monotonic()
+    progress = progress or Silent()
+    waiting = [cell for cell in plan.cells if cell.state == "to run"]
+    summary = Summary(plan.grid, len(plan.cells), cached=sum(cell.state == "cached" for cell in plan.cells), left=len(waiting))
+    minutes = plan.loaded.grid.budget.minutes
+    deadline = math.inf if minutes is None else began + 60 * minutes
+    cache = (_Overwrite if no_cache else TargetCache)(home())
+    try:
+        progress.start(len(waiting), summary.cached)
+        _settled(plan, rows, summary)
+        with contextlib.redirect_stdout(sys.stderr):  # what a plug-in prints is no part of our output
+            for result in _results(waiting, plan, cache, device, progress, deadline):
+                rows.append([result.row], result.images)
+                _count(summary, result)
+                progress.finished(in_words(result.cell), result.status, result.reason)
+        summary.out_of_budget = summary.left > 0
+    except KeyboardInterrupt:
+        summary.interrupted = True
+    except OSError as error:
+        raise BenchError(
+            f"this machine's store {home()} cannot be used",
+            expected="free space, and a folder that can be read and written",
+            got=str(error),
+            hint="free some space or set RECONBENCH_HOME, then run the same command again; finished cells are kept",
+        ) from error
+    finally:
+        progress.close()
+        summary.seconds = time.monotonic() - began
+    return summary
+
+
+def in_words(cell: Cell) -> str:
+    """A cell as messages name it."""
+    axis = ", ".join(f"{name}={label}" for name, label in cell.axis.items())
+    return f"{cell.attack.spec.name}" + (f" on {axis}" if axis else "") + f", seed {cell.setting.seed} [{cell.id}]"
+
+
+def collect(plan: Plan, rows: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The score and image rows of a plan's cells that are stored, under this grid's name and labels."""
+    frame = rows.rows()
+    ids = {cell.id: cell for cell in plan.cells}
+    frame = frame[frame["cell_id"].isin(list(ids))]
+    # a cell may be stored under several grids: this grid's row first, then one that is ok
+    rank = (frame["grid"] != plan.grid).astype(int) + 2 * (frame["status"] != "ok").astype(int)
+    frame = frame.assign(_rank=rank).sort_values("_rank", kind="stable").drop_duplicates("cell_id").drop(columns="_rank")
+    named = [labels(ids[cell], plan.loaded.grid) for cell in frame["cell_id"]]
+    for column in ("grid", "grid_title", "grid_question", "axis", "axis_index"):
+        frame[column] = pd.Series([row[column] for row in named], index=frame.index, dtype=frame[column].dtype)
+    return frame.reset_index(drop=True), rows.images(frame.loc[frame["status"] == "ok", "cell_id"])
+
+
+def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> tuple[list[Row], list[str]]:
+    """Scores kept reconstructions again, without attacking, and stores the new rows.
+
+    Returns:
+        The new score rows, and in words the cells whose reconstructions are not here.
+    """
+    progress = progress or Silent()
+    frame = rows.rows()
+    frame = frame[frame["status"] == "ok"]
+    if grid is not None:
+        frame = frame[frame["grid"] == grid]
+    frame = frame.sort_values(["target_id", "cell_id"], kind="stable")
+    progress.start(len(frame), 0)
+    fresh: list[Row] = []
+    missing: list[str] = []
+    secret: tuple[str, Any] = ("", None)
+    try:
+        for row in frame.to_dict("records"):
+            row = {str(name): None if _null(value) else value for name, value in row.items()}
+            name = f"{row['grid']}: {row['attack']} on {row['dataset']}, seed {row['seed']} [{row['cell_id']}]"
+            candidates = kept(reconstructions(), row["cell_id"])
+            if candidates is None:
+                missing.append(f"{name}: {kept_path(reconstructions(), row['cell_id'])}")
+                continue
+            if secret[0] != row["target_id"]:
+                secret = (row["target_id"], secret_of(setting_of(row)))
+            began = time.perf_counter()
+            scores, images = judge(row["cell_id"], candidates, secret[1])
+            row = {**row, **scores, "finished_at": None, "seconds_score": time.perf_counter() - began}
+            rows.append([row], images)
+            fresh.append(row)
+            progress.finished(name, "ok", "")
+    finally:
+        progress.close()
+    return fresh, missing
+
+
+def setting_of(row: Mapping[str, Any]) -> Setting:
+    """The setting that a score row was made from."""
+    import json
+
+    fields = {name: row[name] for name in Setting.model_fields if name in row}
+    fields["classes"] = row["classes"] if row["classes"] == "binary" else int(row["classes"])
+    fields["hidden"] = tuple(int(width) for width in str(row["hidden"]).split("-"))
+    fields["defense_params"] = json.loads(row["defense_params"] or "{}")
+    return Setting.model_validate(fields)
+
+
+# ---------------------------------------------------------------------------------------------------------------- running
+
+
+def _settled(plan: Plan, rows: Store, summary: Summary) -> None:
+    """Cells whose fate needs no run: skipped, broken, failed before. New ones become rows."""
+    before = rows.status()
+    fresh: list[Row] = []
+    for cell in plan.cells:
+        if cell.state == "unsupported":
+            summary.skipped += 1
+            result = ("skipped", cell.reason)
+        elif cell.state == "broken":
+            result = ("failed", cell.reason)
+        elif cell.state == "failed before":
+            summary.failed += 1
+            summary.failures.append((in_words(cell), cell.reason))
+            continue
+        else:
+            continue
+        if cell.state == "broken":
+            summary.failed += 1
+            summary.failures.append((in_words(cell), cell.reason))
+        if before.get((plan.grid, cell.id)) != result:
+            fresh.append(failed(cell, plan.loaded.grid, cell.reason, status=result[0]).row)
+    if fresh:
+        rows.append(fresh)
+
+
+def _results(
+    waiting: Sequence[Cell], plan: Plan, cache: TargetCache, device: torch.device, progress: Progress, deadline: float
+) -> Iterator[Result]:
+    """Results in the order in which they come: shape by shape, targets by the stack, attack by attack."""
+    shapes: dict[Hashable, list[Cell]] = {}
+    for cell in waiting:
+        shapes.setdefault(_shape(cell), []).append(cell)
+    for group in shapes.values():
+        for chunk in _chunks(group, device):
+            if time.monotonic() >= deadline:
+                return
+            settings = {cell.target_id: cell.setting for cell in chunk}
+            progress.stage(f"training {len(settings)} target{'s' if len(settings) > 1 else ''}")
+            trained, faults = _train(settings, cache, device)
+            for cell in chunk:
+                if cell.target_id in faults:
+                    yield failed(cell, plan.loaded.grid, faults[cell.target_id])
+            by_attack: dict[int, list[Cell]] = {}
+            for cell in chunk:
+                if cell.target_id in trained:
+                    by_attack.setdefault(id(cell.attack), []).append(cell)
+            for cells in by_attack.values():
+                for batch in batches(cells, trained, device):
+                    if time.monotonic() >= deadline:
+                        return
+                    progress.stage(f"{batch[0].attack.spec.name} on {len(batch)} target{'s' if len(batch) > 1 else ''}")
+                    yield from run_batch(batch, trained, plan.loaded.grid, reconstructions(), device)
+
+
+def _shape(cell: Cell) -> Hashable:
+    """Cells that share it have targets that can be trained, and attacked, in one stack."""
+    s = cell.setting
+    return (cell.architecture, s.n_per_class, s.dtype, s.epochs, s.defense, s.classes)
+
+
+def _chunks(cells: Sequence[Cell], device: torch.device) -> Iterator[list[Cell]]:
+    """Cuts cells of one shape so that their targets fit in memory together; the cells of a target stay together."""
+    shape = cells[0].architecture
+    assert shape is not None  # a cell without data is never to run
+    widths = [math.prod(shape.input_shape), *shape.hidden, shape.outputs]
+    weights = sum(a * b for a, b in itertools.pairwise(widths))
+    most = max(1, min(TARGETS_AT_ONCE[device.type], TRAINING_BYTES[device.type] // (BYTES_PER_WEIGHT * weights)))
+    by_target: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_target.setdefault(cell.target_id, []).append(cell)
+    names = list(by_target)
+    for start in range(0, len(names), most):
+        yield [cell for name in names[start : start + most] for cell in by_target[name]]
+
+
+def _train(settings: Mapping[str, Setting], cache: TargetCache, device: torch.device) -> tuple[dict[str, Target], dict[str, str]]:
+    """Targets by id, and for those that could not be had the reason. If the stack fails, each is tried alone."""
+    try:
+        return dict(zip(settings, targets.obtain(list(settings.values()), cache, device), strict=True)), {}
+    except Exception as error:
+        if _is_full(error):
+            raise
+        if len(settings) == 1:
+            return {}, dict.fromkeys(settings, f"training: {cells_module.blame(error)}")
+    trained: dict[str, Target] = {}
+    faults: dict[str, str] = {}
+    for name, setting in settings.items():
+        got, fault = _train({name: setting}, cache, device)
+        trained |= got
+        faults |= fault
+    return trained, faults
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether the machine is to blame, and not the cell: then the run stops, with a message, and no cell is marked failed."""
+    return isinstance(error, OSError) or (isinstance(error, BenchError) and ("disk is full" in error.what or "cannot write" in error.what))
+
+
+def _count(summary: Summary, result: Result) -> None:
+    summary.left -= 1
+    if result.status == "ok":
+        summary.ok += 1
+    elif result.status == "skipped":
+        summary.skipped += 1
+    else:
+        summary.failed += 1
+        summary.failures.append((in_words(result.cell), result.reason))
+
+
+def _null(value: Any) -> bool:
+    return value is pd.NaT or (isinstance(value, float) and math.isnan(value)) or value is pd.NA

@@ -1,0 +1,339 @@
+"""From a grid to cells: each with a key that says what it is, and a state that says what is left to do.
+
+A *cell* is one setting (seed included) under one attack. Its key is the hash of the target's key, the attack's name, parameters, sweep and
+source version, and the scoring protocol; the grid is not in it, so that two grids share the cells that they have in common.
+
+Planning touches no weights and opens no file a cell: data digests are asked for once a data set, attack classes are imported once, whether
+an attack applies is asked once an architecture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from bench import registry, seeds
+from bench.api import Architecture, Attack, Setting
+from bench.errors import BenchError, did_you_mean
+from bench.grids.load import AttackSpec, Loaded, expand
+from bench.targets.cache import target_id
+from bench.targets.models import architecture
+
+if TYPE_CHECKING:
+    from bench.api import DataSource
+
+PROTOCOL = "v1"
+State = Literal["cached", "to run", "failed before", "unsupported", "broken"]
+
+
+@dataclass(frozen=True)
+class PlannedAttack:
+    """One attack of a grid, ready to run, or the reason why it cannot."""
+
+    spec: AttackSpec
+    cls: type[Attack] | None  # None: its file could not be imported
+    version: str
+    role: str
+    track: str
+    needs: frozenset[str]
+    instances: tuple[Attack, ...]  # one a run of the sweep
+    error: str = ""
+
+    @property
+    def access(self) -> str:
+        """The access tier as tables print it."""
+        order = ["final_weights", "mean_image", "initial_weights", "public_images"]
+        return "+".join(sorted(self.needs, key=lambda tier: (order.index(tier) if tier in order else 99, tier)))
+
+    @property
+    def params_json(self) -> str:
+        """The parameters that differ from the defaults, as canonical JSON."""
+        return canonical(self.spec.params)
+
+    @property
+    def sweep_json(self) -> str | None:
+        """The sweep as canonical JSON, or None."""
+        return None if self.spec.sweep is None else canonical(self.spec.sweep.model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting under one attack."""
+
+    id: str
+    target_id: str
+    setting: Setting
+    axis: Mapping[str, str]
+    axis_index: int  # position of the setting, seed aside, in the grid
+    attack: PlannedAttack
+    state: State
+    reason: str = ""
+    architecture: Architecture | None = None  # None: the data set is not here
+    data_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a grid, in grid order: settings (seeds fastest), attacks within a setting."""
+
+    loaded: Loaded
+    cells: tuple[Cell, ...]
+
+    @property
+    def grid(self) -> str:
+        """The name of the grid."""
+        return self.loaded.grid.name
+
+    def counts(self) -> dict[str, int]:
+        """How many cells are in each state."""
+        result = dict.fromkeys(("cached", "to run", "failed before", "unsupported", "broken"), 0)
+        for cell in self.cells:
+            result[cell.state] += 1
+        return result
+
+
+def plan(
+    loaded: Loaded,
+    known: Mapping[str, tuple[str, str]],
+    *,
+    no_cache: bool = False,
+    retry: bool = False,
+    limit: int | None = None,
+) -> Plan:
+    """The plan of a grid.
+
+    Args:
+        known: cell id → (status, reason) of the rows that this machine has.
+        no_cache: forget them: every cell that can run is to run.
+        retry: cells that failed before are to run again.
+        limit: the first so many cells only.
+
+    Raises:
+        BenchError: an unknown data set, defence or parameter; or a data set that is missing in every cell.
+    """
+    attacks = [prepare(spec) for spec in loaded.grid.attacks]
+    points = expand(loaded.grid, loaded.source)
+    if limit is not None:
+        points = points[: -(-limit // len(attacks))]
+    sources: dict[str, _Source] = {}
+    supported: dict[tuple[int, Architecture], str] = {}
+    cells: list[Cell] = []
+    for number, point in enumerate(points):
+        setting = point.setting
+        source = sources.get(setting.dataset) or sources.setdefault(setting.dataset, _Source.of(setting.dataset))
+        _check_defense(setting)
+        target = target_id(setting, source.digest)
+        shape = source.architecture(setting)
+        for position, attack in enumerate(attacks):
+            cell = cell_id(target, attack)
+            state, reason = _state(cell, attack, shape, source, known, supported, position, no_cache, retry)
+            cells.append(
+                Cell(cell, target, setting, point.axis, number // len(loaded.grid.seeds), attack, state, reason, shape, source.digest)
+            )
+    if cells and sources and all(s.missing for s in sources.values()):
+        name, source = next(iter(sources.items()))
+        raise BenchError(f"data set '{name}' is not here", expected="the data that the grid names", got=source.missing)
+    return Plan(loaded, tuple(cells[:limit]))
+
+
+def prepare(spec: AttackSpec) -> PlannedAttack:
+    """Imports an attack, checks its parameters, draws its sweep. A file that raises at import gives an attack with an ``error``.
+
+    Raises:
+        BenchError: an unknown attack, an unknown hyperparameter, or a value that the attack refuses.
+    """
+    entry = registry.entries("attack").get(spec.name)
+    try:
+        cls = cast("type[Attack]", registry.get("attack", spec.name))
+    except BenchError as error:
+        if entry is None:
+            raise
+        facts = entry.facts or {}
+        needs = frozenset(facts.get("needs") or {"final_weights"})
+        role, track = str(facts.get("role", "attack")), str(facts.get("track", "reconstruction"))
+        reason = f"{error.what}: {error.got}" if error.got else error.what
+        return PlannedAttack(spec, None, _file_version(entry.origin), role, track, needs, (), reason)
+    fields: set[str] = {f.name for f in dataclasses.fields(cast(Any, cls)) if f.init} if dataclasses.is_dataclass(cls) else set()
+    swept = spec.sweep.ranges if spec.sweep else {}
+    for name in [*spec.params, *swept]:
+        if name not in fields:
+            raise BenchError(
+                f"attack '{spec.name}' has no hyperparameter '{name}'.{did_you_mean(name, fields)}",
+                expected="one of " + ", ".join(sorted(fields)) if fields else "no hyperparameters",
+                got=repr(name),
+                hint=f"python -m bench info {spec.name}",
+            )
+    params = {name: _frozen(value) for name, value in spec.params.items()}
+    try:
+        instances = tuple(cls(**params, **draw) for draw in draws(spec, cls))
+    except BenchError:
+        raise
+    except Exception as error:
+        raise BenchError(
+            f"attack '{spec.name}' refuses its hyperparameters",
+            expected="values that its class accepts",
+            got=f"{type(error).__name__}: {error}",
+            hint=f"python -m bench info {spec.name}",
+        ) from error
+    return PlannedAttack(spec, cls, registry.source_version(cls), cls.role, cls.track, frozenset(cls.needs), instances)
+
+
+def draws(spec: AttackSpec, cls: type) -> list[dict[str, Any]]:
+    """The hyperparameters drawn for each run of a sweep; one empty draw without one.
+
+    Run k's draw depends on the attack's name, its parameters, its ranges and k, not on the setting: all cells of a grid try the same
+    values, which pairs them by seed and lets runs of one shape be stacked.
+    """
+    if spec.sweep is None:
+        return [{}]
+    import math
+
+    whole = {f.name for f in dataclasses.fields(cls) if f.type in (int, "int")}
+    result = []
+    ranges = {name: spec.sweep.ranges[name] for name in sorted(spec.sweep.ranges)}
+    for run in range(spec.sweep.runs):
+        draw: dict[str, Any] = {}
+        for name, bounds in ranges.items():
+            stream = seeds.numpy_generator("sweep", spec.name, canonical(spec.params), name, bounds.model_dump_json(), run)
+            u = float(stream.random())
+            if bounds.scale == "log":
+                value = math.exp(math.log(bounds.low) + u * (math.log(bounds.high) - math.log(bounds.low)))
+            else:
+                value = bounds.low + u * (bounds.high - bounds.low)
+            value = min(max(value, bounds.low), bounds.high)
+            draw[name] = round(value) if name in whole else value
+        result.append(draw)
+    return result
+
+
+def cell_id(target: str, attack: PlannedAttack) -> str:
+    """16 hex digits: SHA-256 of the target's key, the attack's name, parameters, sweep and version, and the protocol."""
+    facts = [target, attack.spec.name, attack.params_json, attack.sweep_json, attack.version, PROTOCOL]
+    return hashlib.sha256(canonical(facts).encode()).hexdigest()[:16]
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces, so that equal values have one text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass
+class _Source:
+    """What the plan needs of a data set, asked for once."""
+
+    name: str
+    source: DataSource
+    missing: str
+    digest: str
+    shape: tuple[int, int, int] | None
+
+    @classmethod
+    def of(cls, name: str) -> _Source:
+        source = registry.resolve_data(name)
+        missing = source.missing()
+        if missing:
+            return cls(name, source, missing, f"missing:{name}", None)
+        shape = source.image_shape()
+        return cls(name, source, "", source.digest(), (int(shape[0]), int(shape[1]), int(shape[2])))
+
+    def architecture(self, setting: Setting) -> Architecture | None:
+        if self.shape is None:
+            return None
+        return architecture(setting, self.shape, 2 if setting.classes == "binary" else setting.classes)
+
+
+def _state(
+    cell: str,
+    attack: PlannedAttack,
+    shape: Architecture | None,
+    source: _Source,
+    known: Mapping[str, tuple[str, str]],
+    supported: dict[tuple[int, Architecture], str],
+    position: int,
+    no_cache: bool,
+    retry: bool,
+) -> tuple[State, str]:
+    if attack.error:
+        return "broken", attack.error
+    if shape is None:
+        return "unsupported", f"data set '{source.name}' is not here: {source.missing}"
+    key = (position, shape)
+    if key not in supported:
+        supported[key] = unsupported(attack, shape)
+    reason = supported[key]
+    if reason.startswith("!"):
+        return "broken", reason[1:]
+    if reason:
+        return "unsupported", reason
+    status, before = known.get(cell, ("", "")) if not no_cache else ("", "")
+    if status == "ok":
+        return "cached", ""
+    if status in ("failed", "timeout") and not retry:
+        return "failed before", before
+    return "to run", ""
+
+
+def unsupported(attack: PlannedAttack, shape: Architecture) -> str:
+    """Why an attack does not apply to an architecture, or an empty string; a reason that starts with ``!`` is a fault of the plug-in."""
+    if attack.track != "reconstruction":
+        return f"track '{attack.track}' is not run here; known is 'reconstruction'"
+    from bench.tracks.reconstruction import ungrantable  # torch, which the attack has imported already
+
+    try:
+        beyond = ungrantable(attack.needs)
+        if beyond:
+            return beyond
+        reason = attack.instances[0].unsupported(shape)
+    except BenchError as error:
+        return f"!{error.what}"
+    except Exception as error:
+        return f"!unsupported() raised {type(error).__name__}: {error}"
+    return reason if isinstance(reason, str) else f"!unsupported() returned {type(reason).__name__}, not a text"
+
+
+_checked_defenses: set[tuple[str, str]] = set()
+
+
+def _check_defense(setting: Setting) -> None:
+    """An unknown defence or parameter is wrong usage, and said before anything trains."""
+    params = canonical(setting.defense_params)
+    if (setting.defense, params) in _checked_defenses:
+        return
+    cls = registry.get("defense", setting.defense)
+    fields = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
+    for name in setting.defense_params:
+        if name not in fields:
+            raise BenchError(
+                f"defence '{setting.defense}' has no hyperparameter '{name}'.{did_you_mean(name, fields)}",
+                expected="one of " + ", ".join(fields) if fields else "no hyperparameters",
+                got=repr(name),
+                hint=f"python -m bench info {setting.defense}",
+            )
+    try:
+        cls(**setting.defense_params)
+    except Exception as error:
+        raise BenchError(f"defence '{setting.defense}' refuses its hyperparameters", got=f"{type(error).__name__}: {error}") from error
+    _checked_defenses.add((setting.defense, params))
+
+
+def _frozen(value: Any) -> Any:
+    """Lists become tuples, since hyperparameters live in frozen dataclasses."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _file_version(origin: str) -> str:
+    """The version of a plug-in that cannot be imported: its file's hash, so that a repaired file is a new cell."""
+    try:
+        return "src-" + hashlib.sha256(Path(origin).read_bytes()).hexdigest()[:8]
+    except OSError:
+        return "src-" + hashlib.sha256(origin.encode()).hexdigest()[:8]
+
+
+def to_run(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that are left to do, in plan order."""
+    return [cell for cell in cells if cell.state == "to run"]

@@ -1,0 +1,128 @@
+"""What a person sees while cells run: a bar in a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol
+
+QUIET_SECONDS = 10.0  # between two plain lines, unless something failed
+
+
+class Progress(Protocol):
+    """What the engine tells of itself."""
+
+    def start(self, to_run: int, cached: int) -> None:
+        """So many cells will run, so many are here already."""
+
+    def stage(self, text: str) -> None:
+        """What happens now."""
+
+    def finished(self, name: str, status: str, reason: str) -> None:
+        """A cell is done and stored."""
+
+    def note(self, text: str) -> None:
+        """Something that the reader should know."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class Lines:
+    """Plain lines for logs and pipes: a line at most every ten seconds, each failure at once."""
+
+    def __init__(self) -> None:
+        self.total = self.done = self.failed = self.cached = 0
+        self.began = self.last = time.monotonic()
+
+    def start(self, to_run: int, cached: int) -> None:
+        self.total, self.cached = to_run, cached
+        self.began = self.last = time.monotonic()
+        self._say(f"{to_run} cells to run, {cached} cached")
+
+    def stage(self, text: str) -> None:
+        if time.monotonic() - self.last >= QUIET_SECONDS:
+            self._say(text)
+
+    def finished(self, name: str, status: str, reason: str) -> None:
+        self.done += 1
+        if status == "failed":
+            self.failed += 1
+            self._say(f"failed: {name}: {reason}")
+        if self.done == self.total or time.monotonic() - self.last >= QUIET_SECONDS:
+            self.last = time.monotonic()
+            left = time_left(self.began, self.done, self.total)
+            self._say(f"{self.done}/{self.total} done, {self.failed} failed, {self.cached} cached{left}")
+
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def close(self) -> None:
+        pass
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class Bar:
+    """A bar with cells done, failed, cached and the time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        self.console = Console(stderr=True)
+        text = "{task.completed:.0f}/{task.total:.0f} done, {task.fields[failed]} failed, {task.fields[cached]} cached{task.fields[left]}"
+        self.bar = RichProgress(TextColumn("{task.description}"), BarColumn(), TextColumn(text), console=self.console, transient=True)
+        self.task = self.bar.add_task("starting", total=0, failed=0, cached=0, left="")
+        self.total = self.done = self.failed = 0
+        self.began = time.monotonic()
+
+    def start(self, to_run: int, cached: int) -> None:
+        self.total, self.began = to_run, time.monotonic()
+        self.bar.update(self.task, total=to_run, cached=cached)
+        self.bar.start()
+
+    def stage(self, text: str) -> None:
+        self.bar.update(self.task, description=text)
+
+    def finished(self, name: str, status: str, reason: str) -> None:
+        self.done += 1
+        self.failed += status == "failed"
+        self.bar.update(self.task, completed=self.done, failed=self.failed, left=time_left(self.began, self.done, self.total))
+        if status == "failed":
+            self.note(f"failed: {name}: {reason}")
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        self.bar.stop()
+
+
+class Silent:
+    """Says nothing; for tests and for use as a library."""
+
+    def start(self, to_run: int, cached: int) -> None: ...
+
+    def stage(self, text: str) -> None: ...
+
+    def finished(self, name: str, status: str, reason: str) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def choose() -> Progress:
+    """A bar where stderr is a terminal, else lines."""
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+def time_left(began: float, done: int, total: int) -> str:
+    """``, 2 min left`` at the pace so far, or nothing when there is no telling."""
+    if not done or done >= total:
+        return ""
+    seconds = (time.monotonic() - began) / done * (total - done)
+    return f", {seconds:.0f} s left" if seconds < 90 else f", {seconds / 60:.0f} min left"

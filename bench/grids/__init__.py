@@ -1,0 +1,1 @@
+"""Grids: YAML files that span settings, attacks and seeds. ``load`` reads and validates them."""

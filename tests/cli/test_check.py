@@ -1,0 +1,89 @@
+"""``bench check``: passes what is in the registry, and names what is wrong with a plug-in."""
+
+from __future__ import annotations
+
+import pytest
+from tiny_grid import clean_registry, write_plugin  # noqa: F401
+
+from bench import registry
+from bench.check import check_plugin
+from bench.cli import main
+
+pytestmark = pytest.mark.usefixtures("clean_registry")
+EVERYTHING = [name for kind in ("attack", "defense", "data") for name in registry.entries(kind)]
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_everything_in_the_registry_keeps_its_contract(name):
+    for title, outcomes in check_plugin(name):
+        assert outcomes, title
+        assert not [o for o in outcomes if not o.ok], title
+
+
+@pytest.mark.parametrize(
+    ("body", "fails", "because"),
+    [
+        ("return torch.rand(4, *release.mean_image.shape)", "leaves the global generators alone", "global generator moved"),
+        ("return torch.rand(4, *release.mean_image.shape)", "the same generator gives the same answer", "another answer"),
+        ("return torch.zeros(4, 2, 2, 2)", "answers with finite images", "wrong shape"),
+        ("return release.mean_image.expand(99, -1, -1, -1)", "answers with finite images", "too many"),
+        ("return release.mean_image[None] / 0 * 0", "answers with finite images", "NaN"),
+        ("release.mean_image.zero_()\nreturn release.mean_image[None].clone()", "leaves the release as it was", "clone before writing"),
+        ("raise RuntimeError('fell over')", "answers with finite images", "RuntimeError: fell over"),
+    ],
+)
+def test_bad_attacks_are_told_what_is_wrong(tmp_path, capsys, body, fails, because):
+    assert main(["check", str(write_plugin(tmp_path, "bad", body))]) == 2
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("FAIL")]
+    assert any(fails in line and because in line for line in lines), lines
+
+
+def test_a_batch_that_depends_on_its_order_fails(tmp_path):
+    after = """
+    @classmethod
+    def reconstruct_batch(cls, attacks, releases, generators):
+        shared = generators[0]
+        return [a.reconstruct(r, shared) for a, r in zip(attacks, releases)]
+"""
+    [(_, outcomes)] = check_plugin(str(write_plugin(tmp_path, "mixed", after=after)))
+    assert [o.name for o in outcomes if not o.ok and "any order" in o.name]
+
+
+def test_class_faults(tmp_path):
+    path = write_plugin(tmp_path, "odd")
+    text = (
+        path.read_text()
+        .replace("@dataclass(frozen=True)", "@dataclass")
+        .replace('"none: a test"', '""')
+        .replace('"""A test attack."""', "")
+    )
+    path.write_text(text.replace('name: ClassVar[str] = "odd"', 'name: ClassVar[str] = "Odd Name"').replace('"mean_image"}', '"the_data"}'))
+    [(_, outcomes)] = check_plugin(str(path))
+    failed = {o.name.partition(":")[0] for o in outcomes if not o.ok}
+    assert failed >= {
+        "has a docstring",
+        "name is in snake_case",
+        "is a frozen dataclass",
+        "says where it is from",
+        "needs is a frozenset of access tiers that the track grants",
+    }
+
+
+def test_a_good_file_passes(tmp_path, capsys):
+    assert main(["check", str(write_plugin(tmp_path, "fine"))]) == 0
+    assert "all passed" in capsys.readouterr().out
+
+
+def test_a_bad_defence(tmp_path):
+    path = tmp_path / "shrinker.py"
+    path.write_text(
+        "from dataclasses import dataclass\nfrom typing import ClassVar\nimport torch\n"
+        "from bench.api import Defense\nfrom bench.registry import register\n\n\n"
+        '@register\n@dataclass(frozen=True)\nclass Shrinker(Defense):\n    """Renames weights, draws globally."""\n\n'
+        '    name: ClassVar[str] = "shrinker"\n\n'
+        "    def after_training(self, weights, generator):\n        torch.rand(1)\n"
+        "        return {k + 'x': w for k, w in weights.items()}\n"
+    )
+    [(_, outcomes)] = check_plugin(str(path))
+    failed = {o.name for o in outcomes if not o.ok}
+    assert failed == {"after_training keeps names, shapes and dtypes of the weights", "leaves the global generators alone"}

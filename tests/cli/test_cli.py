@@ -1,0 +1,362 @@
+"""The command line: exit codes, one clear message for each fault, and nothing finished ever lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
+
+from bench.cli import main
+
+pytestmark = pytest.mark.usefixtures("clean_registry")
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def bench(capsys, tmp_path, monkeypatch):
+    """Runs a command in this process: (exit code, stdout, stderr). Results go to the test's folder."""
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    monkeypatch.delenv("RECONBENCH_DEBUG", raising=False)
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return call
+
+
+def python(*words: object, **more) -> subprocess.CompletedProcess:
+    """Runs python in a fresh process with the project on its path."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **more.pop("env", {})}
+    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, env=env, timeout=120, **more)
+
+
+# ---------------------------------------------------------------------------------------------------------------- running
+
+
+def test_run_publishes_renders_compares_and_resumes(bench, tmp_path):
+    grid, out = write_grid(tmp_path, "mean_image, heldout_images"), tmp_path / "results"
+    code, text, err = bench("run", "--grid", grid, "--out", out)
+    assert code == 0, err
+    assert "no published numbers for these cells" in text
+    assert f"read {out / 'tiny.md'}" in text
+    assert "mean_image" in text
+    assert "8 run, 0 failed of 8 cells" in err
+    assert {p.name for p in out.iterdir()} >= {"scores.parquet", "images.parquet", "leaderboard.md", "tiny.md"}
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    code, text, err = bench("run", "--grid", grid, "--out", out)
+    assert (code, "8 cached" in err, "8 of 8 cells agree" in text) == (0, True, True)
+    assert before == {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    assert bench("report", "--out", out)[0] == 0
+    assert before == {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_json_is_one_object_on_stdout_whatever_a_plugin_prints(bench, tmp_path):
+    plugin = write_plugin(tmp_path, "loud", "print('hello')\nraise ValueError('no')")
+    code, text, err = bench("run", "--grid", write_grid(tmp_path), "--plugin", plugin, "--json")
+    summary = json.loads(text)
+    assert code == summary["exit_code"] == 2
+    assert summary["cells"] == {"total": 8, "ok": 4, "cached": 0, "failed": 4, "skipped": 0, "left": 0}
+    assert "ValueError: no" in summary["failures"][0]["reason"]
+    assert "hello" in err
+
+
+def test_failed_cells_exit_2_with_which_why_and_what_to_type(bench, tmp_path):
+    plugin, grid = write_plugin(tmp_path, "bad", "raise ValueError('my own fault')"), write_grid(tmp_path)
+    code, _, err = bench("run", "--grid", grid, "--plugin", plugin, "--seeds", "1")
+    assert code == 2
+    assert "failed: ValueError: my own fault (at bad.py:" in err
+    assert "bad on weight_decay=0, seed 1" in err
+    command = re.search(r"python -m bench (run .*--retry failed)", err)[1]
+    assert command == f"run --grid {grid} --plugin {plugin} --seeds 1 --retry failed"
+    code, _, err = bench(*command.split())
+    assert (code, "2 cells to run, 2 cached" in err) == (2, True)
+    code, _, err = bench(*command.split()[:-2])  # without --retry they are not tried again, and still reported
+    assert (code, "0 cells to run" in err, "my own fault" in err) == (2, True, True)
+
+
+def test_dry_run_says_what_would_become_of_each_cell(bench, tmp_path):
+    grid = write_grid(tmp_path, "mean_image, multiclass_kkt")
+    bench("run", "--grid", grid, "--limit", "1")
+    code, text, _ = bench("run", "--grid", grid, "--dry-run")
+    assert code == 0
+    assert "1 cached, 3 to run, 4 unsupported" in text
+    assert len(text.splitlines()) == 9
+    code, text, _ = bench("run", "--grid", grid, "--dry-run", "--json")
+    assert json.loads(text)["counts"]["cached"] == 1
+
+
+def test_changed_grids_stay_out_of_the_published_results(bench, tmp_path, bench_home, monkeypatch):
+    monkeypatch.setattr("bench.cli.PROJECT", tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    grid = write_grid(tmp_path)
+    for option in (("--set", "n_per_class=3"), ("--seeds", "0"), ("--limit", "1"), ("--attack", "heldout_images")):
+        code, text, err = bench("run", "--grid", grid, *option)
+        assert (code, str(bench_home / "results") in text, option[0] in err) == (0, True, True)
+    assert not (tmp_path / "results").exists()
+    code, text, _ = bench("run", "--grid", grid)
+    assert (code, str(tmp_path / "results") in text) == (0, True)
+    imposter = tmp_path / "mine.yaml"
+    imposter.write_text(grid.read_text().replace("name: tiny", "name: quick"))
+    assert "built-in grid's name" in bench("run", "--grid", imposter)[2]
+
+
+def test_set_replaces_an_axis(bench, tmp_path):
+    _, text, _ = bench("run", "--grid", write_grid(tmp_path), "--set", "weight_decay=0.5", "--dry-run", "--json")
+    assert [cell["axis"] for cell in json.loads(text)["cells"]] == [{"weight_decay": "0.5"}] * 2
+
+
+def test_a_results_folder_that_cannot_be_written_loses_nothing(bench, tmp_path):
+    grid = write_grid(tmp_path)
+    (tmp_path / "file").touch()
+    code, _, err = bench("run", "--grid", grid, "--out", tmp_path / "file" / "results")
+    assert code == 1
+    assert "are finished and kept" in err
+    assert "--out" in err
+    code, _, err = bench("run", "--grid", grid, "--out", tmp_path / "good")
+    assert (code, "4 cached" in err) == (0, True)
+    assert (tmp_path / "good" / "tiny.md").exists()
+
+
+def test_corrupt_published_results_lose_nothing(bench, tmp_path):
+    out = tmp_path / "results"
+    out.mkdir()
+    (out / "scores.parquet").write_bytes(b"not parquet")
+    code, _, err = bench("run", "--grid", write_grid(tmp_path), "--out", out)
+    assert code == 1
+    assert "are finished and kept" in err
+    assert "corrupt" in err
+    assert (out / "scores.parquet").read_bytes() == b"not parquet"
+
+
+# -------------------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--grid", "quik"], "unknown grid 'quik'. Did you mean 'quick'?"),
+        (["run", "--grid", "quick", "--attack", "haim_ktt"], "unknown attack 'haim_ktt'. Did you mean 'haim_kkt'?"),
+        (["run", "--grid", "quick", "--set", "n_per_clas=3"], "unknown setting field 'n_per_clas'. Did you mean 'n_per_class'?"),
+        (["run", "--grid", "quick", "--set", "lr=1000"], "less than or equal to 100"),
+        (["run", "--grid", "quick", "--set", "dataset=cifar10"], "data set 'cifar10' is not here"),
+        (["run", "--grid", "quick", "--set", "dataset=lfw"], "unknown data set 'lfw'. Did you mean 'lfw_faces'?"),
+        (["run", "--grid", "quick", "--set", "dataset=folder:/nowhere"], "/nowhere"),
+        (["run", "--grid", "quick", "--seeds", "x"], "--seeds x: not understood"),
+        (["run", "--grid", "quick", "--device", "tpu"], "unknown device 'tpu'"),
+        (["run", "--grid", "quick", "--retry", "all"], "--retry all"),
+        (["run", "--grid", "quick", "--limit", "-1"], "--limit -1"),
+        (["run", "--grid", "quick", "--limit", "many"], "--limit"),
+        (["run", "--grid", "quick", "--plugin", "/nowhere.py"], "plug-in file not found"),
+        (["run"], "--grid"),
+        (["run", "--grid", "quick", "--nope"], "--nope"),
+        (["nope"], "No such command 'nope'"),
+        (["info", "haim"], "Did you mean 'haim_kkt'?"),
+        (["check", "nothing_here"], "no plug-in is named"),
+        (["fetch", "cifar11"], "Did you mean 'cifar10'?"),
+        (["score", "--grid", "quick"], "no rows of grid 'quick' here"),
+        (["report", "--out", "/nowhere/at/all"], "no results in"),
+        (["merge", "/nowhere/at/all"], "nothing to merge"),
+    ],
+)
+def test_wrong_usage_is_one_message_and_exit_1(bench, words, message):
+    code, out, err = bench(*words)
+    assert code == 1
+    assert message in err
+    assert out == ""
+    assert len(err.splitlines()) <= 5
+
+
+def test_a_broken_grid_file(bench, tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("name: [x")
+    code, _, err = bench("run", "--grid", path)
+    assert (code, "broken YAML" in err, str(path) in err) == (1, True, True)
+
+
+def test_no_network(bench, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+
+    def refuse(*args, **kwargs):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    code, _, err = bench("fetch", "mnist")
+    assert code == 1
+    assert err.startswith("mnist could not be downloaded")
+    assert "try: " in err
+
+
+def test_a_plugin_that_raises_at_import(bench, tmp_path):
+    plugin = write_plugin(tmp_path, "broken", before="raise RuntimeError('no licence')\n")
+    code, _, err = bench("run", "--grid", write_grid(tmp_path), "--plugin", plugin)
+    assert code == 1
+    assert "cannot be imported" in err
+    assert "RuntimeError: no licence" in err
+    assert f"{plugin}:" in err
+
+
+def test_a_dropped_in_attack_that_raises_at_import_fails_alone(bench, tmp_path, monkeypatch):
+    from bench import registry
+
+    (tmp_path / "dropped").mkdir()
+    write_plugin(tmp_path / "dropped", "dropped_broken", before="raise RuntimeError('no licence')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    real = registry._static
+
+    def static(kind):
+        yield from real(kind)
+        if kind == "attack":
+            path = tmp_path / "dropped" / "dropped_broken.py"
+            yield registry.Entry(kind, "dropped_broken", "", str(path), module="dropped.dropped_broken", class_name="X", facts={})
+
+    monkeypatch.setattr(registry, "_static", static)
+    code, text, err = bench("run", "--grid", write_grid(tmp_path, "dropped_broken, mean_image"), "--out", tmp_path / "out")
+    assert code == 2
+    assert "no licence" in err
+    assert "4 run, 4 failed of 8 cells" in err
+    assert "4 failed" in text or "failed" in (tmp_path / "out" / "tiny.md").read_text()
+
+
+def test_an_unexpected_fault_is_one_line_unless_debugging(bench, tmp_path, monkeypatch):
+    def fall(*args, **kwargs):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("bench.grids.load.load", fall)
+    code, _, err = bench("run", "--grid", "quick")
+    assert (code, err.splitlines()[0]) == (3, "unexpected ZeroDivisionError: oh")
+    assert "--debug" in err
+    with pytest.raises(ZeroDivisionError):
+        main(["run", "--grid", "quick", "--debug"])
+    monkeypatch.setenv("RECONBENCH_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        main(["run", "--grid", "quick"])
+
+
+def test_ctrl_c_in_a_real_process_keeps_finished_cells(tmp_path, bench_home):
+    body = "import time\nopen(RELEASED, 'w').close()\ntime.sleep(60)\nreturn torch.zeros(4, 1, 25, 25)"
+    plugin = write_plugin(tmp_path, "slow", body, before=f"\nRELEASED = {str(tmp_path / 'started')!r}\n")
+    grid = write_grid(tmp_path, "mean_image")
+    words = ["-m", "bench", "run", "--grid", str(grid), "--plugin", str(plugin), "--json"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "started").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "4 cells finished in this run are kept, 4 are left" in err
+    assert "Traceback" not in err
+    assert json.loads(out)["cells"]["ok"] == 4
+    from bench.engine import local
+
+    assert len(local.store().rows()) == 4
+
+
+# --------------------------------------------------------------------------------------------------------------- the rest
+
+
+def test_listing_and_help_import_no_torch():
+    for words in (["ls"], ["--help"], ["run", "--help"]):
+        heavy = ("torch", "numpy", "pandas", "pyarrow", "matplotlib")
+        code = f"import sys; from bench.cli import main; main({words!r}); print([m for m in {heavy} if m in sys.modules])"
+        done = python("-c", code)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "[]", words
+
+
+def test_ls_names_everything(bench):
+    code, text, _ = bench("ls")
+    assert code == 0
+    for name in ("quick", "haim_kkt", "mean_image", "rounding", "lfw_faces", "final_weights+mean_image"):
+        assert name in text
+    assert (
+        text.index("attacks:") < text.index("haim_kkt") < text.index("controls:") < text.index("heldout_images ") < text.index("defences:")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("haim_kkt", ["Haim", "hyperparameter steps: int", "access: final_weights+mean_image"]),
+        ("quick", ["axis dataset: lfw_faces, photo_tiles", "cells: 10 settings"]),
+        ("rounding", ["hyperparameter bits: int = 8"]),
+        ("lfw_faces", ["digest", "1x25x25"]),
+        ("cifar10", ["missing:"]),
+        ("setting", ["n_per_class = 10", "≥ 1, ≤ 50000"]),
+        ("weight_decay", ["setting field", "grid weight_decay"]),
+        ("schema", ["excess_recall", "scores.parquet"]),
+    ],
+)
+def test_info(bench, name, parts):
+    code, text, _ = bench("info", name)
+    assert code == 0
+    for part in parts:
+        assert part in text
+
+
+def test_score_and_merge(bench, tmp_path, bench_home):
+    grid = write_grid(tmp_path)
+    bench("run", "--grid", grid, "--out", tmp_path / "a")
+    code, text, _ = bench("score", "--grid", "tiny", "--out", tmp_path / "a")
+    assert (code, "4 cells scored again, 0 without" in text) == (0, True)
+    next((bench_home / "reconstructions").iterdir()).unlink()
+    code, text, err = bench("score")
+    assert (code, "3 cells scored again, 1 without" in text, "missing: tiny: mean_image" in err) == (2, True, True)
+    code, text, _ = bench("merge", tmp_path / "a", bench_home, "--into", tmp_path / "b")
+    assert (code, "4 rows" in text) == (0, True)
+    assert (tmp_path / "b" / "tiny.md").exists()
+
+
+def test_doctor(bench):
+    code, text, _ = bench("doctor")
+    assert code == 0
+    for name in ("torch", "torchvision", "lfw_faces", "lpips", "cifar10"):
+        assert name in text
+
+
+def test_an_attack_from_another_installed_package(tmp_path, bench_home):
+    """A real distribution, built and installed by pip, offline, whose entry point is the attack."""
+    package = tmp_path / "package"
+    (package / "src").mkdir(parents=True)
+    write_plugin(package / "src", "elsewhere")
+    (package / "pyproject.toml").write_text('[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n')
+    (package / "backend.py").write_text(
+        "import zipfile\n"
+        "def build_wheel(folder, config_settings=None, metadata_directory=None):\n"
+        "    name = 'rb_elsewhere-1.0-py3-none-any.whl'\n"
+        "    info = 'rb_elsewhere-1.0.dist-info/'\n"
+        "    with zipfile.ZipFile(folder + '/' + name, 'w') as wheel:\n"
+        "        wheel.write('src/elsewhere.py', 'elsewhere.py')\n"
+        "        wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: rb-elsewhere\\nVersion: 1.0\\n')\n"
+        "        wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
+        "        wheel.writestr(info + 'entry_points.txt', '[reconbench.attacks]\\nelsewhere = elsewhere:Elsewhere\\n')\n"
+        "        wheel.writestr(info + 'RECORD', '')\n"
+        "    return name\n"
+    )
+    site = tmp_path / "site"
+    pip = python("-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--target", site, package)
+    assert pip.returncode == 0, pip.stderr
+    env = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(site)])}
+    listed = python("-m", "bench", "ls", env=env)
+    assert "elsewhere" in listed.stdout
+    assert "from package rb-elsewhere" in listed.stdout
+    done = python("-m", "bench", "run", "--grid", write_grid(tmp_path, "elsewhere"), "--out", tmp_path / "out", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["cells"]["ok"] == 4

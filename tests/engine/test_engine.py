@@ -1,0 +1,265 @@
+"""The engine: every cell ends as a row, only culprits fail, nothing finished is lost, and no attack is handed a training image."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import pytest
+import torch
+from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
+
+from bench import registry
+from bench.check import holds_any, reachable_tensors
+from bench.engine import cell as cell_module
+from bench.engine import local
+from bench.engine.plan import plan
+from bench.errors import BenchError
+from bench.grids.load import load
+
+pytestmark = pytest.mark.usefixtures("clean_registry")
+CPU = torch.device("cpu")
+
+
+def go(path, **options):
+    """Plans and runs a grid file; returns the summary and this grid's rows by (attack, weight decay, seed)."""
+    rows = local.store()
+    planned = plan(load(path), local.known(rows), no_cache=options.pop("no_cache", False), retry=options.pop("retry", False))
+    summary = local.run(planned, rows, CPU, **options)
+    frame, images = local.collect(planned, rows)
+    return summary, frame, images
+
+
+def test_a_run_ends_in_rows_and_resumes(tmp_path):
+    registry.load_plugin(write_plugin(tmp_path))
+    path = write_grid(tmp_path, "noise, mean_image, multiclass_kkt")
+    summary, frame, images = go(path)
+    assert (summary.ok, summary.skipped, summary.failed, summary.left, summary.exit_code) == (8, 4, 0, 0, 0)
+    assert len(frame) == 12
+    done = frame[frame["status"] == "ok"]
+    assert set(frame.loc[frame["attack"] == "multiclass_kkt", "status"]) == {"skipped"}
+    assert frame.loc[frame["status"] == "skipped", "reason"].str.len().min() > 10
+    for column in ("excess_recall", "train_accuracy", "kkt_residual", "seconds_train", "seconds_attack", "seconds_score", "peak_memory_mb"):
+        assert done[column].notna().all(), column
+    assert (done["n_members"] == 4).all()
+    assert (done["n_controls"] == 4).all()
+    assert (done.loc[done["attack"] == "noise", "access"] == "final_weights+mean_image").all()
+    assert set(done["input_shape"]) == {"1x25x25"}
+    assert len(images) == 8 * 8
+    again, frame2, _ = go(path)
+    assert (again.ok, again.cached, again.skipped) == (0, 8, 4)
+    assert frame2.equals(frame)  # a second run writes nothing, not even skipped rows
+    fresh, frame3, _ = go(path, no_cache=True)
+    assert fresh.ok == 8
+    cost = [c for c in frame.columns if c.startswith(("seconds", "peak", "finished"))]
+    key = ["attack", "cell_id"]
+    assert (
+        frame3.drop(columns=cost).sort_values(key, ignore_index=True).equals(frame.drop(columns=cost).sort_values(key, ignore_index=True))
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("return torch.full((4, 1, 25, 25), float('nan'))", "NaN"),
+        ("return torch.zeros(4, 3, 25, 25)", "wrong shape"),
+        ("return torch.zeros(41, 1, 25, 25)", "too many images"),
+        ("return torch.zeros(0, 1, 25, 25)", "no images"),
+        ("return 'images'", "no tensor"),
+        ("return Candidates(torch.zeros(4, 1, 25, 25), torch.zeros(3))", "confidence"),
+        ("release.weights['layers.0.weight'].zero_()\nreturn torch.zeros(4, 1, 25, 25)", "changed the release"),
+        ("release.mean_image.add_(1)\nreturn torch.zeros(4, 1, 25, 25)", "changed the release"),
+        ("raise ValueError('my own fault')", "ValueError: my own fault"),
+        ("import sys\nsys.exit(3)", "sys.exit(3)"),
+        ("return release.public_images[:4]", "NoneType"),
+    ],
+)
+def test_a_bad_attack_fails_its_own_cells_and_no_other(tmp_path, body, reason):
+    registry.load_plugin(write_plugin(tmp_path, "bad", body))
+    summary, frame, _ = go(write_grid(tmp_path, "bad, mean_image"))
+    assert (summary.ok, summary.failed, summary.exit_code) == (4, 4, 2)
+    bad = frame[frame["attack"] == "bad"]
+    assert (bad["status"] == "failed").all()
+    assert bad["reason"].str.contains(reason, regex=False).all(), bad["reason"].iloc[0]
+    assert bad["excess_recall"].isna().all()
+    assert (frame.loc[frame["attack"] == "mean_image", "status"] == "ok").all()
+    assert not go(write_grid(tmp_path, "bad, mean_image"))[0].ok  # failed cells are not tried again
+    retried, _, _ = go(write_grid(tmp_path, "bad, mean_image"), retry=True)
+    assert (retried.failed, retried.cached) == (4, 4)
+
+
+def test_one_bad_cell_does_not_spoil_its_batch(tmp_path):
+    body = "if release.weights['layers.0.weight'].norm() == WORST:\n    raise ValueError('this one')\n"
+    body += "return release.mean_image.expand(4, -1, -1, -1).clone()"
+    registry.load_plugin(write_plugin(tmp_path, "picky", body, before="\nWORST = None\n"))
+    path = write_grid(tmp_path, "picky")
+    cells = plan(load(path), {}).cells
+    from bench import targets
+
+    worst = targets.obtain([cells[2].setting])[0].release.weights["layers.0.weight"].norm()
+    sys.modules[cells[0].attack.cls.__module__].WORST = worst
+    summary, frame, _ = go(path)
+    assert (summary.ok, summary.failed) == (3, 1)
+    assert frame.loc[frame["status"] == "failed", "cell_id"].tolist() == [cells[2].id]
+
+
+def test_a_batch_of_the_wrong_length_is_the_attacks_fault(tmp_path):
+    after = """
+    @classmethod
+    def reconstruct_batch(cls, attacks, releases, generators):
+        return [releases[0].mean_image[None]] * 99
+"""
+    registry.load_plugin(write_plugin(tmp_path, "many", after=after))
+    _, frame, _ = go(write_grid(tmp_path, "many"))
+    assert frame["reason"].str.contains("wrong number of answers").all()
+
+
+def test_how_cells_are_batched_changes_no_score(tmp_path, monkeypatch):
+    registry.load_plugin(write_plugin(tmp_path))
+    path = write_grid(tmp_path, "{name: noise, sweep: {runs: 3, ranges: {scale: {low: 0.01, high: 0.3}}}}")
+    _, together, _ = go(path)
+    assert (together["runs"] == 3).all()
+    assert (together["n_candidates"] == 12).all()
+    monkeypatch.setitem(cell_module.RUNS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(local.TARGETS_AT_ONCE, "cpu", 1)
+    _, apart, _ = go(path, no_cache=True)
+    for column in ("ssim_mean", "excess_recall", "auc", "ssim_mean_controls"):
+        assert together.set_index("cell_id")[column].sort_index().equals(apart.set_index("cell_id")[column].sort_index()), column
+
+
+def test_a_training_that_fails_is_a_row(tmp_path):
+    path = write_grid(tmp_path)
+    path.write_text(path.read_text().replace("weight_decay: [0, 0.01]", "n_per_class: [2, 5000]"))
+    summary, frame, _ = go(path)
+    assert (summary.ok, summary.failed) == (2, 2)
+    assert frame.loc[frame["status"] == "failed", "reason"].str.contains("training: ").all()
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path):
+    registry.load_plugin(write_plugin(tmp_path, "stopper", "raise KeyboardInterrupt"))
+    path = write_grid(tmp_path, "mean_image, stopper")
+    summary, frame, _ = go(path)
+    assert summary.interrupted
+    assert summary.exit_code == 130
+    assert (summary.ok, summary.left) == (4, 4)
+    assert frame["attack"].tolist() == ["mean_image"] * 4
+    registry._plugins.clear()
+    registry.load_plugin(write_plugin(tmp_path, "stopper"))  # mended
+    summary, _, _ = go(path)
+    assert (summary.ok, summary.cached) == (4, 4)
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):
+    path = write_grid(tmp_path, "mean_image, heldout_images")
+    real, room = os.fsync, [12]
+
+    def fsync(handle):
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(BenchError, match=r"disk is full|cannot be used"):
+            go(path)
+    kept = local.store().rows()
+    assert 0 < len(kept) < 8
+    assert (kept["status"] == "ok").all()
+    summary, frame, _ = go(path)
+    assert summary.cached == len(kept)
+    assert (summary.ok + summary.cached, summary.failed) == (8, 0)
+    assert not list(local.store().root.glob(".*.tmp"))
+    assert len(frame) == 8
+
+
+def test_a_corrupt_target_is_trained_again(tmp_path, bench_home):
+    path = write_grid(tmp_path)
+    _, before, _ = go(path)
+    for file in (bench_home / "targets").glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.warns(UserWarning, match="corrupt"):
+        summary, after, _ = go(write_grid(tmp_path, "mean_image, heldout_images"))
+    assert (summary.ok, summary.cached, summary.failed) == (4, 4, 0)
+    key = ["cell_id", "train_loss"]
+    both = before[key].merge(after[key], on="cell_id")
+    assert (both["train_loss_x"] == both["train_loss_y"]).all()
+
+
+def test_a_spent_budget_starts_nothing_new(tmp_path):
+    path = write_grid(tmp_path, "mean_image", "budget: {minutes: 1e-9}")
+    summary, _, _ = go(path)
+    assert summary.out_of_budget
+    assert (summary.ok, summary.left, summary.exit_code) == (0, 4, 2)
+    assert len(local.store().rows()) == 0
+
+
+def test_cells_are_shared_between_grids(tmp_path):
+    path = write_grid(tmp_path)
+    go(path)
+    path.write_text(path.read_text().replace("name: tiny", "name: other").replace("[0, 0.01]", "[{label: none, set: {weight_decay: 0}}]"))
+    summary, frame, _ = go(path)
+    assert (summary.ok, summary.cached) == (0, 2)
+    assert set(frame["grid"]) == {"other"}
+    assert set(frame["axis"]) == {'{"weight_decay": "none"}'}
+
+
+def test_scoring_again_gives_the_same_numbers(tmp_path, bench_home):
+    registry.load_plugin(write_plugin(tmp_path, "unruly", "return 3 * torch.randn(8, 1, 25, 25, generator=generator)"))
+    _, before, images = go(write_grid(tmp_path, "unruly, mean_image"))
+    fresh, missing = local.rescore(local.store(), "tiny")
+    assert (len(fresh), missing) == (8, [])
+    after = local.store().rows()
+    skip = ["finished_at", "seconds_score"]
+    a, b = (f.sort_values("cell_id", ignore_index=True).drop(columns=skip) for f in (before, after))
+    for column in a.columns:
+        assert a[column].equals(b[column]), (column, a[column].tolist(), b[column].tolist())
+    again = local.store().images()
+    key = ["cell_id", "split", "index"]
+    assert images.sort_values(key, ignore_index=True).equals(again.sort_values(key, ignore_index=True))
+    lost = next((bench_home / "reconstructions").glob("*.safetensors"))
+    lost.write_bytes(b"short")
+    fresh, missing = local.rescore(local.store(), None)
+    assert len(fresh) == 7
+    assert len(missing) == 1
+    assert lost.stem in missing[0]
+
+
+def test_a_row_gives_back_its_setting(tmp_path):
+    path = write_grid(tmp_path)
+    go(path)
+    settings = [c.setting for c in plan(load(path), {}).cells]
+    rows = local.store().rows().to_dict("records")
+    found = [local.setting_of({k: None if local._null(v) else v for k, v in row.items()}) for row in rows]
+    assert sorted(map(str, found)) == sorted(map(str, settings))
+
+
+def test_nothing_that_an_attack_receives_holds_a_training_image(tmp_path):
+    before = "\nSEEN = []\n"
+    body = "SEEN.append((self, release, generator))\nreturn torch.rand(4, 1, 25, 25, generator=generator)"
+    path = write_plugin(tmp_path, "spy", body, before=before)
+    text = path.read_text().replace(
+        'frozenset({"final_weights", "mean_image"})', 'frozenset({"final_weights", "mean_image", "initial_weights", "public_images"})'
+    )
+    path.write_text(text)
+    registry.load_plugin(path)
+    grid = write_grid(tmp_path, "spy")
+    cells = plan(load(grid), {}).cells
+    go(grid)
+    seen = sys.modules[cells[0].attack.cls.__module__].SEEN
+    assert len(seen) == 4
+    secrets = [cell_module.secret_of(c.setting) for c in cells]
+    found = 0
+    for received, secret in zip(seen, secrets, strict=True):
+        for tensor in reachable_tensors(received):
+            found += 1
+            assert not holds_any(tensor, secret.members)
+            assert not holds_any(tensor, secret.controls)
+    assert found > 4 * 4
+    # the search itself finds what is hidden, in a closure, in a view's base, or centred
+    secret = secrets[0]
+    hidden = lambda x: x + secret.members[1]  # noqa: E731
+    assert any(holds_any(t, secret.members) for t in reachable_tensors({"f": hidden}))
+    assert any(holds_any(t, secret.members) for t in reachable_tensors([secret.members[:, :, :2]]))
+    assert holds_any(torch.cat([torch.zeros(7), (secret.members - secret.members.mean(0)).flatten()]), secret.members)

@@ -1,0 +1,147 @@
+"""Plans: keys that say what a cell is and nothing else, states, sweeps, and what is wrong usage."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
+
+from bench import registry
+from bench.engine.plan import draws, plan, prepare
+from bench.errors import BenchError
+from bench.grids.load import AttackSpec, Range, Sweep, load
+
+pytestmark = pytest.mark.usefixtures("clean_registry")
+
+
+def ids(planned):
+    return [cell.id for cell in planned.cells]
+
+
+def test_keys_name_what_matters_and_not_the_grid(tmp_path):
+    path = write_grid(tmp_path, "mean_image, heldout_images")
+    first = plan(load(path), {})
+    assert len(set(ids(first))) == len(first.cells) == 8
+    path.write_text(path.read_text().replace("name: tiny", "name: other").replace("question: Does", "question: Will"))
+    assert ids(plan(load(path), {})) == ids(first)
+    path.write_text(path.read_text().replace("epochs: 5", "epochs: 6"))
+    assert not set(ids(plan(load(path), {}))) & set(ids(first))
+
+
+def test_params_sweep_and_version_are_in_the_key(tmp_path):
+    registry.load_plugin(write_plugin(tmp_path))
+    specs = [
+        "noise",
+        "{name: noise, params: {scale: 0.2}}",
+        "{name: noise, sweep: {runs: 2, ranges: {scale: {low: 0.1, high: 1}}}}",
+        "{name: noise, sweep: {runs: 3, ranges: {scale: {low: 0.1, high: 1}}}}",
+    ]
+    planned = plan(load(write_grid(tmp_path, ", ".join(specs))), {})
+    assert len(set(ids(planned))) == 16
+    registry._plugins.clear()
+    registry.load_plugin(write_plugin(tmp_path, after="# another source\n"))
+    again = plan(load(write_grid(tmp_path, ", ".join(specs))), {})
+    assert not set(ids(again)) & set(ids(planned))
+
+
+def test_states(tmp_path):
+    loaded = load(write_grid(tmp_path, "mean_image, multiclass_kkt"))
+    cells = plan(loaded, {}).cells
+    assert [c.state for c in cells[:2]] == ["to run", "unsupported"]
+    assert cells[1].reason
+    known = {
+        cells[0].id: ("ok", ""),
+        cells[2].id: ("failed", "it fell"),
+        cells[4].id: ("timeout", "too long"),
+        cells[6].id: ("skipped", ""),
+    }
+    assert [c.state for c in plan(loaded, known).cells[::2]] == ["cached", "failed before", "failed before", "to run"]
+    assert plan(loaded, known).cells[2].reason == "it fell"
+    assert [c.state for c in plan(loaded, known, retry=True).cells[::2]] == ["cached", "to run", "to run", "to run"]
+    assert [c.state for c in plan(loaded, known, no_cache=True).cells[::2]] == ["to run"] * 4
+    assert [c.id for c in plan(loaded, known, limit=3).cells] == [c.id for c in cells[:3]]
+
+
+def test_seeds_share_an_axis_index(tmp_path):
+    cells = plan(load(write_grid(tmp_path)), {}).cells
+    assert [(c.axis["weight_decay"], c.setting.seed, c.axis_index) for c in cells] == [
+        ("0", 0, 0),
+        ("0", 1, 0),
+        ("0.01", 0, 1),
+        ("0.01", 1, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attacks", "message"),
+    [
+        ("{name: haim_kkt, params: {stepz: 3}}", "no hyperparameter 'stepz'. Did you mean 'steps'"),
+        ("{name: haim_kkt, sweep: {runs: 2, ranges: {stepz: {low: 1, high: 2}}}}", "no hyperparameter 'stepz'"),
+        ("{name: mean_image, params: {steps: 3}}", "no hyperparameter 'steps'"),
+    ],
+)
+def test_unknown_hyperparameters(tmp_path, attacks, message):
+    with pytest.raises(BenchError, match=message):
+        plan(load(write_grid(tmp_path, attacks)), {})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset=lfw_facez", "unknown data set 'lfw_facez'. Did you mean 'lfw_faces'"),
+        ("defense=roundin", "unknown defence 'roundin'. Did you mean 'rounding'"),
+        ("dataset=cifar10", "is not here"),
+    ],
+)
+def test_unknown_or_missing_data_and_defences(tmp_path, monkeypatch, override, message):
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    with pytest.raises(BenchError, match=message):
+        plan(load(write_grid(tmp_path), [override]), {})
+    with pytest.raises(BenchError, match=r"no hyperparameter 'bitz'\. Did you mean 'bits'"):
+        plan(load(write_grid(tmp_path), ["defense=rounding", "defense_params={bitz: 3}"]), {})
+
+
+def test_a_missing_data_set_skips_only_its_own_cells(tmp_path, monkeypatch):
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    path = write_grid(tmp_path)
+    path.write_text(path.read_text().replace("weight_decay: [0, 0.01]", "dataset: [lfw_faces, cifar10, mnist]"))
+    cells = plan(load(path), {}).cells
+    assert [c.state for c in cells] == ["to run"] * 2 + ["unsupported"] * 4
+    assert "cifar10" in cells[2].reason
+    assert len({c.id for c in cells}) == 6
+
+
+def test_an_attack_that_raises_at_import_is_broken_and_others_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.FOLDERS, "attack", tmp_path / "attacks")
+    (tmp_path / "attacks").mkdir()
+    write_plugin(tmp_path / "attacks", "broken", before="raise RuntimeError('no licence')\n")
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = registry.entries("attack")["broken"]
+    monkeypatch.setattr(
+        registry,
+        "entries",
+        lambda kind, real=registry.entries: {"broken": dataclasses.replace(entry, module="nowhere_at_all")} | real(kind),
+    )
+    planned = prepare(AttackSpec(name="broken"))
+    assert planned.cls is None
+    assert "cannot be imported" in planned.error
+    assert planned.version.startswith("src-")
+
+
+def test_sweeps_draw_by_name_within_their_ranges():
+    @dataclasses.dataclass(frozen=True)
+    class Fake:
+        lr: float = 0.1
+        steps: int = 10
+
+    spec = AttackSpec(name="x", sweep=Sweep(runs=50, ranges={"lr": Range(low=1e-5, high=1, scale="log"), "steps": Range(low=5, high=20)}))
+    drawn = draws(spec, Fake)
+    assert drawn == draws(spec, Fake)
+    assert all(1e-5 <= d["lr"] <= 1 and 5 <= d["steps"] <= 20 and isinstance(d["steps"], int) for d in drawn)
+    assert len({d["lr"] for d in drawn}) == 50
+    assert 15 <= sum(d["lr"] < 10**-2.5 for d in drawn) <= 35  # uniform in the logarithm
+    shorter = AttackSpec(name="x", sweep=Sweep(runs=5, ranges=spec.sweep.ranges))
+    assert draws(shorter, Fake) == drawn[:5]  # more runs leave the earlier ones as they are
+    assert draws(AttackSpec(name="x"), Fake) == [{}]
