@@ -28,10 +28,11 @@ MEANS = (
     "ncc_median", "precision", "precision_controls", "n_candidates", "n_submitted", "runs", "seconds_attack", "seconds_score",
     "peak_memory_mb", "attack_loss",
 )  # fmt: skip
+FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
 SELECTIONS = ("", "oracle_", "nn_", "haim_")  # prefixes of the recall columns
 _NEEDED = (
     "grid", "cell_id", "target_id", "track", "attack", "attack_params", "sweep", "role", "access", "axis", "axis_index", "seed", "status",
-    "reason", "lpips_reason", "excess_recall", "n_members", "n_controls", "input_shape", *SETTING, *MEANS,
+    "reason", "lpips_reason", "excess_recall", "n_members", "n_controls", "input_shape", *SETTING, *MEANS, *FACTS,
     *(f"{prefix}recall_{side}" for prefix in SELECTIONS for side in ("members", "controls")),
 )  # fmt: skip
 
@@ -61,6 +62,7 @@ class Group:
     means: dict[str, float | None] = field(default_factory=dict)  # over ok seeds; None if any ok seed has none
     per_seed: dict[int, float] = field(default_factory=dict)  # seed → excess recall
     lpips_reasons: list[str] = field(default_factory=list)
+    targets: dict[str, dict[str, float | None]] = field(default_factory=dict)  # target_id → facts of the trained network
 
     @property
     def label(self) -> str:
@@ -139,6 +141,9 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
         counts=Counter(row["status"] for row in rows),
         reasons=[(int(row["seed"] or 0), row["status"], row["reason"] or "") for row in rows if row["status"] != "ok"],
     )
+    for row in rows:
+        if row["train_accuracy"] is not None:
+            group.targets[row["target_id"]] = {name: row[name] for name in FACTS}
     scored = [row for row in rows if row["status"] == "ok" and row["excess_recall"] is not None and row["n_members"] and row["n_controls"]]
     if not scored:
         return group
@@ -154,7 +159,9 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
     rng = streams.numpy_generator("report", *names)
     if "members" in hits and "controls" in hits:
         group.excess, group.members, group.controls = resample(hits["members"], sizes["members"], hits["controls"], sizes["controls"], rng)
-    if "oracle_members" in hits and "oracle_controls" in hits:
+    if all(f"oracle_{side}" in hits and np.array_equal(hits[f"oracle_{side}"], hits.get(side, ())) for side in sizes):
+        group.oracle = group.excess  # nothing to choose from: every candidate was submitted
+    elif "oracle_members" in hits and "oracle_controls" in hits:
         group.oracle, _, _ = resample(hits["oracle_members"], sizes["members"], hits["oracle_controls"], sizes["controls"], rng)
     for name in MEANS:
         values = [row[name] for row in scored]

@@ -43,6 +43,7 @@ STYLE = {
 }
 MAX_PANELS = 6
 MAX_STRIPS = 16
+MAX_TICKS = 24
 
 
 def _styled(draw: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
@@ -123,9 +124,10 @@ def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str,
         partial = [(px, py) for px, py, group in zip(x, middle, mine, strict=True) if group.ok < group.cells]
         if partial:  # hollow: some cells have no scores
             axis.plot(*zip(*partial, strict=True), linestyle="none", marker=look["marker"], markersize=3.5, color="white", zorder=4)
-    labels = [clean(label, 24) or "all" for _, label in ticks]
+    every = -(-len(ticks) // MAX_TICKS)
+    labels = [clean(label, 24) or "all" for _, label in ticks[::every]]
     crowded = max(map(len, labels)) * len(ticks) > 90
-    axis.set_xticks(range(len(ticks)), labels, rotation=25 if crowded else 0, ha="right" if crowded else "center")
+    axis.set_xticks(range(0, len(ticks), every), labels, rotation=25 if crowded else 0, ha="right" if crowded else "center")
     axis.set_xlim(-0.5, len(ticks) - 0.5)
     names_of_axes = axis_names(groups)
     axis.set_xlabel(clean(", ".join(names_of_axes).replace("_", " "), 80) or "setting")
@@ -207,14 +209,16 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
     Needs thumbnails in ``images``; None where there are none.
     """
     rows: list[tuple[dict[str, Any], pd.DataFrame]] = []
-    pictures = images[images["truth_png"].notna()]
-    for row in shown_cells(scores).to_dict("records"):
-        cell = images[(images["cell_id"] == row["cell_id"]) & (images["split"] == "member")]
-        shown = shown_images(cell)
-        shown = shown[shown.index.isin(pictures.index)]
+    chosen = shown_cells(scores)
+    members = images[(images["split"] == "member") & images["cell_id"].isin(chosen["cell_id"])]
+    cells = dict(list(members.groupby("cell_id", sort=False)))
+    for row in chosen.to_dict("records"):
+        if row["cell_id"] not in cells or len(rows) == MAX_STRIPS:
+            continue
+        shown = shown_images(cells[row["cell_id"]])
+        shown = shown[shown["truth_png"].notna()]
         if len(shown):
             rows.append(({str(k): v for k, v in row.items()}, shown))
-    rows = rows[:MAX_STRIPS]
     if not rows:
         return None
     columns = {band: max(int((shown["band"] == band).sum()) for _, shown in rows) for band in BANDS}

@@ -14,7 +14,6 @@ from bench.report.text import NONE, escape, general, hits, interval, number, pla
 from bench.schema import SETTING_COLUMNS
 
 GENERATED = "<!-- Generated from scores.parquet and images.parquet by `python -m bench report`. Do not edit. -->"
-FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual")
 _DESCRIPTIONS = {column.name: column for column in SETTING_COLUMNS}
 _TIERS = {"final_weights": "weights"}
 
@@ -106,7 +105,7 @@ def _summary(page: Page, groups: Sequence[Group]) -> list[str]:
         lines += [f"{escape(page.question)} ([full page]({page.slug}.md))", ""]
     for section, mine in _by_section(groups).items():
         lines += [f"#### {escape(section)}", ""] if section else []
-        lines += [f"*Compared:* {_compared(mine)}. {_targets_in_short(page.rows, mine)}", ""]
+        lines += [f"*Compared:* {_compared(mine)}. {_targets_in_short(mine)}", ""]
         lines += ranking(mine)
         lines += _notes(mine)
     return lines
@@ -238,37 +237,31 @@ def _compared(groups: Sequence[Group]) -> str:
     return "; ".join(parts)
 
 
-def _facts(rows: pd.DataFrame, groups: Sequence[Group]) -> list[tuple[Group, pd.DataFrame]]:
-    """For each setting of the groups: a group that stands for it, and one row a target."""
-    result = []
-    seen = set()
+def _facts(groups: Sequence[Group]) -> list[tuple[Group, list[dict[str, float | None]]]]:
+    """For each setting of the groups: a group that stands for it, and the facts of its trained networks."""
+    found: dict[tuple[int, str], tuple[Group, dict[str, dict[str, float | None]]]] = {}
     for group in groups:
-        key = (group.axis_index, group.label, group.section)
-        if key in seen:
-            continue
-        seen.add(key)
-        mine = rows
-        for name, value in group.setting.items():
-            if name in ("input_shape", "dataset_display"):
-                continue
-            mine = mine[mine[name].isna()] if value is None else mine[mine[name] == value]
-        mine = mine[mine["train_accuracy"].notna()].drop_duplicates("target_id")
-        result.append((group, mine))
-    return result
+        _, targets = found.setdefault((group.axis_index, group.label), (group, {}))
+        targets.update(group.targets)
+    return [(group, [targets[key] for key in sorted(targets)]) for group, targets in found.values()]
 
 
-def _targets_in_short(rows: pd.DataFrame, groups: Sequence[Group]) -> str:
+def _known(targets: Sequence[dict[str, float | None]], name: str) -> list[float]:
+    return [value for target in targets if (value := target[name]) is not None]
+
+
+def _targets_in_short(groups: Sequence[Group]) -> str:
     """Accuracies and KKT residuals of the targets: by axis value if there are few, else their range."""
-    facts = [(group, mine) for group, mine in _facts(rows, groups) if len(mine)]
+    facts = [(group, targets) for group, targets in _facts(groups) if targets]
     if not facts:
         return "*Targets:* none trained."
 
-    def words(mine: pd.DataFrame) -> str:
-        train, test = spread(mine["train_accuracy"].dropna().tolist()), spread(mine["test_accuracy"].dropna().tolist())
-        return f"train accuracy {train}, test accuracy {test}, KKT residual {spread(mine['kkt_residual'].dropna().tolist(), 3)}"
+    def words(targets: Sequence[dict[str, float | None]]) -> str:
+        train, test = spread(_known(targets, "train_accuracy")), spread(_known(targets, "test_accuracy"))
+        return f"train accuracy {train}, test accuracy {test}, KKT residual {spread(_known(targets, 'kkt_residual'), 3)}"
 
     if len(facts) > 2:
-        return f"*Targets:* {words(pd.concat([mine for _, mine in facts]))}."
+        return f"*Targets:* {words([target for _, targets in facts for target in targets])}."
     parts = [f"{escape(group.label)}: {words(mine)}" if group.label and len(facts) > 1 else words(mine) for group, mine in facts]
     return f"*Targets:* {'; '.join(parts)}."
 
@@ -291,7 +284,7 @@ def grid_page(page: Page) -> str:
         lines += _answers(groups)
         lines += ["### By setting", "", f"*Compared:* {_compared(groups)}.", "", *_matrix(groups)]
         lines += ["### Ranking", "", *ranking(groups)]
-        lines += ["### Targets", "", *_targets(page.rows, groups)]
+        lines += ["### Targets", "", *_targets(groups)]
         lines += ["### Other selections and metrics", "", *_details(groups)]
     if "strips" in page.figures:
         lines += [
@@ -378,16 +371,22 @@ def _verdict(axis: str, found: Sequence[Difference]) -> str:
     return f"{escape(found[0].attack)}, against {axis} = {escape(found[0].baseline)}: excess recall is {'; '.join(parts)}."
 
 
-def _targets(rows: pd.DataFrame, groups: Sequence[Group]) -> list[str]:
+def _targets(groups: Sequence[Group]) -> list[str]:
     names = axis_names(groups)
     lines = []
-    for group, mine in _facts(rows, groups):
+    for group, targets in _facts(groups):
         label = [escape(group.axis.get(name, "")) for name in names] or ["all"]
-        facts = [spread(mine[name].dropna().tolist(), 0 if name == "epochs_run" else 3) for name in FACTS if name != "train_loss"]
-        losses = mine["train_loss"].dropna().tolist()
-        loss = NONE if not losses else general(min(losses)) if min(losses) == max(losses) else f"{min(losses):.3g} to {max(losses):.3g}"
-        times = mine["seconds_train"].dropna().tolist()
-        lines.append([*label, str(len(mine)), *facts[:2], loss, *facts[2:], seconds(sum(times) / len(times)) if times else NONE])
+        losses, times = _known(targets, "train_loss"), _known(targets, "seconds_train")
+        low, high = (general(end(losses)) if losses else NONE for end in (min, max))
+        facts = [
+            spread(_known(targets, "train_accuracy"), 3),
+            spread(_known(targets, "test_accuracy"), 3),
+            low if low == high else f"{low} to {high}",
+            spread(_known(targets, "epochs_run"), 0),
+            spread(_known(targets, "kkt_residual"), 3),
+            seconds(sum(times) / len(times)) if times else NONE,
+        ]
+        lines.append([*label, str(len(targets)), *facts])
     head = [*(escape(name) for name in names)] or ["setting"]
     columns = [*head, "targets", "train accuracy", "test accuracy", "train loss", "epochs run", "KKT residual", "training"]
     return [*table(columns, lines, right=range(len(head), len(columns))), ""]

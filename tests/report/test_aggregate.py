@@ -33,6 +33,14 @@ def test_binomial_resampling_is_the_bootstrap_over_seeds_and_images() -> None:
     assert first.estimate - second.estimate == pytest.approx(fast.estimate)
 
 
+def test_shares_of_zero_and_one_have_no_width_and_sizes_may_differ() -> None:
+    all_, none = np.array([3, 8, 1]), np.array([0, 0, 0])
+    excess, members, controls = resample(all_, all_, none, np.array([5, 5, 9]), np.random.default_rng(0))
+    assert tuple(excess) == (1, 1, 1)
+    assert tuple(members) == (1, 1, 1)
+    assert tuple(controls) == (0, 0, 0)
+
+
 def test_groups_do_not_depend_on_the_order_of_rows_nor_on_other_groups() -> None:
     rows, _ = fake.everything()
     scores = frame(rows)
