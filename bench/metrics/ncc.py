@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.metrics.ssim import ssim_pairs
+from bench.metrics.ssim import precision, ssim_pairs
 
 UNIT = "1"
 RANGE = (-1.0, 1.0)
@@ -26,12 +26,14 @@ VOTE_WITHIN = 1.1  # neighbours nearer than this multiple of the nearest distanc
 
 def ncc_matrix(a: Float[Tensor, "m c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, "m n"]:
     """NCC of every image of ``a`` with every image of ``b``, in [-1, 1]. Images of any scale and offset."""
-    return (_unit_channels(a) @ _unit_channels(b).T / a.shape[1]).clamp(-1, 1)
+    work, answer = precision(a, b)
+    return (_unit_channels(a.to(work)) @ _unit_channels(b.to(work)).T / a.shape[1]).clamp(-1, 1).to(answer)
 
 
 def ncc_pairs(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
     """NCC of ``a[i]`` with ``b[i]``, in [-1, 1]."""
-    return ((_unit_channels(a) * _unit_channels(b)).sum(1) / a.shape[1]).clamp(-1, 1)
+    work, answer = precision(a, b)
+    return ((_unit_channels(a.to(work)) * _unit_channels(b.to(work))).sum(1) / a.shape[1]).clamp(-1, 1).to(answer)
 
 
 def ncc_distance(a: Float[Tensor, "m c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, "m n"]:
@@ -74,7 +76,7 @@ def haim2022(
     """
     if len(candidates) == 0:
         raise BenchError("no candidates to score", expected="at least one image")
-    dtype = torch.promote_types(torch.promote_types(truth.dtype, candidates.dtype), torch.float32)
+    _, dtype = precision(truth, candidates)
     truth, candidates, mean = truth.to(dtype), candidates.to(dtype), mean.to(dtype)
     distances = ncc_distance(_halve(truth - mean), _halve(candidates)) if half_resolution else ncc_distance(truth - mean, candidates)
     distance, index = distances.min(1)
@@ -101,7 +103,7 @@ def _halve(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
 
 def _unit_channels(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n chw"]:
     """Channels less their mean, of length 1 (0 where there is no contrast), flattened."""
-    channels = images.to(torch.promote_types(images.dtype, torch.float32)).flatten(2)
+    channels = images.flatten(2)
     centred = channels - channels.mean(2, keepdim=True)
     length = centred.norm(dim=2, keepdim=True)
     flat = length <= FLAT * channels.shape[2] ** 0.5

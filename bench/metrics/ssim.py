@@ -56,7 +56,7 @@ def ssim_matrix(
     Raises:
         BenchError: the images differ in shape, or are too small for the window.
     """
-    dtype = _working_dtype(a, b)
+    dtype, answer = precision(a, b)
     positions, weights = _windows(tuple(a.shape[1:]), tuple(b.shape[1:]), window)
     positions, weights = positions.to(a.device), weights.to(a.device, dtype)
     # Pixels first: gathering a window is then copying whole rows.
@@ -81,12 +81,12 @@ def ssim_matrix(
                 for where in group.split(max(1, at_once)):
                     _add_positions(part, tile_a, tile_b, where, weights)
                 block += part
-    return result.div_(len(positions))
+    return result.div_(len(positions)).to(answer)
 
 
 def ssim_pairs(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], window: Window = "gaussian") -> Float[Tensor, " n"]:
     """SSIM of ``a[i]`` with ``b[i]``; images in [0, 1], result in [-1, 1]. Raises as ``ssim_matrix``."""
-    dtype = _working_dtype(a, b)
+    dtype, answer = precision(a, b)
     positions, weights = _windows(tuple(a.shape[1:]), tuple(b.shape[1:]), window)
     positions, weights = positions.to(a.device), weights.to(a.device, dtype)
     pixels_a, pixels_b = a.to(dtype).flatten(1).T, b.to(dtype).flatten(1).T
@@ -98,7 +98,7 @@ def ssim_pairs(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], window:
         covariance = torch.einsum("ptn,ptn,t->pn", centred_a, centred_b, weights)
         luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
         result += (luminance * (2 * covariance + C2) / (var_a + var_b + C2)).sum(0)
-    return result.div_(len(positions))
+    return result.div_(len(positions)).to(answer)
 
 
 def _add_positions(
@@ -163,6 +163,10 @@ def _reflect(index: Int[Tensor, "p t"], length: int) -> Int[Tensor, "p t"]:
     return (length - 1) - ((length - 1) - index.abs()).abs()
 
 
-def _working_dtype(a: Tensor, b: Tensor) -> torch.dtype:
-    """At least float32; float64 where either is."""
-    return torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+def precision(a: Tensor, b: Tensor) -> tuple[torch.dtype, torch.dtype]:
+    """The type to compute in and the type of the answer: at least float32, float64 where either is; on a card always computed in float64.
+
+    Matrix products of float32 may be rounded to TF32 there, by a global switch that an attack may have set, and lose the third digit.
+    """
+    answer = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    return (torch.float64 if a.is_cuda else answer), answer
