@@ -15,7 +15,7 @@ from bench.registry import register
 @register
 @dataclass(frozen=True)
 class ModelInversion(Attack):
-    """Gradient ascent on the logit of a class from noisy starts, with an L2 prior and pixels kept in range; 2n images, all classes alike."""
+    """Gradient ascent on a class's logit from noisy starts, with an L2 prior and pixels kept in range; 2n images, all classes alike."""
 
     name: ClassVar[str] = "model_inversion"
     paper: ClassVar[str] = "Fredrikson, Jha, Ristenpart: Model Inversion Attacks that Exploit Confidence Information. CCS 2015"

@@ -1,6 +1,7 @@
 """The gradient of `objective.kkt_loss` by candidates and multipliers, written out: one forward and one backward sweep, no autograd.
 
-With δ_L = (λ/m)·seed, P_l = δ_{l+1} W_{l+1}, δ_l = P_l ∘ s_l and residuals R_l = W_l − δ_lᵀ a_{l−1}, the adjoints are, from the first layer up,
+With δ_L = (λ/m)·seed, P_l = δ_{l+1} W_{l+1}, δ_l = P_l ∘ s_l and residuals R_l = W_l − δ_lᵀ a_{l−1}, the adjoints are, from the first
+layer up,
 
     Δ_1 = D_1,   Δ_{l+1} = D_{l+1} + (Δ_l ∘ s_l) W_{l+1}ᵀ,   D_l = −2 a_{l−1} R_lᵀ (− 2 r_l for a bias),
 

@@ -13,10 +13,7 @@ from torch import Tensor
 
 def loss_targets(loss: str, labels: Int[Tensor, "*b n"], outputs: int) -> Float[Tensor, "*b n k"]:
     """What the outputs are compared with: 0/1 (bce), one-hot (ce), ±1 (mse, huber)."""
-    if outputs == 1:
-        t = labels.unsqueeze(-1).double()
-    else:
-        t = F.one_hot(labels, outputs).double()
+    t = (labels.unsqueeze(-1) if outputs == 1 else F.one_hot(labels, outputs)).double()
     return t if loss in ("bce", "ce") else 2 * t - 1
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bench.api import Architecture, Setting
@@ -58,7 +59,7 @@ def initial_weights(architecture: Architecture, init_scale: float | None, genera
 
     weights: dict[str, Tensor] = {}
     widths = layer_widths(architecture)
-    for layer, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for layer, (fan_in, fan_out) in enumerate(pairwise(widths)):
         shapes = {"weight": (fan_out, fan_in)} | ({"bias": (fan_out,)} if has_bias(architecture, layer) else {})
         for name, shape in shapes.items():
             if layer == 0 and init_scale is not None:
@@ -123,7 +124,7 @@ def activation_slope(name: str, z: Tensor) -> Tensor:
     if name == "relu":
         return (z > 0).to(z.dtype)
     if name == "leaky_relu":
-        return torch.where(z > 0, 1.0, 0.01).to(z.dtype)
+        return (z > 0).to(z.dtype) * 0.99 + 0.01
     if name == "elu":
         return torch.where(z > 0, torch.ones_like(z), torch.exp(z.clamp(max=0)))
     if name == "gelu":

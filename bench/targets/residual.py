@@ -1,8 +1,9 @@
 """How near a trained network is to a KKT point, at the true training images.
 
-For homogeneous networks trained to a margin, θ = Σᵢ λᵢ ∇θ gᵢ with λ ≥ 0 (Lyu & Li 2020; Ji & Telgarsky 2020; Haim et al. 2022, eq. 3–6); for a
-loss with weight decay, θ = Σᵢ λᵢ ∇θ Φ(xᵢ) with signed λ (Buzaglo et al. 2023, eq. 7). The residual is min over λ of ‖θ − Σᵢ λᵢ ∇θ gᵢ‖ / ‖θ‖:
-0 is exact stationarity, 1 is what λ = 0 gives. No KKT attack can be expected to work far above 0.
+For homogeneous networks trained to a margin, θ = Σᵢ λᵢ ∇θ gᵢ with λ ≥ 0 (Lyu & Li 2020; Ji & Telgarsky 2020; Haim et al. 2022,
+eq. 3–6); for a loss with weight decay, θ = Σᵢ λᵢ ∇θ Φ(xᵢ) with signed λ (Buzaglo et al. 2023, eq. 7). The residual is
+min over λ of ‖θ − Σᵢ λᵢ ∇θ gᵢ‖ / ‖θ‖: 0 is exact stationarity, 1 is what λ = 0 gives. No KKT attack can be expected to work where it is
+near 1.
 """
 
 from __future__ import annotations

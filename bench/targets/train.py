@@ -3,8 +3,8 @@
 Two facts make the papers' long training cheap without changing it:
 
 * Full-batch GD moves the first layer only inside the span of the n training images. With X = C Vᵀ (V orthonormal, D × n) the network sees
-  C and W₁V; what is orthogonal to the images only shrinks, by (1 − lr·wd) a step. Training W₁V and adding the shrunken rest at the end is the same
-  trajectory at n/D of the cost of the first layer.
+  C and W₁V; what is orthogonal to the images only shrinks, by (1 − lr·wd) a step. Training W₁V and adding the shrunken rest at the end is
+  the same trajectory at n/D of the cost of the first layer.
 * Networks of one shape are stacked (B × …) and stepped together by batched matrix products, gradients in closed form.
 """
 

@@ -1,0 +1,221 @@
+"""The KKT engine: parity with the authors' code, its gradient against autograd, its stack against single runs, and that it recovers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from attacks.haim_kkt import HaimKKT
+from attacks.kkt.gradient import kkt_gradient, prior_gradient
+from attacks.kkt.objective import kkt_loss, kkt_loss_general, prior_loss
+from attacks.kkt.subspace import row_space
+from attacks.multiclass_kkt import MulticlassKKT
+from attacks.regression_kkt import RegressionKKT
+from bench import seeds
+from bench.api import Architecture, Setting
+from bench.targets import obtain
+from bench.targets.models import forward
+
+REFERENCE = Path(os.environ.get("RECONBENCH_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
+ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
+KINDS = [("binary", 1), ("multiclass", 4), ("regression", 1)]
+
+
+def stack(kind, k, name, hidden, all_biases, b=3, m=6, d=10):
+    g = seeds.generator("kkt", kind, name, hidden, all_biases)
+    draw = partial(torch.randn, generator=g, dtype=torch.float64)
+    widths, weights = [d, *hidden, k], {}
+    for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
+        weights[f"layers.{i}.weight"] = draw(b, fan_out, fan_in)
+        if i == 0 or all_biases:
+            weights[f"layers.{i}.bias"] = draw(b, 1, fan_out)
+    labels = torch.randint(0, max(k, 2), (b, m), generator=g)
+    alpha = torch.rand(b, 1, 1, generator=g, dtype=torch.float64) * 5
+    return weights, draw(b, m, d), draw(b, m), labels, alpha
+
+
+@pytest.mark.parametrize(("kind", "k"), KINDS)
+@pytest.mark.parametrize("path", ["closed", "general"])
+def test_parity_with_the_authors_code(kind, k, path):
+    file = REFERENCE / f"kkt_{kind}.npz"
+    if not file.is_file():
+        pytest.skip(f"no reference figures at {file}")
+    ref = np.load(file)
+    x = torch.tensor(ref["x"]).requires_grad_()
+    lam = torch.tensor(ref["lam"]).requires_grad_()
+    labels = torch.tensor(ref["y"])
+    labels = labels if kind == "multiclass" else (labels > 0).long()
+    weights = {name[len("param.") :]: torch.tensor(ref[name]) for name in ref.files if name.startswith("param.")}
+    alpha = torch.tensor(float(ref["alpha"]), dtype=torch.float64)
+    min_lambda = torch.tensor(float(ref["min_lambda"]), dtype=torch.float64)
+    if path == "closed":
+        rows = {name: w if w.ndim == 2 else w[None] for name, w in weights.items()}
+        loss = kkt_loss(kind, "relu", rows, x.flatten(1), lam, labels, alpha)
+        stacked = {name: w[None] for name, w in rows.items()}
+        value, by_x, by_lam = kkt_gradient(
+            kind, "relu", stacked, x.detach().flatten(1)[None], lam.detach()[None], labels[None], alpha.view(1, 1, 1)
+        )
+        assert value.item() == pytest.approx(float(ref["kkt_loss"]), abs=1e-9)
+        np.testing.assert_allclose(by_x[0].reshape(x.shape).numpy(), ref["kkt_grad_x"], atol=1e-9)
+        np.testing.assert_allclose(by_lam[0].numpy(), ref["kkt_grad_lam"], atol=1e-9)
+    else:
+        net = Architecture("mlp", tuple(x.shape[1:]), (16, 12), k, "relu", "first", "bce")
+        if kind == "regression":
+            net = replace(net, hidden=(20, 10))
+        loss = kkt_loss_general(kind, "relu", partial(forward, net), weights, x, lam, labels, alpha)
+    by_x, by_lam = torch.autograd.grad(loss, [x, lam])
+    assert loss.item() == pytest.approx(float(ref["kkt_loss"]), abs=1e-9)
+    np.testing.assert_allclose(by_x.numpy(), ref["kkt_grad_x"], atol=1e-9)
+    np.testing.assert_allclose(by_lam.numpy(), ref["kkt_grad_lam"], atol=1e-9)
+
+    prior = prior_loss(kind, x.flatten(1), lam, min_lambda)
+    assert prior.item() == pytest.approx(float(ref["prior_loss"]), abs=1e-9)
+    prior_x, prior_lam = prior_gradient(kind, x.detach().flatten(1)[None], lam.detach()[None], min_lambda)
+    np.testing.assert_allclose(prior_x[0].reshape(x.shape).numpy(), ref["prior_grad_x"], atol=1e-9)
+    np.testing.assert_allclose(0.0 if prior_lam is None else prior_lam[0].numpy(), ref["prior_grad_lam"], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_a_network_by_hand(kind):
+    """One linear unit, one candidate: θ = (W, v), Φ(x) = v·relu(W x), computed with paper and pencil."""
+    W, v = torch.tensor([[2.0, -1.0]], dtype=torch.float64), torch.tensor([[3.0]], dtype=torch.float64)
+    x, lam = torch.tensor([[1.0, 0.5]], dtype=torch.float64), torch.tensor([0.25], dtype=torch.float64)
+    z, soft = 1.5, 1 / (1 + np.exp(-4 * 1.5))
+    if kind == "multiclass":  # two outputs v·a and −v·a: the margin of class 0 is 2 v a
+        weights = {"layers.0.weight": W, "layers.1.weight": torch.cat([v, -v])}
+        rest = (3 - 0.25 * z) ** 2 * 2
+        first = (2 - 0.25 * 6 * soft * 1.0) ** 2 + (-1 - 0.25 * 6 * soft * 0.5) ** 2
+        labels = torch.tensor([0])
+    else:
+        weights = {"layers.0.weight": W, "layers.1.weight": v}
+        sign = -1 if kind == "binary" else 1
+        rest = (3 - sign * 0.25 * z) ** 2
+        first = (2 - sign * 0.25 * 3 * soft * 1.0) ** 2 + (-1 - sign * 0.25 * 3 * soft * 0.5) ** 2
+        labels = torch.tensor([0])
+    loss = kkt_loss(kind, "relu", weights, x, lam, labels, torch.tensor(4.0, dtype=torch.float64))
+    assert loss.item() == pytest.approx(rest + first, abs=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "k"), KINDS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", [(7,), (7, 6, 5)])
+def test_written_gradient_equals_autograd(kind, k, name, hidden):
+    for all_biases in (False, True):
+        weights, x, lam, labels, alpha = stack(kind, k, name, hidden, all_biases)
+        x.requires_grad_()
+        lam.requires_grad_()
+        loss = kkt_loss(kind, name, weights, x, lam, labels, alpha)
+        by_x, by_lam = torch.autograd.grad(loss.sum(), [x, lam])
+        value, grad_x, grad_lam = kkt_gradient(kind, name, weights, x.detach(), lam.detach(), labels, alpha)
+        # softplus turns linear above 20, as PyTorch's does; the written slope does not
+        tolerance = {"rtol": 1e-8, "atol": 1e-8 * by_x.abs().max().item()}
+        torch.testing.assert_close(value, loss.detach(), rtol=1e-9, atol=0)
+        torch.testing.assert_close(grad_x, by_x, **tolerance)
+        torch.testing.assert_close(grad_lam, by_lam, **tolerance)
+
+
+@pytest.mark.parametrize(("kind", "k"), KINDS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_general_path_equals_closed_form(kind, k, name):
+    weights, x, lam, labels, alpha = stack(kind, k, name, (7, 6), True, b=1)
+    net = Architecture("mlp", (1, 2, 5), (7, 6), k, name, "all", "ce")
+    flat = {key: w[0, 0] if key.endswith("bias") else w[0] for key, w in weights.items()}
+    closed = kkt_loss(kind, name, weights, x, lam, labels, alpha)[0]
+    general = kkt_loss_general(kind, name, partial(forward, net), flat, x[0].reshape(-1, 1, 2, 5), lam[0], labels[0], alpha[0, 0])
+    assert general.item() == pytest.approx(closed.item(), rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def targets():
+    """Three trained two-class targets of one shape, in double precision."""
+    common = {"n_per_class": 4, "hidden": (60,), "epochs": 1500, "weight_decay": 0.01, "lr": 0.1, "dtype": "float64"}
+    return obtain([Setting(seed=s, **common) for s in range(3)])
+
+
+def runs(attack, targets, **changes):
+    attacks = [replace(attack, **changes)] * len(targets)
+    generators = [seeds.generator("run", i) for i in range(len(targets))]
+    return type(attack).reconstruct_batch(attacks, [t.release for t in targets], generators)
+
+
+@pytest.mark.parametrize("attack", [HaimKKT(steps=60, dtype="float64"), RegressionKKT(steps=60, dtype="float64", lr=0.05)])
+def test_a_stack_gives_what_single_runs_give(attack, targets):
+    together = runs(attack, targets)
+    for i, target in enumerate(targets):
+        alone = attack.reconstruct(target.release, seeds.generator("run", i))
+        torch.testing.assert_close(together[i].images, alone.images, rtol=0, atol=1e-6)  # images leave as float32
+        assert together[i].loss == pytest.approx(alone.loss, rel=1e-8)
+
+
+def test_runs_of_a_sweep_keep_their_own_hyperparameters(targets):
+    release = targets[0].release
+    sweep = [HaimKKT(steps=40, dtype="float64", lr=lr, sigma=s, alpha=a) for lr, s, a in [(0.5, 1e-3, 20.0), (0.05, 1e-2, 60.0)]]
+    together = HaimKKT.reconstruct_batch(sweep, [release] * 2, [seeds.generator(i) for i in range(2)])
+    for i, attack in enumerate(sweep):
+        assert together[i].loss == pytest.approx(attack.reconstruct(release, seeds.generator(i)).loss, rel=1e-8)
+    assert together[0].loss != pytest.approx(together[1].loss, rel=1e-3)
+
+
+def test_general_path_of_a_whole_run_equals_closed(targets):
+    closed = runs(HaimKKT(steps=30, dtype="float64", subspace="none"), targets[:1])[0]
+    general = runs(HaimKKT(steps=30, dtype="float64", subspace="none", path="general"), targets[:1])[0]
+    torch.testing.assert_close(closed.images, general.images, rtol=0, atol=1e-6)
+    assert general.loss == pytest.approx(closed.loss, rel=1e-8)
+
+
+def test_row_space_holds_the_training_images(targets):
+    release, secret = targets[0].release, targets[0].secret
+    basis = row_space(release.weights["layers.0.weight"], release.n_train, "auto")
+    assert basis.shape == (625, 8)
+    torch.testing.assert_close(basis.mT @ basis, torch.eye(8, dtype=basis.dtype), rtol=0, atol=1e-9)
+    centred = (secret.members - secret.members.mean(0)).flatten(1).double()
+    left = centred - centred @ basis @ basis.mT
+    unseen = (secret.controls - secret.members.mean(0)).flatten(1).double()
+    outside = unseen - unseen @ basis @ basis.mT
+    assert left.norm() / centred.norm() < 0.35 < 0.5 < outside.norm() / unseen.norm()
+    assert row_space(release.weights["layers.0.weight"], release.n_train, "none") is None
+    assert row_space(release.initial_weights["layers.0.weight"], release.n_train, "auto") is None  # noise has no small row space
+    assert row_space(release.weights["layers.0.weight"], release.n_train, 3).shape == (625, 3)
+
+
+def test_recovers_training_images_from_a_converged_target():
+    """The point of it all: the nearest candidates to the members are far nearer than those to the controls."""
+    from bench.metrics.ssim import ssim_matrix
+
+    target = obtain([Setting(n_per_class=3, hidden=(200,), epochs=6000, weight_decay=0.003, lr=0.05, dataset="photo_tiles")])[0]
+    images = HaimKKT(steps=1500).reconstruct(target.release, seeds.generator("recover")).images
+    members = ssim_matrix(images, target.secret.members).amax(0)
+    controls = ssim_matrix(images, target.secret.controls).amax(0)
+    assert members.mean() > controls.mean() + 0.2
+    assert (members > 0.4).sum() > (controls > 0.4).sum()
+
+
+def test_multiclass_runs_on_its_own_targets():
+    target = obtain([Setting(dataset="photo_tiles", classes=3, n_per_class=2, loss="ce", hidden=(30,), epochs=200, weight_decay=0.01)])[0]
+    answer = MulticlassKKT(steps=20).reconstruct(target.release, seeds.generator("m"))
+    assert answer.images.shape == (12, 3, 32, 32)
+    assert 0 <= answer.images.min() <= answer.images.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("attack", "change", "word"),
+    [
+        (HaimKKT(), {"outputs": 3}, "multiclass_kkt"),
+        (HaimKKT(), {"loss": "mse"}, "regression_kkt"),
+        (HaimKKT(), {"activation": "tanh"}, "homogeneous"),
+        (HaimKKT(), {"bias": "all"}, "homogeneous"),
+        (MulticlassKKT(), {}, "haim_kkt"),
+        (RegressionKKT(), {"outputs": 3}, "multiclass_kkt"),
+    ],
+)
+def test_unsupported_targets_are_named(attack, change, word):
+    net = replace(Architecture("mlp", (1, 4, 4), (5,), 1, "relu", "first", "bce"), **change)
+    assert word in attack.unsupported(net)
+    assert HaimKKT().unsupported(Architecture("mlp", (1, 4, 4), (5,), 1, "leaky_relu", "none", "bce")) == ""

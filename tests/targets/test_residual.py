@@ -1,0 +1,67 @@
+"""The KKT residual: equal to explicit per-image gradients, zero where the network is a KKT point by construction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import nnls
+
+from bench import seeds
+from bench.api import Architecture
+from bench.targets.models import forward, initial_weights
+from bench.targets.residual import kkt_residual
+
+
+def network(loss, outputs, activation="relu", bias="first"):
+    net = Architecture("mlp", (1, 3, 4), (9, 8), outputs, activation, bias, loss)
+    return net, initial_weights(net, None, seeds.generator("net", loss, outputs))
+
+
+def gradients(net, weights, x, labels):
+    """∇θ gᵢ by autograd, one row a constraint."""
+    rows = []
+    leaves = {k: w.clone().requires_grad_() for k, w in weights.items()}
+    for image, label in zip(x, labels.tolist(), strict=True):
+        out = forward(net, leaves, image[None])[0]
+        if net.loss in ("mse", "huber"):
+            gs = list(out)
+        elif net.outputs == 1:
+            gs = [out[0] * (2 * label - 1)]
+        else:
+            gs = [out[label] - max(out[j] for j in range(net.outputs) if j != label)]
+        rows += [torch.cat([g.flatten() for g in torch.autograd.grad(g, list(leaves.values()), retain_graph=True)]) for g in gs]
+    return torch.stack(rows).numpy()
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "activation", "bias"),
+    [("bce", 1, "relu", "first"), ("ce", 4, "leaky_relu", "first"), ("mse", 1, "tanh", "all"), ("huber", 3, "gelu", "none")],
+)
+def test_equals_explicit_gradients(loss, outputs, activation, bias):
+    net, weights = network(loss, outputs, activation, bias)
+    x = torch.randn(7, 1, 3, 4, generator=seeds.generator("x"), dtype=torch.float64)
+    labels = torch.arange(7) % max(outputs, 2)
+    J = gradients(net, weights, x, labels)
+    theta = torch.cat([w.flatten() for w in weights.values()]).numpy()
+    signed = loss in ("mse", "huber")
+    expected = np.linalg.lstsq(J.T, theta, rcond=None)[0] if signed else nnls(J.T, theta)[0]
+    residual, lam = kkt_residual(net, weights, x, labels)
+    assert residual == pytest.approx(np.linalg.norm(theta - J.T @ expected) / np.linalg.norm(theta), abs=1e-7)
+    assert np.linalg.norm(theta - J.T @ lam) / np.linalg.norm(theta) == pytest.approx(residual, abs=1e-6)
+    assert signed or (lam >= 0).all()
+
+
+def test_zero_at_a_kkt_point():
+    """A one-neuron linear-region network whose weights are built as Σ λᵢ yᵢ ∇Φ(xᵢ)."""
+    x = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
+    labels, lam = torch.tensor([1, 1]), torch.tensor([0.5, 0.25], dtype=torch.float64)
+    s = lam @ x  # W = v s and v = W·s need v² |s|² = v², so scale x to make |s| = 1
+    x = x / s.norm()
+    s = lam @ x
+    net = Architecture("mlp", (1, 1, 2), (1,), 1, "relu", "none", "bce")
+    v = 0.7
+    weights = {"layers.0.weight": v * s[None], "layers.1.weight": torch.tensor([[v]], dtype=torch.float64)}
+    residual, found = kkt_residual(net, weights, x.reshape(2, 1, 1, 2), labels)
+    assert residual < 1e-7
+    np.testing.assert_allclose(found @ x.numpy(), s.numpy(), atol=1e-6)
