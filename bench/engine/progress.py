@@ -121,8 +121,8 @@ def choose() -> Progress:
 
 
 def time_left(began: float, done: int, total: int) -> str:
-    """``, 2 min left`` at the pace so far, or nothing when there is no telling."""
-    if not done or done >= total:
+    """``, 2 min left`` at the pace so far, or nothing while there is no telling: the first cells wait for their targets to be trained."""
+    if done < max(3, total // 10) or done >= total:
         return ""
     seconds = (time.monotonic() - began) / done * (total - done)
     return f", {seconds:.0f} s left" if seconds < 90 else f", {seconds / 60:.0f} min left"
