@@ -14,7 +14,7 @@ from bench.registry import register
 @register
 @dataclass(frozen=True)
 class MulticlassKKT(KKTAttack):
-    """KKT reconstruction from many-class homogeneous networks: gᵢ = Φ_y(xᵢ) − max over j ≠ y of Φ_j(xᵢ), candidates of all classes alike."""
+    """KKT reconstruction from many-class homogeneous networks: gᵢ = Φ_y(xᵢ) − max over j ≠ y of Φ_j(xᵢ), all classes alike."""
 
     name: ClassVar[str] = "multiclass_kkt"
     paper: ClassVar[str] = "Buzaglo, Haim, Yehudai, Vardi, Oz, Nikankin, Irani: Deconstructing Data Reconstruction. NeurIPS 2023"

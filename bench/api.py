@@ -147,7 +147,7 @@ class Attack(ABC):
     name: ClassVar[str]
     paper: ClassVar[str] = ""
     track: ClassVar[str] = "reconstruction"
-    role: ClassVar[Literal["attack", "control"]] = "attack"
+    role: ClassVar[str] = "attack"  # or "control": in every table, never ranked as an attack
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights"})
     version: ClassVar[int | None] = None  # raise it when results change; None: the hash of the source file stands in
 
@@ -161,8 +161,8 @@ class Attack(ABC):
 
     @classmethod
     def reconstruct_batch(
-        cls, attacks: Sequence[Attack], releases: Sequence[Release], generators: Sequence[torch.Generator]
-    ) -> list[Tensor | Candidates]:
+        cls, attacks: Sequence[Any], releases: Sequence[Release], generators: Sequence[torch.Generator]
+    ) -> Sequence[Tensor | Candidates]:
         """Many runs of one shape at once: run i is attacks[i] on releases[i]. Override it to stack; the default loops."""
         return [a.reconstruct(r, g) for a, r, g in zip(attacks, releases, generators, strict=True)]
 

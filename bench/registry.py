@@ -110,7 +110,7 @@ def entries(kind: Kind) -> dict[str, Entry]:
     return dict(sorted(result.items()))
 
 
-def get(kind: Kind, name: str) -> type:
+def get(kind: Kind, name: str) -> Any:
     """The class of a plug-in, importing its file.
 
     Raises:

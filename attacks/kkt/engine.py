@@ -48,7 +48,7 @@ class KKTAttack(Attack):
     @classmethod
     def reconstruct_batch(
         cls, attacks: Sequence[KKTAttack], releases: Sequence[Release], generators: Sequence[torch.Generator]
-    ) -> list[Candidates]:  # type: ignore[override]
+    ) -> list[Candidates]:
         runs = [_Run(a, r, g) for a, r, g in zip(attacks, releases, generators, strict=True)]
         stacks: dict[object, list[_Run]] = {}
         for run in runs:
@@ -76,9 +76,9 @@ class _Run:
         self.r = self.d if self.basis is None else self.basis.shape[1]
         classes = max(architecture.outputs, 2)
         self.labels = (torch.arange(self.m) * classes) // self.m  # every class alike, as the papers set them
-        draw = {"generator": generator, "dtype": torch.float64}
-        self.x = torch.randn(self.m, self.r, **draw) * attack.sigma
-        self.lam = torch.randn(self.m, **draw) if attack.kind == "regression" else torch.rand(self.m, **draw)
+        self.x = torch.randn(self.m, self.r, generator=generator, dtype=torch.float64) * attack.sigma
+        draw = torch.randn if attack.kind == "regression" else torch.rand
+        self.lam = draw(self.m, generator=generator, dtype=torch.float64)
 
     def shape(self) -> tuple[object, ...]:
         """Runs that share it can be stacked."""
@@ -89,16 +89,16 @@ def _solve(runs: list[_Run]) -> None:
     """Steps a stack to the end and writes each run's answer."""
     first = runs[0]
     kind, architecture = first.attack.kind, first.release.architecture
-    to = {"device": first.release.device, "dtype": first.dtype}
+    device, dtype = first.release.device, first.dtype
 
     def stacked(values: list[Tensor]) -> Tensor:
-        return torch.stack([v.to(**to) for v in values])
+        return torch.stack([v.to(device, dtype) for v in values])
 
     def column(name: str, dims: int) -> Tensor:
-        return torch.tensor([getattr(r.attack, name) for r in runs], **to).view(-1, *[1] * (dims - 1))
+        return torch.tensor([getattr(r.attack, name) for r in runs], device=device, dtype=dtype).view(-1, *[1] * (dims - 1))
 
     x, lam = stacked([r.x for r in runs]), stacked([r.lam for r in runs])
-    labels = torch.stack([r.labels for r in runs]).to(to["device"])
+    labels = torch.stack([r.labels for r in runs]).to(device)
     alpha, min_lambda = column("alpha", 3), column("min_lambda", 2)
     basis = None if first.basis is None else stacked([r.basis for r in runs if r.basis is not None])
     weights = {key: stacked([r.release.weights[key] for r in runs]) for key in first.release.weights}

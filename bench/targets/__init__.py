@@ -87,15 +87,14 @@ class _Plan:
         from bench.targets.models import bound_forward
 
         dtype = torch.float32 if self.setting.dtype == "float32" else torch.float64
-        to = {"device": device, "dtype": dtype}
         release = Release(
             architecture=self.architecture,
-            weights={k: w.to(**to) for k, w in weights.items()},
+            weights={k: w.to(device, dtype) for k, w in weights.items()},
             forward=bound_forward(self.architecture),
             n_train=len(self.images),
-            mean_image=self.mean.to(**to),
-            initial_weights={k: w.to(**to) for k, w in self.start.items()},
-            public_images=torch.from_numpy(self.parts.public).to(**to),
+            mean_image=self.mean.to(device, dtype),
+            initial_weights={k: w.to(device, dtype) for k, w in self.start.items()},
+            public_images=torch.from_numpy(self.parts.public).to(device, dtype),
         )
         secret = Secret(
             members=self.images,
