@@ -1,6 +1,10 @@
 """``python -m bench``."""
 
+import os
 import sys
+
+# Small tensors leave OpenMP's threads idle most of the time; spinning, they take the cores from whatever else runs. Read when torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from bench.cli import main
 

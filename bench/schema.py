@@ -178,7 +178,7 @@ IMAGES: tuple[Column, ...] = (
     Column("index", SMALL, "position in the split; part of the key", "", ">= 0"),
     Column("label", TINY, "class of the image"),
     _metric("ssim", "SSIM (Gaussian window) with the one-to-one partner; null: no partner, a miss", "1", "[-1, 1]", "higher"),
-    _metric("ssim_w3", "SSIM (uniform window 3) with the one-to-one partner", "1", "[-1, 1]", "higher"),
+    _metric("ssim_w3", "SSIM in the authors' window (3x3 Gaussian, std 1.5) with the one-to-one partner", "1", "[-1, 1]", "higher"),
     _metric("lpips", "LPIPS (AlexNet) with the one-to-one partner", "1", ">= 0", "lower"),
     _metric("psnr", "PSNR with the one-to-one partner", "dB", ">= 0", "higher", 2),
     _metric("ncc", "normalised cross-correlation with the one-to-one partner", "1", "[-1, 1]", "higher"),

@@ -47,8 +47,8 @@ def leaderboard(pages: Sequence[Page], picture: str | None) -> str:
     lines = [GENERATED, "", "# Leaderboard: training images rebuilt from released networks", ""]
     lines += [
         "Each line is one attack against networks trained on a handful of images. The attacker sees what the *access* column says, and",
-        "never the training images; afterwards the images it submits are compared with them. A **control** line is a null model that",
-        "rebuilds nothing: whatever it scores is what chance, or knowing the kind of image, is worth.",
+        "never the training images; afterwards the images it submits are compared with them. A **control** line is a null model or a",
+        "trivial look at the weights: what chance, the kind of image, or no reconstruction at all is worth. An attack has to beat them.",
         "",
         "**Excess recall** ranks the lines: the share of training images (*members*) matched at SSIM > 0.4, minus the share of *controls*,",
         "images of the same kind and classes that the network never saw, matched by the very same submissions. 0 means that nothing was",
