@@ -368,7 +368,9 @@ def _image_rows(split: str, side: dict[str, Any], labels: Int[Tensor, " n"]) -> 
 
 def _add_thumbnails(rows: list[Row], members: Float[Tensor, "n c h w"], submitted: Float[Tensor, "m c h w"]) -> None:
     """PNGs for the strips: the best, the median and the worst members, misses last; a miss has no reconstruction to show."""
-    ranked = sorted((r for r in rows if r["split"] == "member"), key=lambda r: (math.inf if r["ssim"] is None else -r["ssim"], r["index"]))
+    # The table keeps four decimals, and the report ranks by them: near-ties have to fall the same way here.
+    members_rows = (r for r in rows if r["split"] == "member")
+    ranked = sorted(members_rows, key=lambda r: (math.inf if r["ssim"] is None else -round(r["ssim"], 4), r["index"]))
     n = len(ranked)
     middle = n // 2 - SHOWN // 2
     shown = range(n) if n <= 3 * SHOWN else [*range(SHOWN), *range(middle, middle + SHOWN), *range(n - SHOWN, n)]

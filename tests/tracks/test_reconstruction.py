@@ -9,11 +9,13 @@ import io
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import seeds
 from bench.api import Architecture, Candidates, Release, Secret
 from bench.errors import BenchError
 from bench.store import to_table
@@ -485,3 +487,18 @@ def test_nothing_to_score_is_an_error() -> None:
         judge(random(0), secret)
     with pytest.raises(BenchError, match="nothing to score"):
         score(Candidates(random(1)), secret, n_submit=0, bootstrap_seed=0)
+
+
+def test_thumbnails_are_there_for_what_the_report_shows_even_in_near_ties():
+    """The report ranks by four decimals; an order by more would leave holes in its strips."""
+    from bench.report.selection import shown_images
+
+    g = seeds.generator("near ties")
+    members = torch.rand(12, 1, 16, 16, generator=g)
+    noise = torch.linspace(2e-3, 1e-4, 12).view(-1, 1, 1, 1)  # every SSIM is 1.0000, the later images a little nearer
+    images = (members + noise * torch.randn(members.shape, generator=g)).clamp(0, 1)
+    secret = Secret(members, torch.arange(12) % 2, torch.rand(12, 1, 16, 16, generator=g), torch.arange(12) % 2)
+    rows = score(Candidates(images), secret, n_submit=24, bootstrap_seed=0)[1]
+    frame = pd.DataFrame(rows)
+    frame["ssim"] = frame["ssim"].astype("float32").round(4)
+    assert frame.loc[shown_images(frame).index, "truth_png"].notna().all()
