@@ -157,12 +157,15 @@ def _general_gradient(runs: list[_Run], x: Tensor, lam: Tensor, labels: Tensor, 
 def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
     """Candidates as images, the mean image added back.
 
-    The attacker's criterion: among runs the lower share of ‖θ‖² left unexplained, within a run the larger multiplier.
+    The attacker's criterion: among runs the lower share of ‖θ‖² left unexplained, within a run the larger multiplier. A run that
+    diverged, as some of a sweep do, has only the mean image to offer, after all others.
     """
     shape = run.release.architecture.input_shape
-    mean = run.release.mean_image
     images = x.reshape(-1, *shape).to(torch.float32)
-    images = images + (0.5 if mean is None else mean.to(images))
+    mean = torch.full_like(images[0], 0.5) if run.release.mean_image is None else run.release.mean_image.to(images)
+    if not (math.isfinite(loss) and bool(x.isfinite().all()) and bool(lam.isfinite().all())):
+        return Candidates(mean.expand_as(images).clone(), torch.full_like(images[:, 0, 0, 0], -1e30), None)
+    images = images + mean
     size = lam.abs().to(torch.float32)
     unexplained = loss / float(sum(w.square().sum() for w in run.release.weights.values()))
     confidence = 1e-5 * size / size.max().clamp(min=1e-30) - unexplained

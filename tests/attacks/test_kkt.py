@@ -163,6 +163,18 @@ def test_runs_of_a_sweep_keep_their_own_hyperparameters(targets):
     assert together[0].loss != pytest.approx(together[1].loss, rel=1e-3)
 
 
+def test_a_run_that_diverges_comes_last_and_harms_no_other(targets):
+    release = targets[0].release
+    good, bad = HaimKKT(steps=40, dtype="float64"), HaimKKT(steps=400, lr=1e6, dtype="float64")
+    alone = good.reconstruct(release, seeds.generator(0))
+    lost = bad.reconstruct(release, seeds.generator(1))
+    assert lost.loss is None
+    assert lost.images.isfinite().all()
+    assert (lost.confidence < alone.confidence.min()).all()
+    stacked = HaimKKT.reconstruct_batch([good, replace(good, lr=1e6)], [release] * 2, [seeds.generator(0), seeds.generator(1)])
+    torch.testing.assert_close(stacked[0].images, alone.images, rtol=0, atol=1e-6)
+
+
 def test_general_path_of_a_whole_run_equals_closed(targets):
     closed = runs(HaimKKT(steps=30, dtype="float64", subspace="none"), targets[:1])[0]
     general = runs(HaimKKT(steps=30, dtype="float64", subspace="none", path="general"), targets[:1])[0]
