@@ -337,11 +337,13 @@ def check_data(name: str) -> list[Outcome]:
         return tests.outcomes
 
     def form() -> None:
-        _need(
-            images.images.dtype == np.float32 and images.images.ndim == 4, f"images {images.images.dtype}, {images.images.ndim} dimensions"
-        )
-        _need(bool(np.isfinite(images.images).all()), "images that are not finite")
-        _need(float(images.images.min()) >= 0 and float(images.images.max()) <= 1, "pixel values outside [0, 1]")
+        for part in (images.images, images.test_images):
+            if part is None:
+                continue
+            _need(part.dtype in (np.float32, np.uint8) and part.ndim == 4, f"images {part.dtype}, {part.ndim} dimensions")
+            if part.dtype == np.float32:
+                _need(bool(np.isfinite(part).all()), "images that are not finite")
+                _need(float(part.min()) >= 0 and float(part.max()) <= 1, "pixel values outside [0, 1]")
         _need(images.labels.dtype == np.int64 and len(images.labels) == len(images.images), f"labels {images.labels.dtype}")
         _need(set(np.unique(images.labels)) <= set(range(len(images.class_names))), "labels beyond the class names")
         shape = tuple(source.image_shape())
@@ -351,7 +353,7 @@ def check_data(name: str) -> list[Outcome]:
         found = hashes(images.images)
         _need(len(set(found)) == len(found), f"{len(found) - len(set(found))} images stand twice")
 
-    tests.run("images are float32 n×c×h×w in [0, 1], labels int64", form)
+    tests.run("images are n×c×h×w, float32 in [0, 1] or uint8 in 0..255; labels are int64", form)
     tests.run("no image stands twice", distinct)
     for classes, loss in (("binary", "bce"), (2, "ce")):
         if classes == "binary" and not images.positive:

@@ -66,7 +66,7 @@ def _python() -> Check:
 def _torch() -> Check:
     installed = _installed("torch")
     if not installed:
-        return Check("torch", "missing", "not installed", "make install, or pip install 'torch>=2.8'")
+        return Check("torch", "missing", "not installed", "make venv, or pip install 'torch>=2.8'")
     try:
         import torch
     except Exception as error:
@@ -119,7 +119,7 @@ def _libraries() -> Check:
     absent = [name for name, version in found.items() if not version]
     text = ", ".join(f"{name} {version}" for name, version in found.items() if version)
     if absent:
-        return Check("libraries", "missing", f"{text}; not here: {', '.join(absent)}", "make install, or pip install " + " ".join(absent))
+        return Check("libraries", "missing", f"{text}; not here: {', '.join(absent)}", "make venv, or pip install " + " ".join(absent))
     return Check("libraries", "ok", text)
 
 
@@ -168,7 +168,7 @@ def _lpips() -> Check:
         return Check("lpips weights", "warn", f"cannot be checked: {_first_line(error)}", "see torch and libraries above")
     if reason:
         what, _, todo = reason.removeprefix("LPIPS is unavailable: ").partition("; ")
-        return Check("lpips weights", "warn", f"{what}; rows have no LPIPS until then", todo or "make install")
+        return Check("lpips weights", "warn", f"{what}; rows have no LPIPS until then", todo or "python -m bench fetch lpips")
     return Check("lpips weights", "ok", f"{where}, checked on known images")
 
 

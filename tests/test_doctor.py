@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import namedtuple
 from importlib import metadata
 from pathlib import Path
@@ -122,7 +123,15 @@ def test_a_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, pyarrow="")
     check = by_name()["libraries"]
     assert check.status == "missing"
-    assert check.todo == "make install, or pip install pyarrow"
+    assert check.todo == "make venv, or pip install pyarrow"
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    root = Path(doctor.__file__).parent.parent
+    targets = set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {word for path in (root / "bench").rglob("*.py") for word in re.findall(r"[\"`]make ([a-z]+)[\"`,]", path.read_text())}
+    assert "venv" in named
+    assert named <= targets
 
 
 def test_a_store_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

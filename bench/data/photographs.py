@@ -16,7 +16,11 @@ def shipped(filename: str) -> Path:
     """
     spec = importlib.util.find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError("scikit-image is not installed", expected="its wheel, whose pictures are the embedded data", hint="make install")
+        raise BenchError(
+            "scikit-image is not installed",
+            expected="its wheel, whose pictures are the embedded data",
+            hint="make venv, or pip install scikit-image",
+        )
     path = Path(spec.submodule_search_locations[0]) / "data" / filename
     if not path.is_file():
         raise BenchError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny_grid import clean_registry, write_plugin  # noqa: F401
 
 from bench import registry
@@ -67,6 +69,56 @@ def test_class_faults(tmp_path):
         "says where it is from",
         "needs is a frozenset of access tiers that the track grants",
     }
+
+
+DATA = '''
+import numpy as np
+
+from bench.api import DataSource, ImageSet
+from bench.registry import register
+
+
+@register
+class Blots(DataSource):
+    """Forty random pictures of two classes."""
+
+    name = "blots"
+    summary = "random pictures"
+
+    def digest(self):
+        return "0123456789abcdef"
+
+    def load(self):
+        images = np.random.default_rng(0).{draw}
+        return ImageSet("blots", "blots", images, np.arange(40) % 2, ("odd", "even"), ("odd", "even"), frozenset({{1}}))
+'''
+
+
+@pytest.mark.parametrize(
+    ("draw", "ok"),
+    [
+        ("integers(0, 256, (40, 1, 6, 6), dtype=np.uint8)", True),
+        ("random((40, 1, 6, 6), dtype=np.float32)", True),
+        ("random((40, 1, 6, 6), dtype=np.float32) * 255", False),
+        ("random((40, 1, 6, 6))", False),
+        ("integers(0, 256, (40, 1, 6, 6)).astype(np.int32)", False),
+    ],
+)
+def test_data_are_floats_in_the_unit_interval_or_bytes(tmp_path, draw, ok):
+    (tmp_path / "blots.py").write_text(DATA.format(draw=draw))
+    [(_, outcomes)] = check_plugin(str(tmp_path / "blots.py"))
+    form = next(o for o in outcomes if "float32" in o.name)
+    assert form.ok == ok, form
+    assert all(o.ok for o in outcomes) or not ok, outcomes
+
+
+def test_a_folder_of_pictures_keeps_the_contract(tmp_path, capsys):
+    draw = np.random.default_rng(0)
+    for label in ("cats", "dogs"):
+        (tmp_path / label).mkdir()
+        for k in range(20):
+            Image.fromarray(draw.integers(0, 256, (6, 6), dtype=np.uint8)).save(tmp_path / label / f"{k}.png")
+    assert main(["check", f"folder:{tmp_path}"]) == 0, capsys.readouterr().out
 
 
 def test_a_good_file_passes(tmp_path, capsys):
