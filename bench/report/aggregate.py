@@ -129,7 +129,7 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
     group = Group(
         grid=first["grid"],
         section=section,
-        axis=axis_of(first["axis"]),
+        axis=axis_of(first),
         axis_index=-1 if first["axis_index"] is None else int(first["axis_index"]),
         track=first["track"] or "reconstruction",
         attack=first["attack"] or "",
@@ -240,15 +240,21 @@ def differences(groups: Sequence[Group]) -> list[Difference]:
     return result
 
 
-def axis_of(text: str | None) -> dict[str, str]:
-    """The axis labels of a row; a text that is no JSON object counts as one nameless axis."""
+def axis_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """The axis labels of a row, a data set by its display name; a text that is no JSON object counts as one nameless axis."""
+    text = row["axis"]
     if not text:
         return {}
     try:
         axis = json.loads(text)
     except ValueError:
         return {"axis": text}
-    return {str(k): str(v) for k, v in axis.items()} if isinstance(axis, dict) else {"axis": text}
+    if not isinstance(axis, dict):
+        return {"axis": text}
+    named = {str(k): str(v) for k, v in axis.items()}
+    if named.get("dataset") == row.get("dataset") and row.get("dataset_display"):
+        named["dataset"] = str(row["dataset_display"])
+    return named
 
 
 def axis_names(groups: Sequence[Group]) -> list[str]:

@@ -92,7 +92,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _judge(row: dict[str, Any], old: dict[str, Any]) -> list[Disagreement]:
     from bench.report.aggregate import axis_of
 
-    what = " · ".join([*axis_of(row["axis"]).values(), str(row["attack"]), f"seed {row['seed']}"])
+    what = " · ".join([*axis_of(row).values(), str(row["attack"]), f"seed {row['seed']}"])
     head = row["grid"], row["cell_id"], what
     if row["status"] != "ok" or old["status"] != "ok":
         return [

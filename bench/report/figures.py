@@ -240,7 +240,7 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
             axis.text(starts[band] + columns[band] / 2, head - 0.2, band, ha="center", va="center", fontsize=9, color="#666666")
     for i, (row, shown) in enumerate(rows):
         top = head + i * height
-        heading = _wrapped(clean(", ".join(axis_of(row["axis"]).values()) or row["dataset_display"]), 20)
+        heading = _wrapped(clean(", ".join(axis_of(row).values()) or row["dataset_display"]), 20)
         axis.text(0, top + 0.1, heading, ha="left", va="top", fontsize=9.5, fontweight="bold")
         note = f"{clean(row['attack'], 24)}\nseed {int(row['seed'])}, excess {signed(row['excess_recall'])}"
         axis.text(0, top + 0.2 + 0.3 * (heading.count("\n") + 1), note, ha="left", va="top", fontsize=8, color="#555555")

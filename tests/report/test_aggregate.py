@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.metrics.intervals import bootstrap_seeds
-from bench.report.aggregate import aggregate, differences, resample
+from bench.report.aggregate import aggregate, axis_of, differences, resample
 from bench.report.compare import compare, summary_table
 from bench.report.selection import figure_cells, shown_images
 from bench.report.text import escape, interval, signed
@@ -149,3 +149,10 @@ def test_text() -> None:
     assert signed(-0.25) == "−0.25"
     assert interval(None) == "—"
     assert len(escape("x" * 1000)) == 300
+
+
+def test_a_data_set_on_the_axis_is_named_as_tables_name_it():
+    row = {"axis": '{"dataset": "cifar10", "loss": "bce"}', "dataset": "cifar10", "dataset_display": "cifar10 (JPEG copy)"}
+    assert axis_of(row) == {"dataset": "cifar10 (JPEG copy)", "loss": "bce"}
+    assert axis_of({**row, "axis": '{"dataset": "small"}'}) == {"dataset": "small"}  # a label of the grid's own stays
+    assert axis_of({"axis": "plain text"}) == {"axis": "plain text"}
