@@ -5,7 +5,7 @@ Nothing heavy is imported at the top, so that ``--help`` and ``ls`` answer at on
 ===  ====================================================================================================
 0    all fine
 1    wrong usage, or surroundings that do not allow it (a missing data set, a full disk): one message, on stderr
-2    some cells failed, or are left to run because a budget was spent; a failed ``check``; reconstructions missing for ``score``
+2    some cells failed, or are left to run because a budget was spent; a failed ``check``; cells that ``score`` could not score
 3    a fault in this program: one line, and the traceback with ``--debug`` or ``RECONBENCH_DEBUG=1``
 130  interrupted; finished cells are kept, the same command resumes
 ===  ====================================================================================================
@@ -218,6 +218,12 @@ def score(
     rows = local.store()
     frame = rows.rows()
     names = sorted(set(frame["grid"]))
+    if not grid and not (frame["status"] == "ok").any():
+        raise BenchError(
+            "nothing to score: no cell has been attacked here",
+            expected=f"rows of finished cells in {rows.root}",
+            hint="python -m bench run --grid quick, which keeps its reconstructions; or set RECONBENCH_HOME to where they are",
+        )
     if grid and grid not in names:
         raise BenchError(
             f"no rows of grid '{grid}' here.{did_you_mean(grid, names)}",
@@ -230,16 +236,12 @@ def score(
         _say("interrupted: cells scored so far are kept; run the same command again")
         return INTERRUPTED
     if fresh:
-        folder = _results_dir(out) if out else _local_results()
-        published = _results_dir("")
-        targets = [folder] if out else _owners(fresh, (published, folder))
-        for target, own in targets.items() if isinstance(targets, dict) else [(targets[0], fresh)]:
-            _publish_rows(own, rows.images([row["cell_id"] for row in own]), target)
-    print(f"{len(fresh)} cells scored again, {len(missing)} without reconstructions")
-    for line in missing:
-        _say(f"missing: {line}")
-    if missing:
-        _say(f"make them with: python -m bench run --grid {grid or 'NAME'} --no-cache")
+        held = {_results_dir(out): fresh} if out else _owners(fresh, (_results_dir(""), _local_results()))
+        for folder, own in held.items():
+            _publish_rows(own, rows.images([row["cell_id"] for row in own]), folder)
+    left = sum(map(len, missing.values()))
+    print(f"{len(fresh)} {'cell' if len(fresh) == 1 else 'cells'} scored again" + (f", {left} not" if left else ""))
+    _say_grouped("missing", missing)
     return SOME_FAILED if missing else OK
 
 
@@ -445,13 +447,18 @@ def _tell(summary: Summary, again: str) -> None:
     by_reason: dict[str, list[str]] = {}
     for cell, reason in summary.failures:
         by_reason.setdefault(reason, []).append(cell)
+    _say_grouped("failed", by_reason)
+    _say(f"run just these again with\n  {again} --retry failed")
+
+
+def _say_grouped(word: str, by_reason: Mapping[str, Sequence[str]]) -> None:
+    """Each reason once, with the first of its cells."""
     for reason, cells in by_reason.items():
-        _say(f"failed: {reason}")
+        _say(f"{word}: {reason}")
         for cell in cells[:5]:
             _say(f"  {cell}")
         if len(cells) > 5:
             _say(f"  and {len(cells) - 5} more")
-    _say(f"run just these again with\n  {again} --retry failed")
 
 
 def _publish(planned: Plan, folder: Path, published: Path, quiet: bool) -> dict[str, Any]:

@@ -24,6 +24,17 @@ class BenchError(Exception):
         lines += [f"  try:      {hint}"] if hint else []
         super().__init__("\n".join(lines))
 
+    @property
+    def line(self) -> str:
+        """The same in one line, for the reason of a row."""
+        parts = [
+            self.what.removesuffix("."),
+            self.expected and f"expected {self.expected}",
+            self.got and f"got {self.got}",
+            self.hint and f"try {self.hint}",
+        ]
+        return " ".join("; ".join(part for part in parts if part).split())
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the nearest known name, or an empty string."""

@@ -235,17 +235,11 @@ def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target]) -> list[list[
 
 
 def blame(error: Exception) -> str:
-    """One line that says what an attack raised, and where in its own file."""
+    """One line that says what a plug-in raised, and where in its own file."""
     if isinstance(error, _PluginExitError):
         return str(error)
     if isinstance(error, BenchError):
-        parts = [
-            error.what,
-            error.expected and f"expected {error.expected}",
-            error.got and f"got {error.got}",
-            error.hint and f"try {error.hint}",
-        ]
-        return " ".join("; ".join(part for part in parts if part).split())
+        return error.line
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     own = [f for f in own if "site-packages" not in f.filename] or own
     where = f" (at {Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""

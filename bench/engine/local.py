@@ -19,13 +19,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from bench import targets
-from bench.api import Row, Setting, Target
+from bench import registry, targets
+from bench.api import Candidates, Row, Secret, Setting, Target
 from bench.engine import cell as cells_module
-from bench.engine.cell import Result, batches, failed, judge, kept, kept_path, labels, run_batch, secret_of
+from bench.engine.cell import Result, batches, failed, judge, kept, labels, run_batch, secret_of
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress, Silent
 from bench.errors import BenchError
+from bench.grids.load import builtin
 from bench.home import home
 from bench.store import Store
 from bench.targets.cache import TargetCache
@@ -162,11 +163,12 @@ def collect(plan: Plan, rows: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame.reset_index(drop=True), rows.images(frame.loc[frame["status"] == "ok", "cell_id"])
 
 
-def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> tuple[list[Row], list[str]]:
+def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> tuple[list[Row], dict[str, list[str]]]:
     """Scores kept reconstructions again, without attacking, and stores the new rows.
 
     Returns:
-        The new score rows, and in words the cells whose reconstructions are not here.
+        The new score rows, and for each reason why cells could not be scored these cells in words: their reconstructions are not here,
+        or their data are not, or are others than those attacked.
     """
     progress = progress or Silent()
     frame = rows.rows()
@@ -174,22 +176,25 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
     if grid is not None:
         frame = frame[frame["grid"] == grid]
     frame = frame.sort_values(["target_id", "cell_id"], kind="stable")
-    progress.start(len(frame), 0)
+    progress.start(len(frame), task="score")
     fresh: list[Row] = []
-    missing: list[str] = []
-    secret: tuple[str, Any] = ("", None)
+    missing: dict[str, list[str]] = {}
+    drawn: tuple[str, Secret] | None = None  # of the last target; the rows come target by target
     try:
         for row in frame.to_dict("records"):
             row = {str(name): None if _null(value) else value for name, value in row.items()}
             name = f"{row['grid']}: {row['attack']} on {row['dataset']}, seed {row['seed']} [{row['cell_id']}]"
-            candidates = kept(reconstructions(), row["cell_id"])
-            if candidates is None:
-                missing.append(f"{name}: {kept_path(reconstructions(), row['cell_id'])}")
-                continue
-            if secret[0] != row["target_id"]:
-                secret = (row["target_id"], secret_of(setting_of(row)))
             began = time.perf_counter()
-            scores, images = judge(row["cell_id"], candidates, secret[1])
+            try:
+                candidates = _kept(row)
+                if drawn is None or drawn[0] != row["target_id"]:
+                    drawn = (row["target_id"], _secret(row))
+            except Exception as error:  # data may come from a plug-in, which may raise anything
+                reason = cells_module.blame(error)
+                missing.setdefault(reason, []).append(name)
+                progress.finished(name, "missing", reason)
+                continue
+            scores, images = judge(row["cell_id"], candidates, drawn[1])
             row = {**row, **scores, "finished_at": None, "seconds_score": time.perf_counter() - began}
             rows.append([row], images)
             fresh.append(row)
@@ -197,6 +202,39 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
     finally:
         progress.close()
     return fresh, missing
+
+
+def _kept(row: Row) -> Candidates:
+    """The kept reconstructions of a row's cell.
+
+    Raises:
+        BenchError: there are none, or their file is corrupt.
+    """
+    candidates = kept(reconstructions(), row["cell_id"])
+    if candidates is None:
+        grid = row["grid"] if row["grid"] in builtin() else f"FILE.yaml (the file of grid '{row['grid']}')"
+        raise BenchError(
+            f"no reconstructions in {reconstructions()}", hint=f"python -m bench run --no-cache --grid {grid}, which attacks again"
+        )
+    return candidates
+
+
+def _secret(row: Row) -> Secret:
+    """The secret that a row was scored against, drawn again.
+
+    Raises:
+        BenchError: the data are not here, or are others by now.
+    """
+    setting = setting_of(row)
+    digest = registry.resolve_data(setting.dataset).digest()
+    if row["data_digest"] not in (None, digest):
+        raise BenchError(
+            f"data set '{setting.dataset}' holds other images now than those attacked",
+            expected=f"digest {row['data_digest']}",
+            got=digest,
+            hint="bring the earlier copy back, or run the grid again",
+        )
+    return secret_of(setting)
 
 
 def setting_of(row: Mapping[str, Any]) -> Setting:

@@ -12,8 +12,8 @@ QUIET_SECONDS = 10.0  # between two plain lines, unless something failed
 class Progress(Protocol):
     """What the engine tells of itself."""
 
-    def start(self, to_run: int, cached: int) -> None:
-        """So many cells will run, so many are here already."""
+    def start(self, to_do: int, cached: int | None = None, task: str = "run") -> None:
+        """So many cells are to run (or to be scored: ``task``); so many are here already, where that can be."""
 
     def stage(self, text: str) -> None:
         """What happens now."""
@@ -32,13 +32,14 @@ class Lines:
     """Plain lines for logs and pipes: a line at most every ten seconds, each failure at once."""
 
     def __init__(self) -> None:
-        self.total = self.done = self.failed = self.cached = 0
+        self.total = self.done = self.failed = 0
+        self.cached = ""
         self.began = self.last = time.monotonic()
 
-    def start(self, to_run: int, cached: int) -> None:
-        self.total, self.cached = to_run, cached
+    def start(self, to_do: int, cached: int | None = None, task: str = "run") -> None:
+        self.total, self.cached = to_do, cached_words(cached)
         self.began = self.last = time.monotonic()
-        self._say(f"{to_run} cells to run, {cached} cached")
+        self._say(f"{to_do} {'cell' if to_do == 1 else 'cells'} to {task}{self.cached}")
 
     def stage(self, text: str) -> None:
         if time.monotonic() - self.last >= QUIET_SECONDS:
@@ -52,7 +53,7 @@ class Lines:
         if self.done == self.total or time.monotonic() - self.last >= QUIET_SECONDS:
             self.last = time.monotonic()
             left = time_left(self.began, self.done, self.total)
-            self._say(f"{self.done}/{self.total} done, {self.failed} failed, {self.cached} cached{left}")
+            self._say(f"{self.done}/{self.total} done, {self.failed} failed{self.cached}{left}")
 
     def note(self, text: str) -> None:
         self._say(text)
@@ -73,15 +74,15 @@ class Bar:
         from rich.progress import Progress as RichProgress
 
         self.console = Console(stderr=True)
-        text = "{task.completed:.0f}/{task.total:.0f} done, {task.fields[failed]} failed, {task.fields[cached]} cached{task.fields[left]}"
+        text = "{task.completed:.0f}/{task.total:.0f} done, {task.fields[failed]} failed{task.fields[cached]}{task.fields[left]}"
         self.bar = RichProgress(TextColumn("{task.description}"), BarColumn(), TextColumn(text), console=self.console, transient=True)
-        self.task = self.bar.add_task("starting", total=0, failed=0, cached=0, left="")
+        self.task = self.bar.add_task("starting", total=0, failed=0, cached="", left="")
         self.total = self.done = self.failed = 0
         self.began = time.monotonic()
 
-    def start(self, to_run: int, cached: int) -> None:
-        self.total, self.began = to_run, time.monotonic()
-        self.bar.update(self.task, total=to_run, cached=cached)
+    def start(self, to_do: int, cached: int | None = None, task: str = "run") -> None:
+        self.total, self.began = to_do, time.monotonic()
+        self.bar.update(self.task, description="scoring" if task == "score" else "starting", total=to_do, cached=cached_words(cached))
         self.bar.start()
 
     def stage(self, text: str) -> None:
@@ -104,7 +105,7 @@ class Bar:
 class Silent:
     """Says nothing; for tests and for use as a library."""
 
-    def start(self, to_run: int, cached: int) -> None: ...
+    def start(self, to_do: int, cached: int | None = None, task: str = "run") -> None: ...
 
     def stage(self, text: str) -> None: ...
 
@@ -118,6 +119,11 @@ class Silent:
 def choose() -> Progress:
     """A bar where stderr is a terminal, else lines."""
     return Bar() if sys.stderr.isatty() else Lines()
+
+
+def cached_words(cached: int | None) -> str:
+    """``, 8 cached``, or nothing where there is no cache to speak of."""
+    return "" if cached is None else f", {cached} cached"
 
 
 def time_left(began: float, done: int, total: int) -> str:

@@ -11,7 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench.cli import main
@@ -315,13 +317,59 @@ def test_score_and_merge(bench, tmp_path, bench_home):
     grid = write_grid(tmp_path)
     bench("run", "--grid", grid, "--out", tmp_path / "a")
     code, text, _ = bench("score", "--grid", "tiny", "--out", tmp_path / "a")
-    assert (code, "4 cells scored again, 0 without" in text) == (0, True)
+    assert (code, "4 cells scored again" in text) == (0, True)
     next((bench_home / "reconstructions").iterdir()).unlink()
     code, text, err = bench("score")
-    assert (code, "3 cells scored again, 1 without" in text, "missing: tiny: mean_image" in err) == (2, True, True)
+    assert (code, "3 cells scored again, 1 not" in text, "missing: no reconstruction" in err, "tiny: mean_image" in err) == (
+        2,
+        True,
+        True,
+        True,
+    )
     code, text, _ = bench("merge", tmp_path / "a", bench_home, "--into", tmp_path / "b")
     assert (code, "4 rows" in text) == (0, True)
     assert (tmp_path / "b" / "tiny.md").exists()
+
+
+def write_pictures(folder: Path, seed: int = 0) -> Path:
+    draw = np.random.default_rng(seed)
+    for label in ("cats", "dogs"):
+        (folder / label).mkdir(parents=True)
+        for k in range(20):
+            Image.fromarray(draw.integers(0, 256, (6, 6), dtype=np.uint8)).save(folder / label / f"{k}.png")
+    return folder
+
+
+def test_score_leaves_out_what_cannot_be_scored_and_says_why(bench, tmp_path, monkeypatch):
+    """Rows whose data set, plug-in or reconstructions are gone are named; the others are scored and published all the same."""
+    brought = tmp_path / "brought.py"
+    brought.write_text(
+        "from bench.data.folder import FolderSet\nfrom bench.registry import register\n\n\n@register\nclass Brought(FolderSet):\n"
+        '    """The same pictures under another name."""\n\n    name = "brought"\n    summary = "pictures"\n'
+    )
+    pictures, grid, out = write_pictures(tmp_path / "pictures"), write_grid(tmp_path), tmp_path / "results"
+    words = ["run", "--grid", grid, "--out", out, "--seeds", "0", "--set"]
+    bench(*words, "weight_decay=0")
+    bench(*words, f"dataset=folder:{pictures}")
+    bench(*words, f"dataset=brought:{write_pictures(tmp_path / 'more', 1)}", "--plugin", brought)
+    monkeypatch.setattr("bench.registry._plugins", {})
+    Image.new("L", (6, 6)).save(pictures / "cats" / "0.png")  # other content under the same path
+    code, text, err = bench("score", "--out", out)
+    assert (code, "1 cell scored again, 4 not" in text, f"published to {out}" in text) == (2, True, True)
+    assert "missing: unknown data set 'brought'" in err
+    assert "missing: data set 'folder:" in err
+    assert "holds other images now than those attacked" in err
+    assert err.count("tiny: mean_image on") == 4
+    assert "5 cells to score" in err
+    assert "cached" not in err
+    assert "to run" not in err
+
+
+def test_score_with_nothing_to_score_says_what_to_run_first(bench, tmp_path):
+    code, out, err = bench("score")
+    assert (code, out) == (1, "")
+    assert "nothing to score" in err
+    assert "python -m bench run --grid quick" in err
 
 
 def test_doctor(bench):

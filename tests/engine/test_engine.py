@@ -209,7 +209,7 @@ def test_scoring_again_gives_the_same_numbers(tmp_path, bench_home):
     registry.load_plugin(write_plugin(tmp_path, "unruly", "return 3 * torch.randn(8, 1, 25, 25, generator=generator)"))
     _, before, images = go(write_grid(tmp_path, "unruly, mean_image"))
     fresh, missing = local.rescore(local.store(), "tiny")
-    assert (len(fresh), missing) == (8, [])
+    assert (len(fresh), missing) == (8, {})
     after = local.store().rows()
     skip = ["finished_at", "seconds_score"]
     a, b = (f.sort_values("cell_id", ignore_index=True).drop(columns=skip) for f in (before, after))
@@ -222,8 +222,10 @@ def test_scoring_again_gives_the_same_numbers(tmp_path, bench_home):
     lost.write_bytes(b"short")
     fresh, missing = local.rescore(local.store(), None)
     assert len(fresh) == 7
-    assert len(missing) == 1
-    assert lost.stem in missing[0]
+    [(reason, cells)] = missing.items()
+    assert "no reconstruction" in reason
+    assert len(cells) == 1
+    assert lost.stem in cells[0]
 
 
 def test_a_row_gives_back_its_setting(tmp_path):
