@@ -3,5 +3,8 @@
 ``objective``  the equations of the papers, in closed form for MLPs and through autograd for any other network
 ``surrogate``  ReLU forward, smoothed slope backward
 ``subspace``   the row space of the first layer, in which the inputs are sought
+``gradient``   the gradient of the equations, written out
+``optimizers`` what steps the candidates: the papers' SGD, or Adam
+``loop``       a Python loop, or a captured CUDA graph
 ``engine``     many runs of one shape, stacked and stepped together
 """

@@ -14,7 +14,9 @@ import torch
 
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt.gradient import kkt_gradient, prior_gradient
+from attacks.kkt.loop import repeat
 from attacks.kkt.objective import kkt_loss, kkt_loss_general, prior_loss
+from attacks.kkt.optimizers import OPTIMIZERS
 from attacks.kkt.subspace import row_space
 from attacks.multiclass_kkt import MulticlassKKT
 from attacks.regression_kkt import RegressionKKT
@@ -145,7 +147,14 @@ def runs(attack, targets, **changes):
     return type(attack).reconstruct_batch(attacks, [t.release for t in targets], generators)
 
 
-@pytest.mark.parametrize("attack", [HaimKKT(steps=60, dtype="float64"), RegressionKKT(steps=60, dtype="float64", lr=0.05)])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        HaimKKT(steps=60, dtype="float64"),
+        HaimKKT(steps=60, dtype="float64", optimizer="adam", lr=0.05, lr_lambda=0.01),
+        RegressionKKT(steps=60, dtype="float64", lr=0.05),
+    ],
+)
 def test_a_stack_gives_what_single_runs_give(attack, targets):
     together = runs(attack, targets)
     for i, target in enumerate(targets):
@@ -231,3 +240,40 @@ def test_unsupported_targets_are_named(attack, change, word):
     net = replace(Architecture("mlp", (1, 4, 4), (5,), 1, "relu", "first", "bce"), **change)
     assert word in attack.unsupported(net)
     assert HaimKKT().unsupported(Architecture("mlp", (1, 4, 4), (5,), 1, "leaky_relu", "none", "bce")) == ""
+
+
+def test_optimizers_equal_pytorchs():
+    g = seeds.generator("optimizers")
+    start = torch.randn(2, 3, 4, generator=g, dtype=torch.float64)
+    curvature = torch.rand(2, 3, 4, generator=g, dtype=torch.float64)
+    lr, lr_lambda, momentum = (torch.tensor([[a], [b]], dtype=torch.float64) for a, b in [(0.1, 0.3), (0.02, 0.01), (0.9, 0.8)])
+    for name, steps in (("sgd", 20), ("adam", 20)):
+        x, lam = start.clone(), start[..., 0].clone()
+        ours = OPTIMIZERS[name](x, lam, lr, lr_lambda, momentum, steps)
+        for _ in range(steps):
+            ours.step(curvature * x, curvature[..., 0] * lam)
+        for i in range(2):
+            for mine, begin, rate, bend in ((x, start, lr, curvature), (lam, start[..., 0], lr_lambda, curvature[..., 0])):
+                p = begin[i].clone().requires_grad_()
+                rates = {"lr": rate[i].item()}
+                if name == "sgd":
+                    theirs = torch.optim.SGD([p], momentum=momentum[i].item(), **rates)
+                else:
+                    theirs = torch.optim.Adam([p], betas=(momentum[i].item(), 0.999), **rates)
+                for t in range(steps):
+                    if name == "adam":
+                        theirs.param_groups[0]["lr"] = rate[i].item() * 0.5 * (1 + np.cos(np.pi * (t + 1) / steps))
+                    p.grad = (bend[i] * p).detach()
+                    theirs.step()
+                torch.testing.assert_close(mine[i], p.detach(), rtol=1e-9, atol=1e-12)
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(ValueError, match="sgd, adam"):
+        HaimKKT(optimizer="adma")
+
+
+def test_the_seam_for_captured_graphs_counts_steps():
+    count = torch.zeros(())
+    repeat(lambda: count.add_(1) and None, 7, torch.device("cpu"))
+    assert count.item() == 7

@@ -1,0 +1,33 @@
+"""Repeats a step: a Python loop on a CPU, replays of one captured CUDA graph on a GPU.
+
+An attack step launches some forty small kernels; from Python each launch costs about as much as the kernel itself. Captured once, the whole
+step is one launch. This is the only place that knows: a step must work in place on tensors that exist beforehand and read nothing back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+WARM_UP = 3  # steps before a capture, on a side stream, so that libraries have made their handles and workspaces
+
+
+def repeat(step: Callable[[], None], times: int, device: torch.device) -> None:
+    """Calls ``step`` so many times, or does what that would do."""
+    if device.type != "cuda" or times <= WARM_UP:
+        for _ in range(times):
+            step()
+        return
+    side = torch.cuda.Stream(device)
+    side.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UP):
+            step()
+    torch.cuda.current_stream(device).wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):  # records, does not run
+        step()
+    for _ in range(times - WARM_UP):
+        graph.replay()
+    torch.cuda.synchronize(device)
