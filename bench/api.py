@@ -51,7 +51,9 @@ class Setting(BaseModel):
     loss: Loss = Field("bce", description="training loss; bce, mse and huber on two classes use one output")
     weight_decay: float = Field(0.0, ge=0, le=1, description="L2 coefficient added to the gradient as wd·θ")
     init_scale: float | None = Field(1e-4, gt=0, le=10, description="std of the first layer's initial W and b; null: PyTorch's default")
-    optimizer: Literal["gd"] = Field("gd", description="full-batch gradient descent, as in the papers")
+    optimizer: Literal["gd", "heavy_ball"] = Field(
+        "gd", description="full batch: 'gd', as in the papers, or 'heavy_ball', the same with momentum 0.9"
+    )
     lr: float = Field(0.02, gt=0, le=100, description="learning rate")
     epochs: int = Field(12_000, ge=1, le=10_000_000, description="full-batch steps at most")
     stop_loss: float = Field(0.0, ge=0, description="stop once the training loss is at or below this; 0: never")

@@ -79,7 +79,7 @@ class _Plan:
     def shape(self) -> tuple[Any, ...]:
         """Plans that share it can be trained in one stack."""
         s = self.setting
-        return (self.architecture, len(self.images), s.loss, s.dtype, s.epochs, s.defense)
+        return (self.architecture, len(self.images), s.loss, s.optimizer, s.dtype, s.epochs, s.defense)
 
     def target(self, weights: Mapping[str, Tensor], facts: dict[str, Any], device: torch.device | str) -> Target:
         import torch

@@ -22,6 +22,7 @@ from bench.targets.losses import loss_gradient, loss_targets, loss_value
 from bench.targets.models import activation_function, activation_slope
 
 CHECK_EVERY = 100  # epochs between looks at the loss, off the hot path
+MOMENTUM = {"gd": 0.0, "heavy_ball": 0.9}
 
 
 class Trained(NamedTuple):
@@ -39,7 +40,7 @@ def train_stack(
     starts: Sequence[dict[str, Tensor]],
     device: torch.device | str = "cpu",
 ) -> list[Trained]:
-    """Trains B networks of one architecture, number of images, loss, dtype and number of epochs.
+    """Trains B networks of one architecture, number of images, loss, optimiser, dtype and number of epochs.
 
     Args:
         inputs: B centred tensors, n × c × h × w.
@@ -63,6 +64,9 @@ def train_stack(
     X, W = X.to(dtype), [w.to(dtype) for w in W]
     step = lr.to(dtype).view(-1, 1, 1)
     shrink = decay.to(dtype).view(-1, 1, 1)
+    momentum = MOMENTUM[first.optimizer]
+    params = [*W, *(v for v in b if v is not None)]  # stepped in place
+    change = [torch.zeros_like(p) for p in params] if momentum else []
 
     stops = [s.stop_loss for s in settings]
     finished: dict[int, tuple[int, list[Tensor], list[Tensor | None], float]] = {}
@@ -79,14 +83,22 @@ def train_stack(
                     finished[i] = (epoch, [w[i].clone() for w in W], [None if v is None else v[i].clone() for v in b], value)
             if len(finished) == len(settings):
                 break
+        if not momentum:
+            _step(architecture.activation, first.loss, W, b, X, target, step, shrink)
+            continue
+        # PyTorch's momentum: the last change, times μ, goes on top of the plain step
+        before = [p.clone() for p in params]
         _step(architecture.activation, first.loss, W, b, X, target, step, shrink)
+        for now, then, last in zip(params, before, change, strict=True):
+            last.mul_(momentum).add_(now).sub_(then)
+            torch.add(then, last, out=now)
 
     seconds = (time.perf_counter() - began) / len(settings)
     result = []
     for i in range(len(settings)):
         epochs, weights, biases, value = finished[i]
         if basis is not None:
-            full = weights[0].double() @ basis[i].mT + rest[i] * decay[i] ** epochs
+            full = weights[0].double() @ basis[i].mT + rest[i] * _left(float(decay[i]), momentum, epochs)
             weights[0] = full.to(dtype)
         named = {f"layers.{k}.weight": w.cpu().contiguous() for k, w in enumerate(weights)}
         named |= {f"layers.{k}.bias": v.cpu().contiguous() for k, v in enumerate(biases) if v is not None}
@@ -94,6 +106,17 @@ def train_stack(
         facts = {"train_loss": value, "epochs_run": epochs, "loss_curve": points, "seconds_train": seconds}
         result.append(Trained(named, facts))
     return result
+
+
+def _left(decay: float, momentum: float, epochs: int) -> float:
+    """What is left, after so many epochs, of a weight that no gradient reaches and that only decays."""
+    if not momentum:
+        return decay**epochs
+    weight, change = 1.0, 0.0
+    for _ in range(epochs):
+        change = momentum * change + (decay - 1) * weight
+        weight += change
+    return weight
 
 
 def _into_span(X: Tensor, W1: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:

@@ -35,7 +35,8 @@ def problem(n=6, shape=(1, 5, 6), k=2, **fields):
 def plain_gradient_descent(setting, net, x, labels, start):
     """The textbook loop: pixel space, autograd, torch.optim.SGD."""
     weights = {k: w.clone().requires_grad_() for k, w in start.items()}
-    optimizer = torch.optim.SGD(weights.values(), lr=setting.lr, weight_decay=setting.weight_decay)
+    momentum = {"gd": 0.0, "heavy_ball": 0.9}[setting.optimizer]
+    optimizer = torch.optim.SGD(weights.values(), lr=setting.lr, weight_decay=setting.weight_decay, momentum=momentum)
     target = loss_targets(setting.loss, labels, net.outputs)
     for _ in range(setting.epochs):
         optimizer.zero_grad()
@@ -56,6 +57,14 @@ def test_equals_plain_gradient_descent(activation, bias):
 @pytest.mark.parametrize(("loss", "classes"), [("bce", 2), ("ce", 2), ("ce", 3), ("mse", 2), ("mse", 3), ("huber", 2), ("huber", 3)])
 def test_every_loss_equals_plain_gradient_descent(loss, classes):
     case = problem(k=classes, loss=loss, classes="binary" if classes == 2 else classes)
+    trained = train_stack(case[1], [case[0]], [case[2]], [case[3]], [case[4]])[0]
+    for name, expected in plain_gradient_descent(*case).items():
+        torch.testing.assert_close(trained.weights[name], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [6, 40])  # with and without the span basis
+def test_heavy_ball_equals_plain_sgd_with_momentum(n):
+    case = problem(n=n, optimizer="heavy_ball", bias="all")
     trained = train_stack(case[1], [case[0]], [case[2]], [case[3]], [case[4]])[0]
     for name, expected in plain_gradient_descent(*case).items():
         torch.testing.assert_close(trained.weights[name], expected, rtol=1e-9, atol=1e-12)
