@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.engine.progress import say
 from bench.errors import BenchError, did_you_mean
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def run(
     ] = [],  # noqa: B006
     seeds: Annotated[str, typer.Option("--seeds", metavar="LIST", help="these seeds: 0 or 0,2 or 0-4 (a list, not a count)")] = "",
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="where to train and attack")] = "auto",
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help="the first N cells of the plan only")] = 0,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="the first N cells of the plan only")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list the cells and what would become of each; run nothing")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="train and attack again even where a result is here")] = False,
     retry: Annotated[str, typer.Option("--retry", metavar="failed", help="'failed': run the cells again that failed before")] = "",
@@ -77,7 +78,7 @@ def run(
 
     if retry not in ("", "failed"):
         raise BenchError(f"--retry {retry}: not understood", expected="--retry failed", got=repr(retry))
-    if limit < 0:
+    if limit is not None and limit < 1:
         raise BenchError(f"--limit {limit}: not understood", expected="a number of cells, 1 or more", got=str(limit))
     brought = _load_plugins(plugin)
     loaded = load(grid)
@@ -93,7 +94,7 @@ def run(
 
     where = local.pick_device(device)
     rows = local.store()
-    planned = plan(loaded, local.known(rows), no_cache=no_cache, retry=retry == "failed", limit=limit or None)
+    planned = plan(loaded, local.known(rows), no_cache=no_cache, retry=retry == "failed", limit=limit)
     if dry_run:
         _show_plan(planned, json)
         return OK
@@ -104,7 +105,7 @@ def run(
     published = _results_dir("")
     folder = _results_dir(out) if out or not why else _local_results()
     if why and not out:
-        _say(f"with {', '.join(why)} results go to {folder}, so that the published table stays one of whole grids (--out to choose)")
+        say(f"with {', '.join(why)} results go to {folder}, so that the published table stays one of whole grids (--out to choose)")
 
     from bench.engine.progress import choose
 
@@ -114,7 +115,7 @@ def run(
     result: dict[str, Any] = {"grid": planned.grid, "cells": _counts(summary), "failures": _failures(summary), "seconds": summary.seconds}
     if summary.interrupted:
         done = summary.ok + summary.failed
-        _say(f"interrupted: {done} cells finished in this run are kept, {summary.left} are left; resume with\n  {again}")
+        say(f"interrupted: {done} cells finished in this run are kept, {summary.left} are left; resume with\n  {again}")
     else:
         result |= _publish(planned, folder, published, json)
     _tell(summary, again)
@@ -233,7 +234,7 @@ def score(
     try:
         fresh, missing = local.rescore(rows, grid or None, choose())
     except KeyboardInterrupt:
-        _say("interrupted: cells scored so far are kept; run the same command again")
+        say("interrupted: cells scored so far are kept; run the same command again")
         return INTERRUPTED
     if fresh:
         held = {_results_dir(out): fresh} if out else _owners(fresh, (_results_dir(""), _local_results()))
@@ -276,9 +277,9 @@ def merge(
 
     folder = _results_dir(into)
     merged = store.merge([Path(path).expanduser() for path in paths], folder, on_conflict)  # type: ignore[arg-type]
-    if (folder / "scores.parquet").exists():
-        render(folder)
     print(f"{merged.rows} rows in {folder}: {merged.added} new, {len(merged.replaced)} replaced")
+    if (folder / "scores.parquet").exists():
+        print(f"read {render(folder)[0]}")
     return OK
 
 
@@ -320,36 +321,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BenchError as error:
         if debug:
             raise
-        _say(str(error))
+        say(str(error))
         return USAGE
     except KeyboardInterrupt:
-        _say("interrupted; finished cells are kept, the same command resumes")
+        say("interrupted; finished cells are kept, the same command resumes")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has left, as in `ls | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+    except BrokenPipeError:
+        return _nobody_reads()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer has seen it first
+            return _nobody_reads()
+        raise
     except Exception as error:
         if type(error).__name__ == "Abort":  # what typer makes of Ctrl-C
-            _say("interrupted; finished cells are kept, the same command resumes")
+            say("interrupted; finished cells are kept, the same command resumes")
             return INTERRUPTED
         if hasattr(error, "format_message"):  # a usage error of typer; its class moved between versions
             text = error.format_message()
             if text:
-                _say(f"{text}\n  try:      python -m bench {_help_of(words)}--help")
+                say(f"{text}\n  try:      python -m bench {_help_of(words)}--help")
             else:  # no command given: the help has been shown
-                _say((getattr(error, "ctx", None) and error.ctx.get_help()) or "python -m bench --help")  # type: ignore[attr-defined]
+                say((getattr(error, "ctx", None) and error.ctx.get_help()) or "python -m bench --help")  # type: ignore[attr-defined]
             return USAGE
         if debug:
             raise
-        _say(f"unexpected {type(error).__name__}: {error}\n  try:      the same command with --debug, and report what it shows")
+        say(f"unexpected {type(error).__name__}: {error}\n  try:      the same command with --debug, and report what it shows")
         return BUG
 
 
+def _nobody_reads() -> int:
+    """The reader of our output has left, as in ``bench ls | head -1``, which is no fault; what Python flushes at its end goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())
+    return OK
+
+
 # ----------------------------------------------------------------------------------------------------------------- running
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _help_of(words: Sequence[str]) -> str:
@@ -406,7 +415,7 @@ def _interrupt_on_sigterm() -> None:
 
 
 def _command(
-    grid: str, attack: Sequence[str], set_: Sequence[str], seeds: str, device: str, limit: int, plugin: Sequence[str], out: str
+    grid: str, attack: Sequence[str], set_: Sequence[str], seeds: str, device: str, limit: int | None, plugin: Sequence[str], out: str
 ) -> str:
     """The command that was given, without --no-cache, --retry and --json: it resumes."""
     words = ["python", "-m", "bench", "run", "--grid", grid]
@@ -439,26 +448,26 @@ def _tell(summary: Summary, again: str) -> None:
         for name, word in (("ok", "run"), ("cached", "cached"), ("skipped", "skipped"))
         if getattr(summary, name)
     ]
-    _say(f"{summary.grid}: {', '.join(parts) or 'nothing done'}, {summary.failed} failed of {summary.total} cells, {summary.seconds:.0f} s")
+    say(f"{summary.grid}: {', '.join(parts) or 'nothing done'}, {summary.failed} failed of {summary.total} cells, {summary.seconds:.0f} s")
     if summary.out_of_budget:
-        _say(f"the grid's budget of time is spent: {summary.left} cells are left to run; go on with\n  {again}")
+        say(f"the grid's budget of time is spent: {summary.left} cells are left to run; go on with\n  {again}")
     if not summary.failures:
         return
     by_reason: dict[str, list[str]] = {}
     for cell, reason in summary.failures:
         by_reason.setdefault(reason, []).append(cell)
     _say_grouped("failed", by_reason)
-    _say(f"run just these again with\n  {again} --retry failed")
+    say(f"run just these again with\n  {again} --retry failed")
 
 
 def _say_grouped(word: str, by_reason: Mapping[str, Sequence[str]]) -> None:
     """Each reason once, with the first of its cells."""
     for reason, cells in by_reason.items():
-        _say(f"{word}: {reason}")
+        say(f"{word}: {reason}")
         for cell in cells[:5]:
-            _say(f"  {cell}")
+            say(f"  {cell}")
         if len(cells) > 5:
-            _say(f"  and {len(cells) - 5} more")
+            say(f"  and {len(cells) - 5} more")
 
 
 def _publish(planned: Plan, folder: Path, published: Path, quiet: bool) -> dict[str, Any]:

@@ -496,7 +496,9 @@ def merge(paths: Sequence[Path | str], into: Path | str, on_conflict: OnConflict
     """
     into = Path(into)
     if on_conflict not in ("last", "best", "refuse"):
-        raise BenchError("unknown way to settle conflicts", expected="last | best | refuse", got=repr(on_conflict))
+        raise BenchError(
+            "unknown way to settle conflicts", expected="last, best or refuse", got=repr(on_conflict), hint="--on-conflict last"
+        )
     sources = [(Path(path), *_source(Path(path))) for path in paths]
     base = _source(into) if _is_store(into) else _load(into)
     winner: dict[tuple[str, str], tuple[Row, int]] = {(row["grid"], row["cell_id"]): (row, -1) for row in base[0].to_pylist()}

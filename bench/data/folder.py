@@ -52,7 +52,7 @@ class FolderSet(DataSource):
         try:
             self.files()
         except BenchError as error:
-            return error.what
+            return f"{error.what}; {error.hint}"
         return ""
 
     def digest(self) -> str:

@@ -49,7 +49,7 @@ class ParquetSet(DataSource):
         try:
             self.files()
         except BenchError as error:
-            return error.what
+            return f"{error.what}; {error.hint}"
         return ""
 
     def digest(self) -> str:

@@ -137,7 +137,8 @@ def plan(
             )
     if cells and sources and all(s.missing for s in sources.values()):
         name, source = next(iter(sources.items()))
-        raise BenchError(f"data set '{name}' is not here", expected="the data that the grid names", got=source.missing)
+        what, _, todo = source.missing.partition("; ")
+        raise BenchError(f"data set '{name}' is not here", expected="the data that the grid names", got=what, hint=todo)
     return Plan(loaded, tuple(cells[:limit]))
 
 

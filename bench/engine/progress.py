@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Protocol
 
 QUIET_SECONDS = 10.0  # between two plain lines, unless something failed
+
+
+def say(text: str) -> None:
+    """A line on stderr. Where nobody reads it any more, work goes on without a word."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 class Progress(Protocol):
@@ -39,30 +48,27 @@ class Lines:
     def start(self, to_do: int, cached: int | None = None, task: str = "run") -> None:
         self.total, self.cached = to_do, cached_words(cached)
         self.began = self.last = time.monotonic()
-        self._say(f"{to_do} {'cell' if to_do == 1 else 'cells'} to {task}{self.cached}")
+        say(f"{to_do} {'cell' if to_do == 1 else 'cells'} to {task}{self.cached}")
 
     def stage(self, text: str) -> None:
         if time.monotonic() - self.last >= QUIET_SECONDS:
-            self._say(text)
+            say(text)
 
     def finished(self, name: str, status: str, reason: str) -> None:
         self.done += 1
         if status == "failed":
             self.failed += 1
-            self._say(f"failed: {name}: {reason}")
+            say(f"failed: {name}: {reason}")
         if self.done == self.total or time.monotonic() - self.last >= QUIET_SECONDS:
             self.last = time.monotonic()
             left = time_left(self.began, self.done, self.total)
-            self._say(f"{self.done}/{self.total} done, {self.failed} failed{self.cached}{left}")
+            say(f"{self.done}/{self.total} done, {self.failed} failed{self.cached}{left}")
 
     def note(self, text: str) -> None:
-        self._say(text)
+        say(text)
 
     def close(self) -> None:
         pass
-
-    def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
 
 
 class Bar:

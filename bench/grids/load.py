@@ -28,10 +28,12 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
+import types
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -321,6 +323,14 @@ def override(grid: Grid, overrides: Sequence[str]) -> Grid:
                 )
             axes[name] = chosen
             continue
+        head, dot, key = name.partition(".")
+        if dot and head == "defense_params":
+            raise BenchError(
+                f"--set {text}: a defence's hyperparameters are set together",
+                expected="one mapping",
+                got=repr(name),
+                hint=f"--set {shlex.quote(f'{head}={{{key}: {raw}}}')}",
+            )
         _check_field(name, fields, f"--set {text}")
         _check_value(name, value, f"--set {text}")
         if name in axes:
@@ -606,14 +616,31 @@ def _shown(value: Any) -> str:
 
 def _expected(field: Any) -> str:
     """A field's type and bounds in words, from its pydantic description."""
-    parts = [field.description or ""]
-    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    for bound in field.metadata:
-        parts += [f"{sign} {getattr(bound, key)}" for key, sign in signs.items() if getattr(bound, key, None) is not None]
-    options = getattr(field.annotation, "__args__", ())
-    if options and all(isinstance(option, str) for option in options):
-        parts.append("one of " + ", ".join(options))
-    return ", ".join(part for part in parts if part)
+    return ", ".join(part for part in (field.description, _bounds(field.annotation, field.metadata)) if part)
+
+
+def _bounds(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """What a type and its constraints admit: ``≥ 1, ≤ 16``, ``one of a, b``, ``1 to 16 values, each ≥ 1``."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _bounds(inner[0], [bound for item in inner[1:] for bound in getattr(item, "metadata", [item])])
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, inner)) if len(inner) > 1 else str(inner[0])
+    if origin in (Union, types.UnionType):
+        own = [text for text in map(_bounds, inner) if text]
+    elif origin is tuple:
+        own = [f"each {text}" for text in [_bounds(inner[0])] if text]
+    else:
+        own = []
+
+    def of(key: str) -> Any:
+        return next((value for bound in metadata if (value := getattr(bound, key, None)) is not None), None)
+
+    least, most = of("min_length"), of("max_length")
+    unit = "characters" if annotation is str else "values"
+    length = f"{least or 0} to {most} {unit}" if most is not None else "not empty" if least else ""
+    signs = [f"{sign} {of(key)}" for key, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")) if of(key) is not None]
+    return ", ".join(part for part in (length, *signs, " or ".join(own)) if part)
 
 
 def _at(source: str, node: yaml.Node | None, path: Sequence[Hashable]) -> str:

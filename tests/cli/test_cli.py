@@ -159,17 +159,23 @@ def test_corrupt_published_results_lose_nothing(bench, tmp_path):
         (["run", "--grid", "quick", "--device", "tpu"], "unknown device 'tpu'"),
         (["run", "--grid", "quick", "--retry", "all"], "--retry all"),
         (["run", "--grid", "quick", "--limit", "-1"], "--limit -1"),
+        (["run", "--grid", "quick", "--limit", "0"], "--limit 0"),
+        (["run", "--grid", "quick", "--set", "defense_params.std=0.3"], "try:      --set 'defense_params={std: 0.3}'"),
+        (["run", "--grid", "quick", "--set", "dataset=mnist"], "try:      python -m bench fetch mnist"),
         (["run", "--grid", "quick", "--limit", "many"], "--limit"),
         (["run", "--grid", "quick", "--plugin", "/nowhere.py"], "plug-in file not found"),
         (["run"], "--grid"),
         (["run", "--grid", "quick", "--nope"], "--nope"),
         (["nope"], "No such command 'nope'"),
+        (["reprot"], "No such command 'reprot'. Did you mean 'report'?"),
+        (["--debgu", "ls"], "No such option: --debgu"),
         (["info", "haim"], "Did you mean 'haim_kkt'?"),
         (["check", "nothing_here"], "no plug-in is named"),
         (["fetch", "cifar11"], "Did you mean 'cifar10'?"),
         (["score", "--grid", "quick"], "no rows of grid 'quick' here"),
         (["report", "--out", "/nowhere/at/all"], "no results in"),
         (["merge", "/nowhere/at/all"], "nothing to merge"),
+        (["merge", ".", "--on-conflict", "foo"], "try:      --on-conflict last"),
     ],
 )
 def test_wrong_usage_is_one_message_and_exit_1(bench, words, message):
@@ -283,6 +289,33 @@ def test_listing_and_help_import_no_torch():
         assert done.stdout.splitlines()[-1] == "[]", words
 
 
+@pytest.mark.parametrize("words", [["ls"], ["info", "schema"], ["doctor"], ["nope"]])
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_reader_that_leaves_is_no_fault(words, merged):
+    """As in ``bench ls | head -1``: the pipe is closed before anything is written, so that every write fails."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    script = "import sys; sys.argv[0] = 'bench'; from bench.__main__ import main; sys.exit(main())"
+    streams = {"stdout": writing, "stderr": writing if merged else subprocess.PIPE}
+    done = subprocess.run([sys.executable, "-c", script, *words], env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, **streams)
+    os.close(writing)
+    assert done.returncode == (1 if words == ["nope"] else 0)
+    assert merged or b"Traceback" not in done.stderr
+    assert merged or b"Exception" not in done.stderr
+
+
+def test_a_run_whose_reader_leaves_keeps_what_is_finished(tmp_path, bench_home):
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = ["-m", "bench", "run", "--grid", str(write_grid(tmp_path)), "--out", str(tmp_path / "out")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *words], stdout=writing, stderr=subprocess.PIPE, text=True, env=env, timeout=60)
+    os.close(writing)
+    assert (done.returncode, "4/4 done" in done.stderr) == (0, True)
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out" / "tiny.md").exists()
+
+
 def test_ls_names_everything(bench):
     code, text, _ = bench("ls")
     assert code == 0
@@ -302,6 +335,9 @@ def test_ls_names_everything(bench):
         ("lfw_faces", ["digest", "1x25x25"]),
         ("cifar10", ["missing:"]),
         ("setting", ["n_per_class = 10", "≥ 1, ≤ 50000"]),
+        ("hidden", ["1 to 16 values", "each ≥ 1, ≤ 65536"]),
+        ("classes", ["binary", "or ≥ 2, ≤ 1000"]),
+        ("activation", ["one of relu, leaky_relu,"]),
         ("weight_decay", ["setting field", "grid weight_decay"]),
         ("schema", ["excess_recall", "scores.parquet"]),
     ],
@@ -327,7 +363,7 @@ def test_score_and_merge(bench, tmp_path, bench_home):
         True,
     )
     code, text, _ = bench("merge", tmp_path / "a", bench_home, "--into", tmp_path / "b")
-    assert (code, "4 rows" in text) == (0, True)
+    assert (code, "4 rows" in text, f"read {tmp_path / 'b' / 'leaderboard.md'}" in text) == (0, True, True)
     assert (tmp_path / "b" / "tiny.md").exists()
 
 
@@ -370,6 +406,12 @@ def test_score_with_nothing_to_score_says_what_to_run_first(bench, tmp_path):
     assert (code, out) == (1, "")
     assert "nothing to score" in err
     assert "python -m bench run --grid quick" in err
+
+
+def test_help_shows_no_default_that_means_nothing(bench):
+    _, text, err = bench("run", "--help")
+    assert "first N cells" in text + err
+    assert "default: 0" not in text + err
 
 
 def test_doctor(bench):
