@@ -82,11 +82,11 @@ def run(
         raise BenchError(f"--limit {limit}: not understood", expected="a number of cells, 1 or more", got=str(limit))
     brought = _load_plugins(plugin)
     loaded = load(grid)
-    own = {spec.name for spec in loaded.grid.attacks}
+    own = [spec.name for spec in loaded.grid.attacks]
     changed = override(loaded.grid, set_)
     changed = select_seeds(changed, seeds) if seeds else changed
     changed = select_attacks(changed, attack, extra=brought)
-    added = sorted({spec.name for spec in changed.attacks} - own)
+    others = [spec.name for spec in changed.attacks] != own
     loaded = _with(loaded, changed, set_)
 
     from bench.engine import local
@@ -99,11 +99,12 @@ def run(
         _show_plan(planned, json)
         return OK
 
-    why = [name for name, given in (("--set", set_), ("--seeds", seeds), ("--limit", limit), ("--plugin", plugin)) if given]
-    why += [f"--attack {name} (not in the grid)" for name in added if not plugin]
+    options = (("--set", set_), ("--seeds", seeds), ("--limit", limit), ("--plugin", plugin), ("--attack", attack and others))
+    why = [name for name, given in options if given]
     why += ["a grid file that bears a built-in grid's name"] if _shadows(loaded) else []
     published = _results_dir("")
     folder = _results_dir(out) if out or not why else _local_results()
+    against = folder if out and (folder / "scores.parquet").exists() else published
     if why and not out:
         say(f"with {', '.join(why)} results go to {folder}, so that the published table stays one of whole grids (--out to choose)")
 
@@ -117,7 +118,7 @@ def run(
         done = summary.ok + summary.failed
         say(f"interrupted: {done} cells finished in this run are kept, {summary.left} are left; resume with\n  {again}")
     else:
-        result |= _publish(planned, folder, published, json)
+        result |= _publish(planned, folder, against, json)
     _tell(summary, again)
     if json:
         import json as json_module
@@ -470,8 +471,8 @@ def _say_grouped(word: str, by_reason: Mapping[str, Sequence[str]]) -> None:
             say(f"  and {len(cells) - 5} more")
 
 
-def _publish(planned: Plan, folder: Path, published: Path, quiet: bool) -> dict[str, Any]:
-    """Merges the plan's rows into the results folder, renders it, and says how they compare with what was published before."""
+def _publish(planned: Plan, folder: Path, against: Path, quiet: bool) -> dict[str, Any]:
+    """Merges the plan's rows into the results folder, renders it, and says how they compare with what another (or it, before) holds."""
     from bench import store
     from bench.engine import local
     from bench.report import render
@@ -480,7 +481,7 @@ def _publish(planned: Plan, folder: Path, published: Path, quiet: bool) -> dict[
     rows = local.store()
     frame, images = local.collect(planned, rows)
     try:
-        before, _ = store.load_results(folder if (folder / "scores.parquet").exists() else published)
+        before, _ = store.load_results(against)
         store.publish(frame, images, folder, store=rows)
         render(folder, only_if_changed=True)
     except (BenchError, OSError) as error:
@@ -496,10 +497,11 @@ def _publish(planned: Plan, folder: Path, published: Path, quiet: bool) -> dict[
     page = page if page.exists() else folder / "leaderboard.md"
     if not quiet:
         print(_table(frame))
-        print(comparison.text)
+        print((f"beside {against}: " if comparison.compared and against != folder else "") + comparison.text)
         print(f"read {page}")
+    counts = {"compared": comparison.compared, "agreeing": comparison.agreeing, "new": comparison.new}
     return {
-        "comparison": {"compared": comparison.compared, "agreeing": comparison.agreeing, "new": comparison.new},
+        "comparison": {**counts, "against": str(against)},
         "results": str(folder),
         "read": str(page),
     }

@@ -51,12 +51,11 @@ def split(images: ImageSet, setting: Setting) -> Split:
     Raises:
         BenchError: too few classes or images for the setting (it says the largest n_per_class that works), or a source with an image twice.
     """
+    check_size(images, setting)
     sides, names = _sides(images, setting)
     n = setting.n_per_class
     task = (images.name, setting.classes, setting.seed)
     pairs = [_draw(images.labels, side, ("split", *task, k), 2) for k, side in enumerate(sides)]
-    own_test = images.test_images is not None and images.test_labels is not None
-    _check_size(images, setting, names, [len(p) for p in pairs], own_test)
 
     members = [p[:n, 0] for p in pairs]
     controls = [p[:n, 1] for p in pairs]
@@ -89,8 +88,13 @@ def split(images: ImageSet, setting: Setting) -> Split:
 def largest_n_per_class(images: ImageSet, setting: Setting) -> int:
     """The largest n_per_class for which the source has enough images; 0 or less if there is none."""
     sides, _ = _sides(images, setting)
-    smallest = min(sum(int((images.labels == c).sum()) // 2 for c in side) for side in sides)
+    smallest = min(_pairs(images, side) for side in sides)
     return smallest - (MIN_LEFT + 1) // 2 if images.test_images is not None else smallest - MIN_LEFT
+
+
+def _pairs(images: ImageSet, side: list[int]) -> int:
+    """How many pairs of one class a side has; what is left over of a class stays out."""
+    return sum(int((images.labels == c).sum()) // 2 for c in side)
 
 
 def _sides(images: ImageSet, setting: Setting) -> tuple[list[list[int]], tuple[str, ...]]:
@@ -144,9 +148,16 @@ def _labels(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.full(len(part), k, dtype=np.int64) for k, part in enumerate(parts)])
 
 
-def _check_size(images: ImageSet, setting: Setting, names: tuple[str, ...], pairs: list[int], own_test: bool) -> None:
-    """Each label needs n pairs, and enough beyond them for the test and the public part."""
+def check_size(images: ImageSet, setting: Setting) -> None:
+    """Whether the source is large enough: each label needs n pairs, and enough beyond them for the test and the public part.
+
+    Raises:
+        BenchError: it is not; the message says the largest n_per_class that works.
+    """
+    sides, names = _sides(images, setting)
+    own_test = images.test_images is not None and images.test_labels is not None
     beyond = (MIN_LEFT + 1) // 2 if own_test else MIN_LEFT
+    pairs = [_pairs(images, side) for side in sides]
     k = int(np.argmin(pairs))
     if pairs[k] >= setting.n_per_class + beyond:
         if own_test:

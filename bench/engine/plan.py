@@ -13,12 +13,13 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from bench import registry, seeds
 from bench.api import Architecture, Attack, Setting
+from bench.data.split import check_size
 from bench.errors import BenchError, did_you_mean
 from bench.grids.load import AttackSpec, Loaded, expand
 from bench.targets.cache import target_id
@@ -117,6 +118,7 @@ def plan(
         BenchError: an unknown data set, defence or parameter; or a data set that is missing in every cell.
     """
     attacks = [prepare(spec) for spec in loaded.grid.attacks]
+    _check_distinct(attacks)
     points = expand(loaded.grid, loaded.source)
     if limit is not None:
         points = points[: -(-limit // len(attacks))]
@@ -132,6 +134,8 @@ def plan(
         for position, attack in enumerate(attacks):
             cell = cell_id(target, attack)
             state, reason = _state(cell, attack, shape, source, known, supported, position, no_cache, retry)
+            if state == "to run" and (lacking := source.lacking(setting)):
+                state, reason = "broken", lacking
             cells.append(
                 Cell(cell, target, setting, point.axis, number // len(loaded.grid.seeds), attack, state, reason, shape, source.digest)
             )
@@ -171,6 +175,7 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
             )
     params = {name: _frozen(value) for name, value in spec.params.items()}
     try:
+        spec = spec.model_copy(update={"params": {name: spec.params[name] for name in params if not _is_default(cls, name, params[name])}})
         instances = tuple(cls(**params, **draw) for draw in draws(spec, cls))
     except BenchError:
         raise
@@ -182,6 +187,27 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
             hint=f"python -m bench info {spec.name}",
         ) from error
     return PlannedAttack(spec, cls, registry.source_version(cls), cls.role, cls.track, frozenset(cls.needs), instances)
+
+
+def _is_default(cls: type[Attack], name: str, value: Any) -> bool:
+    """Whether a hyperparameter has the value that it has when left out: written out or not, it is the same cell."""
+    attribute = next(f for f in dataclasses.fields(cast(Any, cls)) if f.name == name)
+    default = attribute.default_factory() if attribute.default_factory is not dataclasses.MISSING else attribute.default
+    return isinstance(value, bool) == isinstance(default, bool) and bool(value == default)
+
+
+def _check_distinct(attacks: Sequence[PlannedAttack]) -> None:
+    seen: set[tuple[str, str, str | None]] = set()
+    for attack in attacks:
+        key = (attack.spec.name, attack.params_json, attack.sweep_json)
+        if key in seen:
+            raise BenchError(
+                f"attack '{attack.spec.name}' stands twice with the same parameters",
+                expected="each once",
+                got=f"params {attack.params_json} twice; a parameter at its default counts as left out",
+                hint="remove one",
+            )
+        seen.add(key)
 
 
 def draws(spec: AttackSpec, cls: type) -> list[dict[str, Any]]:
@@ -232,6 +258,7 @@ class _Source:
     missing: str
     digest: str
     shape: tuple[int, int, int] | None
+    sizes: dict[tuple[Any, int], str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, name: str) -> _Source:
@@ -246,6 +273,19 @@ class _Source:
         if self.shape is None:
             return None
         return architecture(setting, self.shape, 2 if setting.classes == "binary" else setting.classes)
+
+    def lacking(self, setting: Setting) -> str:
+        """What the data lack for a setting, images or classes; or an empty string. Loads them: asked for cells that are to run only."""
+        size = (setting.classes, setting.n_per_class)
+        if size not in self.sizes:
+            self.sizes[size] = ""
+            try:
+                check_size(self.source.load(), setting)
+            except BenchError as error:
+                self.sizes[size] = error.line
+            except Exception:  # of a plug-in's making; training meets it again, and makes rows of it
+                pass
+        return self.sizes[size]
 
 
 def _state(

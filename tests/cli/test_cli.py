@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
@@ -27,6 +28,9 @@ def bench(capsys, tmp_path, monkeypatch):
     """Runs a command in this process: (exit code, stdout, stderr). Results go to the test's folder."""
     monkeypatch.delenv("BENCH_DATA", raising=False)
     monkeypatch.delenv("RECONBENCH_DEBUG", raising=False)
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone" / "pyproject.toml").touch()
+    monkeypatch.setattr("bench.cli.PROJECT", tmp_path / "clone")
 
     def call(*words: object) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -99,19 +103,66 @@ def test_dry_run_says_what_would_become_of_each_cell(bench, tmp_path):
     assert json.loads(text)["counts"]["cached"] == 1
 
 
-def test_changed_grids_stay_out_of_the_published_results(bench, tmp_path, bench_home, monkeypatch):
-    monkeypatch.setattr("bench.cli.PROJECT", tmp_path)
-    (tmp_path / "pyproject.toml").touch()
-    grid = write_grid(tmp_path)
-    for option in (("--set", "n_per_class=3"), ("--seeds", "0"), ("--limit", "1"), ("--attack", "heldout_images")):
+def test_changed_grids_stay_out_of_the_published_results(bench, tmp_path, bench_home):
+    grid = write_grid(tmp_path, "mean_image, first_layer_weights")
+    for option in (
+        ("--set", "n_per_class=3"),
+        ("--seeds", "0"),
+        ("--limit", "1"),
+        ("--attack", "heldout_images"),
+        ("--attack", "mean_image"),
+    ):
         code, text, err = bench("run", "--grid", grid, *option)
         assert (code, str(bench_home / "results") in text, option[0] in err) == (0, True, True)
-    assert not (tmp_path / "results").exists()
-    code, text, _ = bench("run", "--grid", grid)
-    assert (code, str(tmp_path / "results") in text) == (0, True)
+    published = tmp_path / "clone" / "results"
+    assert not published.exists()
+    code, text, _ = bench("run", "--grid", grid, "--attack", "mean_image", "--attack", "first_layer_weights")  # all that it has
+    assert (code, str(published) in text) == (0, True)
+    code, text, _ = bench("run", "--grid", grid, "--attack", "mean_image", "--out", tmp_path / "mine")
+    assert (code, str(tmp_path / "mine") in text) == (0, True)
     imposter = tmp_path / "mine.yaml"
     imposter.write_text(grid.read_text().replace("name: tiny", "name: quick"))
     assert "built-in grid's name" in bench("run", "--grid", imposter)[2]
+
+
+def test_a_part_of_a_grid_is_compared_with_what_is_published(bench, tmp_path, bench_home):
+    grid, published = write_grid(tmp_path), tmp_path / "clone" / "results"
+    code, text, _ = bench("run", "--grid", grid, "--seeds", "0")
+    assert (code, "no published numbers for these cells" in text) == (0, True)
+    code, text, _ = bench("run", "--grid", grid, "--seeds", "0")  # what lies in .reconbench/results is not published
+    assert (code, "no published numbers for these cells" in text) == (0, True)
+    bench("run", "--grid", grid)
+    code, text, _ = bench("run", "--grid", grid, "--seeds", "1")
+    assert (code, f"beside {published}: 2 of 2 cells agree within their intervals" in text) == (0, True)
+    scores = pd.read_parquet(published / "scores.parquet")
+    for column in ("recall_members", "excess_recall", "excess_recall_lo", "excess_recall_hi"):
+        scores[column] += 2
+    scores.to_parquet(published / "scores.parquet")
+    _, text, _ = bench("run", "--grid", grid, "--seeds", "1")
+    assert f"beside {published}: 0 of 2 cells agree within their intervals" in text
+
+
+def test_the_command_that_mends_failed_cells_publishes_the_whole_grid(bench, tmp_path, monkeypatch):
+    registered = write_plugin(tmp_path, "bad", "raise ValueError('my own fault')")
+    from bench import registry
+
+    registry.load_plugin(registered)
+    grid, published = write_grid(tmp_path, "bad, mean_image"), tmp_path / "clone" / "results"
+    code, _, err = bench("run", "--grid", grid)
+    command = re.search(r"python -m bench (run .*--retry failed)", err)[1]
+    assert (code, command) == (2, f"run --grid {grid} --retry failed")
+    registry._plugins.clear()
+    registry.load_plugin(write_plugin(tmp_path, "bad"))
+    code, text, err = bench(*command.split())
+    assert (code, f"read {published / 'tiny.md'}" in text, "4 cells to run, 4 cached" in err) == (0, True, True)
+    assert set(pd.read_parquet(published / "scores.parquet")["status"]) == {"ok"}
+
+
+def test_results_of_an_installed_package_go_to_the_current_folder(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.cli.PROJECT", tmp_path / "site-packages")
+    monkeypatch.chdir(tmp_path)
+    code, text, _ = bench("run", "--grid", write_grid(tmp_path))
+    assert (code, f"read {tmp_path / 'results' / 'tiny.md'}" in text) == (0, True)
 
 
 def test_set_replaces_an_axis(bench, tmp_path):

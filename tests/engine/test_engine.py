@@ -128,12 +128,27 @@ def test_how_cells_are_batched_changes_no_score(tmp_path, monkeypatch):
         assert together.set_index("cell_id")[column].sort_index().equals(apart.set_index("cell_id")[column].sort_index()), column
 
 
-def test_a_training_that_fails_is_a_row(tmp_path):
+def test_a_training_that_fails_is_a_row(tmp_path, monkeypatch):
+    from bench import targets
+
+    def obtain(settings, *more, real=targets.obtain):
+        if any(setting.weight_decay for setting in settings):
+            raise RuntimeError("singular")
+        return real(settings, *more)
+
+    monkeypatch.setattr(targets, "obtain", obtain)
+    summary, frame, _ = go(write_grid(tmp_path))
+    assert (summary.ok, summary.failed) == (2, 2)
+    assert frame.loc[frame["status"] == "failed", "reason"].str.startswith("training: RuntimeError: singular").all()
+
+
+def test_a_setting_beyond_the_data_is_a_failed_row(tmp_path):
     path = write_grid(tmp_path)
     path.write_text(path.read_text().replace("weight_decay: [0, 0.01]", "n_per_class: [2, 5000]"))
     summary, frame, _ = go(path)
-    assert (summary.ok, summary.failed) == (2, 2)
-    assert frame.loc[frame["status"] == "failed", "reason"].str.contains("training: ").all()
+    assert (summary.ok, summary.failed, summary.exit_code) == (2, 2, 2)
+    assert frame.loc[frame["status"] == "failed", "reason"].str.contains("too small for n_per_class=5000").all()
+    assert (go(path)[0].failed, len(local.store().rows())) == (2, 4)
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
-from bench.engine.plan import draws, plan, prepare
+from bench.engine.plan import cell_id, draws, plan, prepare
 from bench.errors import BenchError
 from bench.grids.load import AttackSpec, Range, Sweep, load
 
@@ -110,6 +110,74 @@ def test_a_missing_data_set_skips_only_its_own_cells(tmp_path, monkeypatch):
     assert [c.state for c in cells] == ["to run"] * 2 + ["unsupported"] * 4
     assert "cifar10" in cells[2].reason
     assert len({c.id for c in cells}) == 6
+
+
+def test_settings_beyond_the_data_are_known_before_anything_runs(tmp_path, monkeypatch):
+    path = write_grid(tmp_path, "mean_image, heldout_images")
+    path.write_text(path.read_text().replace("weight_decay: [0, 0.01]", "n_per_class: [2, 900]"))
+    cells = plan(load(path), {}).cells
+    assert [c.state for c in cells] == ["to run"] * 4 + ["broken"] * 4
+    assert "too small for n_per_class=900" in cells[4].reason
+    assert "--set n_per_class=45" in cells[4].reason
+    assert len({c.reason for c in cells[4:]}) == 1
+    path.write_text(
+        path.read_text().replace("n_per_class: [2, 900]", "classes: [2, 3]").replace("n_per_class: 2,", "n_per_class: 2, loss: ce,")
+    )
+    cells = plan(load(path), {}).cells
+    assert [c.state for c in cells] == ["to run"] * 4 + ["broken"] * 4
+    assert "has 2 classes, the setting asks for 3" in cells[4].reason
+
+
+def test_the_data_of_finished_cells_are_not_loaded(tmp_path, monkeypatch):
+    loaded = load(write_grid(tmp_path))
+    known = {c.id: ("ok", "") for c in plan(loaded, {}).cells}
+    monkeypatch.setattr("bench.data.lfw_faces.LfwFaces.load", lambda self: pytest.fail("loaded"))
+    assert {c.state for c in plan(loaded, known).cells} == {"cached"}
+
+
+def test_data_that_cannot_be_loaded_are_left_to_fail_cell_by_cell(tmp_path, monkeypatch):
+    def fall(self):
+        raise RuntimeError("no such decoder")
+
+    monkeypatch.setattr("bench.data.lfw_faces.LfwFaces.load", fall)
+    assert {c.state for c in plan(load(write_grid(tmp_path)), {}).cells} == {"to run"}
+
+
+GOLDEN = {  # keys of quick's attacks on target 0…0, at version 1; a change of these orphans every row that was ever published
+    "haim_kkt": "64346a5313eea4d4",
+    "mean_image": "dd64a8d614a11041",
+    "heldout_images": "52ff211a575b97b0",
+    "first_layer_weights": "13fa28ded3fc9083",
+    "model_inversion": "37bcf028665f0614",
+}
+
+
+def key(spec: AttackSpec) -> str:
+    return cell_id("0" * 16, dataclasses.replace(prepare(spec), version="1"))
+
+
+def test_keys_of_published_cells_stay():
+    assert {spec.name: key(spec) for spec in load("quick").grid.attacks} == GOLDEN
+    sweep = Sweep(runs=2, ranges={"lr": Range(low=1e-3, high=1, scale="log")})
+    swept = AttackSpec(name="haim_kkt", params={"steps": 77}, sweep=sweep)
+    assert key(swept) == "bd98e34ef49ae6fd"
+    assert [run.lr for run in prepare(swept).instances] == pytest.approx([0.9391523704341012, 0.0050699210459838875], rel=1e-12)
+
+
+def test_a_default_that_is_written_out_is_the_same_cell(tmp_path):
+    after = "\n    sizes: tuple[int, ...] = (1, 2)\n    fast: bool = True\n"
+    registry.load_plugin(write_plugin(tmp_path, after=after))
+    plain = key(AttackSpec(name="noise"))
+    for params in ({"scale": 0.1}, {"sizes": [1, 2]}, {"fast": True, "scale": 0.1}):
+        assert key(AttackSpec(name="noise", params=params)) == plain, params
+    for params in ({"scale": 0.2}, {"sizes": [1, 2, 3]}, {"fast": False}, {"fast": 1}):
+        assert key(AttackSpec(name="noise", params=params)) != plain, params
+    sweep = Sweep(runs=2, ranges={"scale": Range(low=0.1, high=1)})
+    one, other = (prepare(AttackSpec(name="noise", params=params, sweep=sweep)) for params in ({}, {"fast": True}))
+    assert one.instances == other.instances
+    grid = load(write_grid(tmp_path, "noise, {name: noise, params: {scale: 0.1}}"))
+    with pytest.raises(BenchError, match="'noise' stands twice with the same parameters"):
+        plan(grid, {})
 
 
 def test_an_attack_that_raises_at_import_is_broken_and_others_run(tmp_path, monkeypatch):
