@@ -157,6 +157,10 @@ class Attack(ABC):
         """An empty string, or the reason why the attack does not apply; the cell becomes a skipped row."""
         return ""
 
+    def memory(self, release: Release) -> int:
+        """Bytes that one run takes at its peak, roughly; the engine stacks as many runs as fit. The default: four copies of the weights."""
+        return 4 * sum(w.numel() * w.element_size() for w in release.weights.values())
+
     @abstractmethod
     def reconstruct(self, release: Release, generator: torch.Generator) -> Tensor | Candidates:
         """Images Float[Tensor, "m c h w"] in [0, 1], best first by the attacker's own criterion, at most 10·n_train."""

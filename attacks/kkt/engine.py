@@ -49,6 +49,13 @@ class KKTAttack(Attack):
     def unsupported(self, architecture: Architecture) -> str:
         return ""
 
+    def memory(self, release: Release) -> int:
+        """About twelve tensors of candidates × width a layer, six of the pixels, three copies of the weights."""
+        m, width = self.candidates_per_image * release.n_train, sum(release.architecture.hidden)
+        pixels = math.prod(release.architecture.input_shape)
+        numbers = m * (12 * width + 6 * pixels) + 3 * sum(w.numel() for w in release.weights.values())
+        return numbers * (8 if self.dtype == "float64" else 4)
+
     def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
         return self.reconstruct_batch([self], [release], [generator])[0]
 

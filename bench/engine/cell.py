@@ -27,15 +27,15 @@ import torch
 
 import bench
 from bench import registry, seeds
-from bench.api import Candidates, Row, Secret, Setting, Target
-from bench.engine.plan import PROTOCOL, Cell
+from bench.api import Candidates, Release, Row, Secret, Setting, Target
+from bench.engine.memory import is_out_of_memory
+from bench.engine.plan import PROTOCOL, Cell, PlannedAttack
 from bench.errors import BenchError
 from bench.grids.load import Grid
 from bench.store import atomic_write, setting_row
 from bench.tracks.reconstruction import AttackFault, check_answer, fingerprint, narrow, pool, score
 
 RUNS_AT_ONCE = {"cpu": 32, "cuda": 512}  # runs stacked in one call; more gains nothing on a CPU and delays the first finished cell
-BYTES_AT_ONCE = {"cpu": 512 * 2**20, "cuda": 8 * 2**30}  # of copied weights in one call
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
 
 
@@ -58,30 +58,42 @@ class Result:
         return str(self.row["reason"])
 
 
-def batches(cells: Sequence[Cell], targets: Mapping[str, Target], device: torch.device) -> Iterator[list[Cell]]:
-    """Cuts the cells of one attack into batches that fit in memory: at least one cell each, in order."""
+def batches(cells: Sequence[Cell], targets: Mapping[str, Target], device: torch.device, memory: int) -> Iterator[list[Cell]]:
+    """Cuts the cells of one attack into batches whose runs fit in so many bytes: at least one cell each, in order."""
     batch: list[Cell] = []
     runs = size = 0
     for cell in cells:
-        cost = sum(w.numel() * w.element_size() for w in targets[cell.target_id].release.weights.values())
         more = len(cell.attack.instances)
-        full = runs + more > RUNS_AT_ONCE[device.type] or size + more * cost > BYTES_AT_ONCE[device.type]
-        if batch and full:
+        cost = more * run_bytes(cell, targets)
+        if batch and (runs + more > RUNS_AT_ONCE[device.type] or size + cost > memory):
             yield batch
             batch, runs, size = [], 0, 0
         batch.append(cell)
         runs += more
-        size += more * cost
+        size += cost
     if batch:
         yield batch
 
 
-def run_batch(cells: Sequence[Cell], targets: Mapping[str, Target], grid: Grid, folder: Path, device: torch.device) -> Iterator[Result]:
+def run_bytes(cell: Cell, targets: Mapping[str, Target]) -> int:
+    """What one run of the cell's attack takes, by the attack's own estimate; at least a copy of the weights."""
+    release = targets[cell.target_id].release
+    weights = sum(w.numel() * w.element_size() for w in release.weights.values())
+    try:
+        return max([weights, *(attack.memory(release) for attack in cell.attack.instances[:1])])
+    except Exception:  # the plug-in's estimate is wrong, which is no reason not to run it
+        return 4 * weights
+
+
+def run_batch(
+    cells: Sequence[Cell], targets: Mapping[str, Target], grid: Grid, folder: Path, device: torch.device, memory: int
+) -> Iterator[Result]:
     """Attacks the targets of the cells and yields one result a cell, in order.
 
     Args:
         folder: where the raw reconstructions are kept, one file a cell.
         device: where the targets are.
+        memory: bytes that the runs of one stack may take, by the attack's estimate.
 
     Raises:
         BenchError: the reconstructions cannot be written.
@@ -89,9 +101,10 @@ def run_batch(cells: Sequence[Cell], targets: Mapping[str, Target], grid: Grid, 
     began = time.perf_counter()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    answers = _attack(cells, targets)
+    answers, stack = _attack(cells, targets, device, memory)
     seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
     cost = {"seconds_attack": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
+    cost |= {"stack": stack.size, "stack_halvings": stack.halvings}
     for cell, answer in zip(cells, answers, strict=True):
         target = targets[cell.target_id]
         facts = {name: target.facts.get(name) for name in FACTS}
@@ -182,56 +195,93 @@ def secret_of(setting: Setting) -> Secret:
 # ------------------------------------------------------------------------------------------------------------- attacking
 
 
-def _attack(cells: Sequence[Cell], targets: Mapping[str, Target]) -> list[list[Candidates] | str]:
-    """For each cell the candidates of its runs, or why there are none."""
+@dataclass
+class _Stack:
+    """How many runs went together."""
+
+    limit: int  # runs in one stack at most
+    size: int | None = None  # the largest that went through
+    halvings: int = 0
+
+
+def _attack(
+    cells: Sequence[Cell], targets: Mapping[str, Target], device: torch.device, memory: int
+) -> tuple[list[list[Candidates] | str], _Stack]:
+    """For each cell the candidates of its runs, or why there are none; and how they were stacked."""
+    fit = memory // max(1, run_bytes(cells[0], targets))
+    stack = _Stack(limit=max(1, min(RUNS_AT_ONCE[device.type], fit)))
     try:
-        return _attempt(cells, targets)
+        return _attempt(cells, targets, stack), stack
     except Exception as error:
         if len(cells) == 1:
-            return [blame(error)]
+            return [blame(error)], stack
     # one of them spoiled the batch: each alone
     answers: list[list[Candidates] | str] = []
     for cell in cells:
         try:
-            answers += _attempt([cell], targets)
+            answers += _attempt([cell], targets, stack)
         except Exception as error:
             answers.append(blame(error))
-    return answers
+    return answers, stack
 
 
 class _PluginExitError(Exception):
     """A plug-in called sys.exit, which must not end the run."""
 
 
-def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target]) -> list[list[Candidates] | str]:
-    """One call of reconstruct_batch over all runs of the cells."""
+def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: _Stack) -> list[list[Candidates] | str]:
+    """All runs of the cells, stack by stack."""
     planned = cells[0].attack
     if planned.cls is None:
         return [planned.error for _ in cells]
-    runs = [(cell, k) for cell in cells for k in range(len(planned.instances))]
-    releases = [narrow(targets[cell.target_id].release, planned.needs) for cell, _ in runs]
     prints = {cell.target_id: fingerprint(narrow(targets[cell.target_id].release, planned.needs)) for cell in cells}
-    generators = [seeds.generator("attack", cell.id, k) for cell, k in runs]
-    try:
-        raw = planned.cls.reconstruct_batch([planned.instances[k] for _, k in runs], releases, generators)
-    except SystemExit as error:
-        raise _PluginExitError(f"the attack called sys.exit({error.code})") from error
-    if not isinstance(raw, list | tuple) or len(raw) != len(runs):
-        came = f"{len(raw)} answers" if isinstance(raw, list | tuple) else type(raw).__name__
-        raise AttackFault("reconstruct_batch returned the wrong number of answers", expected=f"a list of {len(runs)}, one a run", got=came)
+    runs = [(cell, k) for cell in cells for k in range(len(planned.instances))]
+    raw: list[tuple[Any, Release]] = []
+    while len(raw) < len(runs):
+        raw += _stacked(planned, runs[len(raw) : len(raw) + stack.limit], targets, stack)
     answers: list[list[Candidates] | str] = []
     per = len(planned.instances)
     for position, cell in enumerate(cells):
-        mine = range(position * per, (position + 1) * per)
+        mine = raw[position * per : (position + 1) * per]
         try:
-            if any(fingerprint(releases[i]) != prints[cell.target_id] for i in mine):
+            if any(fingerprint(release) != prints[cell.target_id] for _, release in mine):
                 raise AttackFault(
                     "the attack changed the release that it was given", expected="a release that is only read", hint="clone before writing"
                 )
-            answers.append([check_answer(raw[i], releases[i]) for i in mine])
+            answers.append([check_answer(answer, release) for answer, release in mine])
         except AttackFault as fault:
             answers.append(blame(fault))
     return answers
+
+
+def _stacked(
+    planned: PlannedAttack, runs: Sequence[tuple[Cell, int]], targets: Mapping[str, Target], stack: _Stack
+) -> list[tuple[Any, Release]]:
+    """One call of reconstruct_batch, each run with its own copy of its release; out of memory, the first half of the runs instead."""
+    assert planned.cls is not None
+    while True:
+        releases = [narrow(targets[cell.target_id].release, planned.needs) for cell, _ in runs]
+        generators = [seeds.generator("attack", cell.id, k) for cell, k in runs]
+        try:
+            raw = planned.cls.reconstruct_batch([planned.instances[k] for _, k in runs], releases, generators)
+            break
+        except SystemExit as error:
+            raise _PluginExitError(f"the attack called sys.exit({error.code})") from error
+        except (MemoryError, RuntimeError) as error:
+            if len(runs) == 1 or not is_out_of_memory(error):
+                raise
+        # outside the handler, where the traceback no longer holds the tensors of the stack that was too large
+        stack.halvings += 1
+        stack.limit = (len(runs) + 1) // 2
+        runs = runs[: stack.limit]
+        del releases
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    if not isinstance(raw, list | tuple) or len(raw) != len(runs):
+        came = f"{len(raw)} answers" if isinstance(raw, list | tuple) else type(raw).__name__
+        raise AttackFault("reconstruct_batch returned the wrong number of answers", expected=f"a list of {len(runs)}, one a run", got=came)
+    stack.size = max(stack.size or 0, len(runs))
+    return list(zip(raw, releases, strict=True))
 
 
 def blame(error: Exception) -> str:

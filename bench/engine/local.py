@@ -23,6 +23,7 @@ from bench import registry, targets
 from bench.api import Candidates, Row, Secret, Setting, Target
 from bench.engine import cell as cells_module
 from bench.engine.cell import Result, batches, failed, judge, kept, labels, run_batch, secret_of
+from bench.engine.memory import budget
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress, Silent
 from bench.errors import BenchError
@@ -31,7 +32,6 @@ from bench.home import home
 from bench.store import Store
 from bench.targets.cache import TargetCache
 
-TRAINING_BYTES = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}  # for a stack of targets in training
 BYTES_PER_WEIGHT = 40  # initial and current weights, float64 among them, and the products of one step
 TARGETS_AT_ONCE = {"cpu": 64, "cuda": 512}
 
@@ -106,8 +106,12 @@ def run(
     progress: Progress | None = None,
     *,
     no_cache: bool = False,
+    memory_gib: float | None = None,
 ) -> Summary:
     """Runs what the plan has left, storing each cell as it ends.
+
+    Args:
+        memory_gib: what a stack of targets or runs may take; None: half of what is free on the device.
 
     Raises:
         BenchError: the store cannot be written (the disk is full); what was stored before is kept.
@@ -123,7 +127,7 @@ def run(
         progress.start(len(waiting), summary.cached)
         _settled(plan, rows, summary)
         with contextlib.redirect_stdout(sys.stderr):  # what a plug-in prints is no part of our output
-            for result in _results(waiting, plan, cache, device, progress, deadline):
+            for result in _results(waiting, plan, cache, device, progress, deadline, budget(device, memory_gib)):
                 rows.append([result.row], result.images)
                 _count(summary, result)
                 progress.finished(in_words(result.cell), result.status, result.reason)
@@ -277,14 +281,14 @@ def _settled(plan: Plan, rows: Store, summary: Summary) -> None:
 
 
 def _results(
-    waiting: Sequence[Cell], plan: Plan, cache: TargetCache, device: torch.device, progress: Progress, deadline: float
+    waiting: Sequence[Cell], plan: Plan, cache: TargetCache, device: torch.device, progress: Progress, deadline: float, memory: int
 ) -> Iterator[Result]:
     """Results in the order in which they come: shape by shape, targets by the stack, attack by attack."""
     shapes: dict[Hashable, list[Cell]] = {}
     for cell in waiting:
         shapes.setdefault(_shape(cell), []).append(cell)
     for group in shapes.values():
-        for chunk in _chunks(group, device):
+        for chunk in _chunks(group, device, memory):
             if time.monotonic() >= deadline:
                 return
             settings = {cell.target_id: cell.setting for cell in chunk}
@@ -298,11 +302,11 @@ def _results(
                 if cell.target_id in trained:
                     by_attack.setdefault(id(cell.attack), []).append(cell)
             for cells in by_attack.values():
-                for batch in batches(cells, trained, device):
+                for batch in batches(cells, trained, device, memory):
                     if time.monotonic() >= deadline:
                         return
                     progress.stage(f"{batch[0].attack.spec.name} on {len(batch)} target{'s' if len(batch) > 1 else ''}")
-                    yield from run_batch(batch, trained, plan.loaded.grid, reconstructions(), device)
+                    yield from run_batch(batch, trained, plan.loaded.grid, reconstructions(), device, memory)
 
 
 def _shape(cell: Cell) -> Hashable:
@@ -311,13 +315,13 @@ def _shape(cell: Cell) -> Hashable:
     return (cell.architecture, s.n_per_class, s.dtype, s.epochs, s.defense, s.classes)
 
 
-def _chunks(cells: Sequence[Cell], device: torch.device) -> Iterator[list[Cell]]:
+def _chunks(cells: Sequence[Cell], device: torch.device, memory: int) -> Iterator[list[Cell]]:
     """Cuts cells of one shape so that their targets fit in memory together; the cells of a target stay together."""
     shape = cells[0].architecture
     assert shape is not None  # a cell without data is never to run
     widths = [math.prod(shape.input_shape), *shape.hidden, shape.outputs]
     weights = sum(a * b for a, b in itertools.pairwise(widths))
-    most = max(1, min(TARGETS_AT_ONCE[device.type], TRAINING_BYTES[device.type] // (BYTES_PER_WEIGHT * weights)))
+    most = max(1, min(TARGETS_AT_ONCE[device.type], memory // (BYTES_PER_WEIGHT * weights)))
     by_target: dict[str, list[Cell]] = {}
     for cell in cells:
         by_target.setdefault(cell.target_id, []).append(cell)
@@ -327,7 +331,7 @@ def _chunks(cells: Sequence[Cell], device: torch.device) -> Iterator[list[Cell]]
 
 
 def _train(settings: Mapping[str, Setting], cache: TargetCache, device: torch.device) -> tuple[dict[str, Target], dict[str, str]]:
-    """Targets by id, and for those that could not be had the reason. If the stack fails, each is tried alone."""
+    """Targets by id, and for those that could not be had the reason. A stack that fails, or that memory does not hold, is halved."""
     try:
         return dict(zip(settings, targets.obtain(list(settings.values()), cache, device), strict=True)), {}
     except Exception as error:
@@ -335,10 +339,11 @@ def _train(settings: Mapping[str, Setting], cache: TargetCache, device: torch.de
             raise
         if len(settings) == 1:
             return {}, dict.fromkeys(settings, f"training: {cells_module.blame(error)}")
+    names = list(settings)
     trained: dict[str, Target] = {}
     faults: dict[str, str] = {}
-    for name, setting in settings.items():
-        got, fault = _train({name: setting}, cache, device)
+    for half in (names[: len(names) // 2], names[len(names) // 2 :]):
+        got, fault = _train({name: settings[name] for name in half}, cache, device)
         trained |= got
         faults |= fault
     return trained, faults

@@ -128,6 +128,43 @@ def test_how_cells_are_batched_changes_no_score(tmp_path, monkeypatch):
         assert together.set_index("cell_id")[column].sort_index().equals(apart.set_index("cell_id")[column].sort_index()), column
 
 
+GREEDY = """
+    @classmethod
+    def reconstruct_batch(cls, attacks, releases, generators):
+        if len(attacks) > 2:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] not enough memory: you tried to allocate 9 bytes")
+        return [a.reconstruct(r, g) for a, r, g in zip(attacks, releases, generators)]
+"""
+
+
+def test_out_of_memory_halves_the_stack_and_changes_no_score(tmp_path, monkeypatch):
+    registry.load_plugin(write_plugin(tmp_path, "greedy", after=GREEDY))
+    path = write_grid(tmp_path, "{name: greedy, sweep: {runs: 3, ranges: {scale: {low: 0.01, high: 0.3}}}}")  # 4 cells, 12 runs
+    summary, halved, _ = go(path)
+    assert summary.failed == 0
+    assert set(halved["stack"]) == {2}
+    assert set(halved["stack_halvings"]) == {3}  # 12 runs, 6, 3, 2
+    monkeypatch.setitem(cell_module.RUNS_AT_ONCE, "cpu", 1)
+    _, single, _ = go(path, no_cache=True)
+    assert set(single["stack"]) == {1}
+    assert set(single["stack_halvings"]) == {0}
+    assert halved.set_index("cell_id")["ssim_mean"].sort_index().equals(single.set_index("cell_id")["ssim_mean"].sort_index())
+
+
+def test_the_stack_follows_from_memory(tmp_path):
+    registry.load_plugin(write_plugin(tmp_path, after="\n    def memory(self, release):\n        return 2**20\n"))
+    path = write_grid(tmp_path, "noise")
+    _, frame, _ = go(path, memory_gib=3 / 1024)  # room for three runs of a mebibyte
+    assert frame["stack"].max() == 3
+
+
+def test_out_of_memory_of_one_run_fails_its_cell_alone(tmp_path):
+    registry.load_plugin(write_plugin(tmp_path, "hungry", "raise MemoryError('no room')"))
+    summary, frame, _ = go(write_grid(tmp_path, "hungry, mean_image"))
+    assert (summary.ok, summary.failed) == (4, 4)
+    assert frame.loc[frame["attack"] == "hungry", "reason"].str.contains("MemoryError: no room").all()
+
+
 def test_a_training_that_fails_is_a_row(tmp_path, monkeypatch):
     from bench import targets
 

@@ -1,0 +1,40 @@
+"""How many runs fit: the stack follows from free memory, and running out of it halves the stack instead of failing the cell."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+SHARE = 0.5  # of the free memory that a stack may plan to use; the rest is for what the estimate leaves out
+
+
+def budget(device: torch.device, limit_gib: float | None = None) -> int:
+    """Bytes that a stack may plan to use on a device: half of what is free now, or the limit if that is less."""
+    planned = int(SHARE * free_bytes(device))
+    return planned if limit_gib is None else min(planned, int(limit_gib * 2**30))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory: of the GPU as its driver tells, or of the machine with its reclaimable caches; 4 GiB where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (ValueError, OSError, AttributeError):
+        return 4 * 2**30
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: PyTorch's own on a GPU, its allocator's on a CPU, or Python's."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("not enough memory" in text or "out of memory" in text)
