@@ -66,6 +66,10 @@ def run(
     seeds: Annotated[str, typer.Option("--seeds", metavar="LIST", help="these seeds: 0 or 0,2 or 0-4 (a list, not a count)")] = "",
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="where to train and attack")] = "auto",
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="the first N cells of the plan only")] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", metavar="GIB", help="what a stack of runs may take (default: half of what is free)", show_default=False),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list the cells and what would become of each; run nothing")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="train and attack again even where a result is here")] = False,
     retry: Annotated[str, typer.Option("--retry", metavar="failed", help="'failed': run the cells again that failed before")] = "",
@@ -80,6 +84,8 @@ def run(
         raise BenchError(f"--retry {retry}: not understood", expected="--retry failed", got=repr(retry))
     if limit is not None and limit < 1:
         raise BenchError(f"--limit {limit}: not understood", expected="a number of cells, 1 or more", got=str(limit))
+    if memory is not None and memory <= 0:
+        raise BenchError(f"--memory {memory}: not understood", expected="GiB, more than 0", got=str(memory), hint="--memory 2")
     brought = _load_plugins(plugin)
     loaded = load(grid)
     own = [spec.name for spec in loaded.grid.attacks]
@@ -111,7 +117,7 @@ def run(
     from bench.engine.progress import choose
 
     _interrupt_on_sigterm()
-    summary = local.run(planned, rows, where, choose(), no_cache=no_cache)
+    summary = local.run(planned, rows, where, choose(), no_cache=no_cache, memory_gib=memory)
     again = _command(grid, attack, set_, seeds, device, limit, plugin, out)
     result: dict[str, Any] = {"grid": planned.grid, "cells": _counts(summary), "failures": _failures(summary), "seconds": summary.seconds}
     if summary.interrupted:
