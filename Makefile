@@ -6,7 +6,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help venv bench test lint clean
+.PHONY: help venv bench test perf lint clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -21,6 +21,9 @@ bench: $(VENV)/.installed  ## run the quick grid and render results/leaderboard.
 
 test: $(VENV)/.installed-dev  ## run the whole test suite
 	$(RUN) -m pytest
+
+perf: $(VENV)/.installed  ## time it beside the alternatives and write results/perf.md (about ten minutes)
+	$(RUN) -m tests.perf
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(RUN) -m ruff check .

@@ -1,0 +1,81 @@
+"""Networks to attack, for timing: the seconds of a step do not depend on what the weights are, so these are drawn, not trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+
+from attacks.haim_kkt import HaimKKT
+from bench import registry, seeds
+from bench.api import Architecture, Release
+from bench.targets.models import bound_forward
+
+from .clock import seconds
+from .floor import Work, work
+
+
+def release(
+    hidden: Sequence[int],
+    n_train: int,
+    rank: int | None = None,
+    shape: tuple[int, int, int] = (3, 32, 32),
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float64,
+) -> Release:
+    """A network D-hidden-1 with a bias in the first layer and weights of PyTorch's default scale.
+
+    Args:
+        rank: rows of the first layer lie in a space of that many dimensions, as those of a target of ``rank`` images do; None: full.
+    """
+    draw = seeds.generator("perf", *hidden, n_train, rank, *shape)
+    widths = [math.prod(shape), *hidden, 1]
+    weights = {}
+    for layer, (fan_in, fan_out) in enumerate(pairwise(widths)):
+        weights[f"layers.{layer}.weight"] = torch.randn(fan_out, fan_in, generator=draw, dtype=torch.float64) / math.sqrt(3 * fan_in)
+    if rank is not None and rank < min(widths[:2]):
+        basis = torch.linalg.qr(torch.randn(widths[0], rank, generator=draw, dtype=torch.float64))[0]
+        coordinates = weights["layers.0.weight"] @ basis * math.sqrt(widths[0] / rank)
+        weights["layers.0.weight"] = coordinates @ basis.mT
+    weights["layers.0.bias"] = torch.randn(hidden[0], generator=draw, dtype=torch.float64) / math.sqrt(3 * widths[0])
+    architecture = Architecture("mlp", shape, tuple(hidden), 1, "relu", "first", "bce")
+    return Release(
+        architecture=architecture,
+        weights={name: w.to(device, dtype) for name, w in weights.items()},
+        forward=bound_forward(architecture),
+        n_train=n_train,
+        mean_image=torch.full(shape, 0.5, device=device, dtype=dtype),
+    )
+
+
+def generators(count: int) -> list[torch.Generator]:
+    """One named stream a run."""
+    return [seeds.generator("perf run", i) for i in range(count)]
+
+
+Solve = Callable[[int], object]  # steps → runs the attack for so many steps
+
+
+def solver(attacks: Callable[[int], Sequence[HaimKKT]], releases: Sequence[Release]) -> Solve:
+    """``attacks(steps)`` on the releases, stacked: what a sweep does."""
+    return lambda steps: HaimKKT.reconstruct_batch(list(attacks(steps)), list(releases), generators(len(releases)))
+
+
+def step_seconds(solve: Solve, steps: int, few: int = 1) -> float:
+    """Seconds a step: the difference of a longer and a shorter call, so that neither set-up nor the final answer counts."""
+    short = seconds(lambda: solve(few))
+    long = seconds(lambda: solve(few + steps))
+    return max(long - short, 1e-9) / steps
+
+
+def step_work(solve: Solve, steps: int = 2) -> Work:
+    """What a step asks of the machine, by the same difference."""
+    return (work(lambda: solve(1 + steps)) - work(lambda: solve(1))) / steps
+
+
+def real_images() -> tuple[str, str]:
+    """Data set for the runs whose score counts, and what the page calls it: CIFAR-10 where it is, else the embedded tiles."""
+    name = "photo_tiles" if registry.resolve_data("cifar10").missing() else "cifar10"
+    return name, str(registry.resolve_data(name).load().display)

@@ -1,0 +1,74 @@
+"""All-pairs SSIM: one tensor program against scikit-image called pair by pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from bench import seeds
+from bench.metrics.ssim import ssim_matrix
+
+from . import skimage_loop
+from .clock import interleaved, seconds
+from .line import Check, Line, Part
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many images against how many, and how many pairs of the loop are timed."""
+
+    rows: int = 1000
+    columns: int = 500
+    shape: tuple[int, int, int] = (3, 32, 32)
+    pairs: int = 200
+    repeats: int = 5
+
+
+FULL = Size()
+QUICK = Size(rows=100, columns=50, pairs=40, repeats=2)
+TOY = Size(rows=6, columns=5, shape=(1, 16, 16), pairs=10, repeats=2)
+
+
+def run(size: Size) -> Part:
+    """The line for the Gaussian window, scikit-image's own definition."""
+    draw = seeds.numpy_generator("perf ssim")
+    # smooth images, as natural ones are, half of the columns near to a row so that all values of SSIM occur
+    a = smooth(draw.random((size.rows, *size.shape), dtype=np.float32))
+    b = smooth(draw.random((size.columns, *size.shape), dtype=np.float32))
+    near = min(size.columns // 2, size.rows)
+    b[:near] = np.clip(a[:near] + 0.1 * (b[:near] - 0.5), 0, 1)
+    every = size.rows * size.columns
+    pairs = [(i, i) for i in range(min(near, size.pairs // 2))]
+    others = size.pairs - len(pairs)
+    i, j = draw.integers(0, size.rows, others).tolist(), draw.integers(0, size.columns, others).tolist()
+    pairs += list(zip(i, j, strict=True))
+    ours, theirs = torch.from_numpy(a), (a.astype(np.float64), b.astype(np.float64))
+    other = torch.from_numpy(b)
+    times = interleaved(
+        size.repeats,
+        loop=lambda: seconds(lambda: skimage_loop.ssim(*theirs, pairs)),
+        ours=lambda: seconds(lambda: ssim_matrix(ours, other)),
+    )
+    matrix = ssim_matrix(ours, other).numpy()
+    expected = skimage_loop.ssim(*theirs, pairs)
+    worst = float(np.abs(np.array([matrix[i, j] for i, j in pairs]) - expected).max())
+    line = Line(
+        "ssim",
+        f"SSIM of all pairs, {size.rows} × {size.columns} images of {'×'.join(map(str, size.shape))}, against a loop of scikit-image",
+        replace(times["ours"], per="matrix"),
+        times["loop"].times(every / len(pairs), "matrix", f"{len(pairs)} pairs timed and scaled to {every}"),
+        at_least=100.0,
+        at_most=4.0,
+        checks=(Check(f"SSIM of {len(pairs)} pairs from {expected.min():.2f} to {expected.max():.2f}, absolute", worst, 1e-4),),
+    )
+    return Part((line,))
+
+
+def smooth(images: np.ndarray) -> np.ndarray:
+    """Blurs by two passes of a 3 × 3 mean that wraps around."""
+    for _ in range(2):
+        for axis in (-1, -2):
+            images = (images + np.roll(images, 1, axis) + np.roll(images, -1, axis)) / 3
+    return images.astype(np.float32)

@@ -1,0 +1,207 @@
+"""The benchmarks at toy sizes: each runs, each alternative computes what ours computes, and the page renders."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from tests.perf import __main__ as suite
+from tests.perf import child, floor, growth, optimisers, page, steps
+from tests.perf.authors import DoubleBackward
+from tests.perf.clock import Samples, interleaved
+from tests.perf.line import Check, Line, Part
+from tests.perf.problem import release, step_work
+
+NAMES = (*suite.BENCHMARKS, *suite.LONG)
+
+
+def here(module, function, home="", **arguments):
+    """A process's work in this process: seconds matter less here than the result."""
+    answer = getattr(importlib.import_module(f"tests.perf.{module}"), function)(**arguments)
+    return child.Done(answer, 0.1, child.peak_bytes())
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Every benchmark at its toy size."""
+    made = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(floor, "SQUARE", {"cpu": 256})
+        floor.matmul_rate.cache_clear()
+        for name in NAMES:
+            module = importlib.import_module(f"tests.perf.{name}")
+            if name in ("harness", "memory"):
+                patch.setattr(module, "call", here)
+            made[name] = module.run(module.TOY)
+        page.rates("cpu")
+    yield made
+    floor.matmul_rate.cache_clear()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_sides_compute_the_same(parts, name):
+    for line in parts[name].lines:
+        for check in line.checks:
+            assert check.ok, f"{line.key}: {check}"
+    for line in (*parts[name].lines, *parts[name].raw):
+        for samples in (line.ours, line.baseline):
+            assert samples is None or all(value >= 0 and math.isfinite(value) for value in samples.seconds)
+
+
+def test_every_target_of_the_suite_has_its_line(parts):
+    found = {line.key: (line.at_least, line.at_most) for part in parts.values() for line in part.lines}
+    asked = {
+        "step-f32": (3.3, None), "step-f64": (1.3, None), "run": (25, None), "sweep": (150, None), "step-rows": (8, None),
+        "optimiser": (2, None), "training": (25, None), "training-kkt": (10, None), "ssim": (100, 4), "plan": (None, 5),
+        "report": (None, 5), "report-images": (None, 30), "report-memory": (None, 2 * 2**30), "gpu-step": (15, None),
+        "gpu-sweep": (None, 600),
+    }  # fmt: skip
+    assert asked.items() <= found.items()
+    for key in ("step-f32", "step-f64", "run", "sweep", "step-rows", "training", "ssim", "gpu-step"):
+        line = next(line for part in parts.values() for line in part.lines if line.key == key)
+        assert line.checks, f"{key} compares without a check"
+        assert line.ratio is not None
+
+
+def test_a_wrong_alternative_is_caught(monkeypatch):
+    victim, attack = release((8,), 4, shape=(1, 4, 4)), steps.HaimKKT(subspace="none", dtype="float64")
+    assert steps.gradient_check(victim, attack, torch.float64).ok
+    assert steps.path_check(victim, attack, 3, 1e-5).ok
+    right = DoubleBackward.prior
+    monkeypatch.setattr(DoubleBackward, "prior", lambda self: 1.001 * right(self))
+    assert not steps.gradient_check(victim, attack, torch.float64).ok
+    monkeypatch.setattr(DoubleBackward, "prior", right)
+    theirs = steps.opponent
+    monkeypatch.setattr(steps, "opponent", lambda v, a, **more: theirs(v, replace(a, momentum=0.89), **more))
+    assert not steps.path_check(victim, attack, 3, 1e-5).ok
+
+
+def test_leaving_out_the_unread_gradients_changes_no_step():
+    victim, attack = release((8, 7), 4, shape=(1, 4, 4)), steps.HaimKKT(subspace="none")
+    whole, spare = steps.opponent(victim, attack), steps.opponent(victim, attack, spare=True)
+    for _ in range(3):
+        whole.step()
+        spare.step()
+    torch.testing.assert_close(whole.x, spare.x, rtol=1e-12, atol=0)
+    torch.testing.assert_close(whole.lam, spare.lam, rtol=1e-12, atol=0)
+    assert all(w.grad is not None for w in whole.weights.values())
+    assert all(w.grad is None for w in spare.weights.values())
+
+
+@pytest.mark.parametrize("hidden", [(7,), (9, 6), (8, 5, 4)])
+def test_formula_of_the_operations(hidden):
+    m, d, n = 10, 16, 5
+    victim = release(hidden, n, shape=(1, 4, 4), dtype=torch.float32)
+    weights = {k: (w[None, None] if k.endswith("bias") else w[None]) for k, w in victim.weights.items()}
+    x, lam = torch.randn(1, m, d), torch.rand(1, m)
+    labels = ((torch.arange(m) * 2) // m)[None]
+    asked = floor.work(lambda: steps.kkt_gradient("binary", "relu", weights, x, lam, labels, torch.full((1, 1, 1), 20.0)))
+    assert asked.flops == floor.step_flops(m, [d, *hidden, 1])
+    assert asked.operators > 0
+    assert asked.nbytes > 4 * m * d
+
+
+def test_counting_a_step_leaves_set_up_out():
+    victim = release((9,), 5, shape=(1, 4, 4))
+    one, more = (steps.alone(steps.HaimKKT(subspace="none"), victim, runs) for runs in (1, 3))
+    assert step_work(more).flops == 3 * step_work(one).flops > 0
+    assert step_work(one, 4) == step_work(one, 2)
+
+
+def test_samples_are_taken_in_turn_and_summed_up():
+    order = []
+    taken = interleaved(2, warmup=1, a=lambda: order.append("a") or 1.0, b=lambda: order.append("b") or 2.0)
+    assert order == ["a", "b"] * 3
+    assert taken["a"].seconds == (1.0, 1.0)
+    assert taken["b"].median == 2.0
+    assert Samples((1.0, 2.0, 3.0, 4.0)).iqr == 1.5
+    assert Samples((1.0, 3.0)).times(10, "run").median == 20.0
+
+
+def test_verdicts():
+    fast, slow = Samples((1.0,)), Samples((10.0,))
+    assert Line("k", "w", fast, slow, at_least=10).verdict == "met"
+    assert Line("k", "w", fast, slow, at_least=10.1).verdict == "not met"
+    assert Line("k", "w", fast, slow, at_least=5, at_most=0.9).verdict == "not met"
+    assert Line("k", "w", fast, at_most=1).verdict == "met"
+    assert Line("k", "w", fast, slow, at_least=5, checks=(Check("c", math.nan, 1.0),)).verdict == "check failed"
+    assert Line("k", "w", fast).verdict == "stated"
+    assert Line("k", "w", None, at_least=5).verdict == "not measured"
+
+
+def test_seconds_to_a_level_lie_between_two_points():
+    curve = optimisers.Curve("sgd", (1, 2, 3), (1.0, 2.0, 4.0), (0.0, 0.2, 0.4), (0.0, 0.0, 0.0))
+    assert curve.seconds_to(0.3) == pytest.approx(3.0)
+    assert curve.seconds_to(0.1) == pytest.approx(1.5)
+    assert curve.seconds_to(0.5) is None
+
+
+def test_exponents():
+    values = [10, 20, 40, 80]
+    assert growth.exponent(values, [3e-6 * v**1.5 for v in values]) == pytest.approx(1.5)
+
+
+def test_table_page_and_raw_timings(parts, tmp_path):
+    lines = [line for part in parts.values() for line in part.lines]
+    shown = page.terminal(lines)
+    assert all(word in shown for word in ("target", "alternative", "ratio", "≥ 3.3×", "≤ 2 GiB"))
+    (tmp_path / "perf_gpu.md").write_text("another machine's")
+    paths = page.write(list(parts.values()), tmp_path)
+    assert all(path.is_file() for path in paths)
+    text = paths[0].read_text(encoding="utf-8")
+    for line in lines:
+        assert f"**{line.what}**: {line.verdict}." in text
+    for name in re.findall(r"\((figures/[^)]+|perf[^)]+\.md)\)", text):
+        assert (tmp_path / name).is_file(), name
+    assert "figures/perf_growth.png" in text
+    assert "[perf_gpu.md](perf_gpu.md)" in text
+    assert "CPU" not in text.splitlines()[0]
+    widths = {row.count(" | ") for row in text.splitlines() if re.match(r"\| \d+ \| ", row)}
+    assert len(widths) == 1
+    raw = pq.read_table(paths[1])
+    assert {"step-f32", "growth-runs"} <= set(raw["key"].to_pylist())
+    assert np.isfinite(raw["value"].to_numpy()).all()
+    assert b"processor" in raw.schema.metadata
+    # the report leaves these pages alone
+    from bench.report.markdown import GENERATED
+
+    assert not text.startswith(GENERATED)
+
+
+def test_a_benchmark_that_fails_is_a_line_and_the_others_run(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(suite, "BENCHMARKS", ("scoring", "training"))
+    monkeypatch.setattr(suite, "__package__", "tests.perf")
+    from tests.perf import scoring, training
+
+    def broken(size):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(training, "run", broken)
+    monkeypatch.setattr(scoring, "QUICK", scoring.TOY)
+    assert suite.main(["--quick", "--out", str(tmp_path)]) == 1
+    text = (tmp_path / "perf.md").read_text(encoding="utf-8")
+    assert "failed: RuntimeError: no luck" in text
+    assert "SSIM of all pairs" in text
+    assert "not measured" in capsys.readouterr().out
+
+
+def test_a_process_of_its_own_answers(tmp_path):
+    made = child.call("synthetic", "write_results", tmp_path, folder=str(tmp_path / "r"), rows=40, images_a_row=4)
+    assert made.answer == {"rows": 40, "images": 160, "settings": 1}
+    assert (tmp_path / "r" / "images.parquet").is_file()
+    assert 10 * 2**20 < made.peak < 2 * 2**30
+    with pytest.raises(RuntimeError, match="no_such_chore"):
+        child.call("chores", "no_such_chore", tmp_path)
+
+
+def test_parts_without_figures_render():
+    text = page.markdown([Part((Line("k", "a | b", None, note="why"),))], {"processor": "x"})
+    assert "a \\| b" in text
+    assert "## What bounds a step" not in text
