@@ -77,7 +77,7 @@ def run(
     out: Out = "",
     json: Annotated[bool, typer.Option("--json", help="print one JSON summary on stdout, everything else on stderr")] = False,
 ) -> int:
-    """Run a grid: train what is missing, attack, score, publish, render, compare. Resumes by default."""
+    """Run a grid: train, attack, score, publish, compare. Does only what is not done yet."""
     from bench.grids.load import load, override, select_attacks, select_seeds
 
     if retry not in ("", "failed"):
@@ -135,7 +135,7 @@ def run(
 
 @app.command(name="ls")
 def list_(plugin: Plugins = []) -> int:  # noqa: B006
-    """List grids, attacks, controls, defences and data sets, one line each."""
+    """List grids, attacks, controls, defences and data sets."""
     from bench import registry
     from bench.grids.load import titles
 
@@ -164,7 +164,7 @@ def info(
     name: Annotated[str, typer.Argument(help="an attack, defence, data set or grid; a setting field; 'setting'; 'schema'")],
     plugin: Plugins = [],  # noqa: B006
 ) -> int:
-    """Say all about one thing: its hyperparameters, its cells, its fields."""
+    """Say all about one attack, defence, data set, grid or field."""
     from bench import registry
     from bench.api import Setting
     from bench.grids.load import builtin
@@ -201,7 +201,7 @@ def info(
 
 @app.command()
 def report(out: Out = "") -> int:
-    """Render the pages and figures of a results folder from its Parquet files alone."""
+    """Render pages and figures from the Parquet files alone."""
     from bench.report import render
 
     folder = _results_dir(out)
@@ -218,7 +218,7 @@ def score(
     plugin: Plugins = [],  # noqa: B006
     out: Out = "",
 ) -> int:
-    """Score the kept reconstructions again, without attacking, and publish."""
+    """Score the kept reconstructions again. Attacks nothing, and publishes."""
     _load_plugins(plugin)
     from bench.engine import local
     from bench.engine.progress import choose
@@ -278,7 +278,7 @@ def merge(
     into: Annotated[str, typer.Option("--into", metavar="DIR", help="where to (default: results/ of this project)")] = "",
     on_conflict: Annotated[str, typer.Option("--on-conflict", metavar="last|best|refuse", help="when two rows of a cell differ")] = "last",
 ) -> int:
-    """Merge rows of other machines into a results folder, and render it."""
+    """Merge rows of other machines into a results folder."""
     from bench import store
     from bench.report import render
 
@@ -322,9 +322,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return OK
     try:
-        code = app(args=words, prog_name="python -m bench", standalone_mode=False)
+        command = typer.main.get_command(app)  # called by itself, since typer's own main turns Ctrl-C and closed pipes into exit codes
+        with command.make_context("python -m bench", words) as context:
+            code = command.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
+    except typer.Exit as done:  # --help
+        return done.exit_code
     except BenchError as error:
         if debug:
             raise
@@ -335,20 +339,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return _nobody_reads()
-    except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # typer has seen it first
-            return _nobody_reads()
-        raise
     except Exception as error:
-        if type(error).__name__ == "Abort":  # what typer makes of Ctrl-C
-            say("interrupted; finished cells are kept, the same command resumes")
-            return INTERRUPTED
         if hasattr(error, "format_message"):  # a usage error of typer; its class moved between versions
             text = error.format_message()
-            if text:
-                say(f"{text}\n  try:      python -m bench {_help_of(words)}--help")
-            else:  # no command given: the help has been shown
-                say((getattr(error, "ctx", None) and error.ctx.get_help()) or "python -m bench --help")  # type: ignore[attr-defined]
+            say(text if text.startswith("Usage:") else f"{text}\n  try:      python -m bench {_help_of(words)}--help")
             return USAGE
         if debug:
             raise

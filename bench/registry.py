@@ -225,7 +225,7 @@ def _import(load: Any, origin: str) -> Any:
 def _import_file(module_name: str, path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise BenchError(f"plug-in {path} is no Python file", expected="a name that ends in .py")
+        raise BenchError(f"plug-in {path} is no Python file", expected="a name that ends in .py", hint="check the path given to --plugin")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses look their module up while the class is made
     try:

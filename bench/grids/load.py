@@ -312,7 +312,10 @@ def override(grid: Grid, overrides: Sequence[str]) -> Grid:
             value = yaml.load(raw, Loader=_Loader)
         except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
             raise BenchError(
-                f"--set {text}: the value is no YAML", expected="a number, a word, or a list like [500, 500]", got=raw
+                f"--set {text}: the value is no YAML",
+                expected="a number, a word, or a list like [500, 500]",
+                got=raw,
+                hint=f"--set '{name}=...', in quotes where a space is in it",
             ) from error
         if name in axes and name not in fields:
             chosen = [v for v in axes[name] if v.label == str(value) or v.label == raw.strip()]
@@ -363,7 +366,7 @@ def select_attacks(grid: Grid, names: Sequence[str], extra: Sequence[str] = ()) 
                 f"unknown attack '{name}'.{did_you_mean(name, known)}",
                 expected="one of " + ", ".join(known),
                 got=repr(name),
-                hint="python -m bench ls, or load a file with --plugin PATH",
+                hint="--attack once for each" if "," in name else "python -m bench ls, or load a file with --plugin PATH",
             )
         if not names or name in names:
             chosen.append(AttackSpec(name=name, sweep=None))
@@ -638,7 +641,7 @@ def _bounds(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
     least, most = of("min_length"), of("max_length")
     unit = "characters" if annotation is str else "values"
-    length = f"{least or 0} to {most} {unit}" if most is not None else "not empty" if least else ""
+    length = f"{'a list of ' if origin is tuple else ''}{least or 0} to {most} {unit}" if most is not None else "not empty" if least else ""
     signs = [f"{sign} {of(key)}" for key, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")) if of(key) is not None]
     return ", ".join(part for part in (length, *signs, " or ".join(own)) if part)
 

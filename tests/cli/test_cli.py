@@ -217,6 +217,8 @@ def test_corrupt_published_results_lose_nothing(bench, tmp_path):
         (["run", "--grid", "quick", "--plugin", "/nowhere.py"], "plug-in file not found"),
         (["run"], "--grid"),
         (["run", "--grid", "quick", "--nope"], "--nope"),
+        (["run", "--grid", "quick", "--attack", "haim_kkt,mean_image"], "try:      --attack once for each"),
+        (["run", "--grid", "quick", "--set", "hidden=500"], "expected: widths of the hidden layers, a list of 1 to 16 values"),
         (["nope"], "No such command 'nope'"),
         (["reprot"], "No such command 'reprot'. Did you mean 'report'?"),
         (["--debgu", "ls"], "No such option: --debgu"),
@@ -235,6 +237,24 @@ def test_wrong_usage_is_one_message_and_exit_1(bench, words, message):
     assert message in err
     assert out == ""
     assert len(err.splitlines()) <= 5
+
+
+def test_without_a_command_the_help_is_shown(bench):
+    code, out, err = bench()
+    assert (code, out) == (1, "")
+    assert err.startswith("Usage:")
+    assert "try:" not in err
+    assert "..." not in err.partition("Commands:")[2]  # each line is whole
+    assert bench("--help")[0] == bench("run", "--help")[0] == 0
+
+
+def test_ctrl_c_outside_of_a_run_is_one_line(bench, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.grids.load.load", interrupted)
+    code, out, err = bench("run", "--grid", "quick")
+    assert (code, out, err) == (130, "", "interrupted; finished cells are kept, the same command resumes\n")
 
 
 def test_a_broken_grid_file(bench, tmp_path):
@@ -346,9 +366,8 @@ def test_a_reader_that_leaves_is_no_fault(words, merged):
     """As in ``bench ls | head -1``: the pipe is closed before anything is written, so that every write fails."""
     reading, writing = os.pipe()
     os.close(reading)
-    script = "import sys; sys.argv[0] = 'bench'; from bench.__main__ import main; sys.exit(main())"
     streams = {"stdout": writing, "stderr": writing if merged else subprocess.PIPE}
-    done = subprocess.run([sys.executable, "-c", script, *words], env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, **streams)
+    done = subprocess.run([sys.executable, "-m", "bench", *words], env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, **streams)
     os.close(writing)
     assert done.returncode == (1 if words == ["nope"] else 0)
     assert merged or b"Traceback" not in done.stderr
