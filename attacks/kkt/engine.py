@@ -63,7 +63,9 @@ class KKTAttack(Attack):
     def reconstruct_batch(
         cls, attacks: Sequence[KKTAttack], releases: Sequence[Release], generators: Sequence[torch.Generator]
     ) -> list[Candidates]:
-        runs = [_Run(a, r, g) for a, r, g in zip(attacks, releases, generators, strict=True)]
+        runs: list[_Run] = []
+        for attack, release, generator in zip(attacks, releases, generators, strict=True):
+            runs.append(_Run(attack, release, generator, runs[-1] if runs else None))
         stacks: dict[object, list[_Run]] = {}
         for run in runs:
             stacks.setdefault(run.shape(), []).append(run)
@@ -77,7 +79,7 @@ class _Run:
 
     answer: Candidates
 
-    def __init__(self, attack: KKTAttack, release: Release, generator: torch.Generator) -> None:
+    def __init__(self, attack: KKTAttack, release: Release, generator: torch.Generator, before: _Run | None = None) -> None:
         self.attack, self.release = attack, release
         self.dtype = torch.float64 if attack.dtype == "float64" else torch.float32
         architecture = release.architecture
@@ -86,7 +88,16 @@ class _Run:
         self.d = math.prod(architecture.input_shape)
         self.basis = None
         if self.closed:
-            self.basis = row_space(release.weights["layers.0.weight"], release.n_train, attack.subspace)
+            W1 = release.weights["layers.0.weight"]
+            # the runs of a sweep follow each other on copies of one release: decompose it once
+            if (
+                before is not None
+                and before.attack.subspace == attack.subspace
+                and torch.equal(before.release.weights["layers.0.weight"], W1)
+            ):
+                self.basis = before.basis
+            else:
+                self.basis = row_space(W1, release.n_train, attack.subspace)
         self.r = self.d if self.basis is None else self.basis.shape[1]
         classes = max(architecture.outputs, 2)
         self.labels = (torch.arange(self.m) * classes) // self.m  # every class alike, as the papers set them

@@ -22,7 +22,7 @@ from .problem import real_images
 PAPERS = "sgd"
 WITHIN = 0.02  # of the papers' final excess recall
 # optimiser → the hyperparameters that it is run with; one that this version's attack does not have is left out, and the page says so
-CONTENDERS: dict[str, dict[str, Any]] = {PAPERS: {}}
+CONTENDERS: dict[str, dict[str, Any]] = {PAPERS: {}, "adam": {"lr": 0.1, "lr_lambda": 0.01}}
 
 
 @dataclass(frozen=True)

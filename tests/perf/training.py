@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench import registry, seeds
-from bench.api import Architecture, Setting
+from bench.api import Architecture, Setting, Target
 from bench.data.split import split
 from bench.targets import obtain
 from bench.targets.models import architecture, initial_weights
@@ -122,6 +122,7 @@ class Trained:
     epochs: int
     loss: float
     residual: float
+    target: Target
 
 
 def ways(base: Setting, contenders: Sequence[tuple[str, dict[str, Any]]]) -> list[Trained]:
@@ -132,9 +133,7 @@ def ways(base: Setting, contenders: Sequence[tuple[str, dict[str, Any]]]) -> lis
     """
     result = []
     for name, overrides in contenders:
-        setting = Setting.model_validate({**base.model_dump(), **overrides})
-        facts: dict[str, Any] = {}
-        spent = seconds(lambda setting=setting, facts=facts: facts.update(obtain([setting])[0].facts))
-        spent = float(facts.get("seconds_train", spent))  # training alone, without data and residual
-        result.append(Trained(name, spent, int(facts["epochs_run"]), float(facts["train_loss"]), float(facts["kkt_residual"])))
+        target = obtain([Setting.model_validate({**base.model_dump(), **overrides})])[0]
+        facts = target.facts  # seconds of the training alone, without data and residual
+        result.append(Trained(name, facts["seconds_train"], facts["epochs_run"], facts["train_loss"], facts["kkt_residual"], target))
     return result
