@@ -45,7 +45,9 @@ app = typer.Typer(
 )
 
 Plugins = Annotated[list[str], typer.Option("--plugin", metavar="PATH", help="Python file with @register'ed classes; may be repeated")]
-Out = Annotated[str, typer.Option("--out", metavar="DIR", help="results folder (default: results/ of this project)")]
+Out = Annotated[
+    str, typer.Option("--out", metavar="DIR", help="results folder (default: results/, or .reconbench/results for part of a grid)")
+]
 
 
 @app.callback()

@@ -79,7 +79,8 @@ def _torch() -> Check:
     version = _version(torch.__version__)
     if version is not None and version < MIN_TORCH:
         return Check("torch", "warn", torch.__version__, "pip install 'torch>=2.8'")
-    return Check("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    threads = torch.get_num_threads()
+    return Check("torch", "ok", f"{torch.__version__}, {threads} {'thread' if threads == 1 else 'threads'}")
 
 
 def _torchvision() -> Check:

@@ -123,8 +123,8 @@ class Silent:
 
 
 def choose() -> Progress:
-    """A bar where stderr is a terminal, else lines."""
-    return Bar() if sys.stderr.isatty() else Lines()
+    """A bar where stderr is a terminal that can redraw a line, else lines."""
+    return Bar() if sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown") else Lines()
 
 
 def cached_words(cached: int | None) -> str:

@@ -351,6 +351,15 @@ def test_ctrl_c_in_a_real_process_keeps_finished_cells(tmp_path, bench_home):
 # --------------------------------------------------------------------------------------------------------------- the rest
 
 
+@pytest.mark.parametrize(("term", "terminal", "kind"), [("xterm", True, "Bar"), ("dumb", True, "Lines"), ("xterm", False, "Lines")])
+def test_a_bar_only_where_one_can_be_drawn(monkeypatch, term, terminal, kind):
+    from bench.engine import progress
+
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    assert type(progress.choose()).__name__ == kind
+
+
 def test_listing_and_help_import_no_torch():
     for words in (["ls"], ["--help"], ["run", "--help"]):
         heavy = ("torch", "numpy", "pandas", "pyarrow", "matplotlib")
