@@ -1,0 +1,72 @@
+"""The published table keeps its promises: it follows from its Parquet files, fits its limits, and shows recovery that controls do not."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+from bench.report import render
+from bench.report.aggregate import aggregate
+from bench.store import load_results
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+PINNED = dict(line.split(";")[0].strip().split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+
+
+@pytest.fixture(scope="module")
+def groups():
+    """The lines of the leaderboard by (grid, axis label, attack)."""
+    scores, _ = load_results(RESULTS)
+    return {(g.grid, g.label, g.attack): g for g in aggregate(scores)}
+
+
+def test_the_pages_follow_from_the_parquet_files_alone(tmp_path):
+    for name in ("scores.parquet", "images.parquet"):
+        shutil.copy(RESULTS / name, tmp_path)
+    made = [path.relative_to(tmp_path) for path in render(tmp_path)]
+    assert Path("leaderboard.md") in made
+    for path in made:
+        if path.suffix == ".png" and matplotlib.__version__ != PINNED["matplotlib"]:
+            continue  # another version draws other bytes
+        assert filecmp.cmp(RESULTS / path, tmp_path / path, shallow=False), f"{path} differs; python -m bench report makes it anew"
+
+
+def test_files_stay_small():
+    for path in RESULTS.rglob("*"):
+        assert path.is_dir() or path.stat().st_size < 1_000_000, path
+
+
+@pytest.mark.parametrize("dataset", ["lfw_faces", "photo_tiles"])
+def test_quick_recovers_training_images_and_its_null_models_do_not(groups, dataset):
+    attack = groups["quick", dataset, "haim_kkt"]
+    assert len(attack.seeds) >= 3
+    assert attack.counts == {"ok": len(attack.seeds)}
+    assert attack.excess.estimate >= 0.25
+    assert attack.excess.low > 0
+    for control in ("mean_image", "heldout_images"):
+        assert groups["quick", dataset, control].excess.low <= 0
+
+
+def test_cifar10_at_twenty_images(groups):
+    attack = groups["real_data", "cifar10 (JPEG copy)", "haim_kkt"]
+    assert len(attack.seeds) >= 3
+    (members, n), (controls, of) = attack.hits["members"], attack.hits["controls"]
+    assert members / n >= 0.4
+    assert controls / of <= 0.05
+
+
+def test_every_published_row_says_where_it_is_from():
+    scores, images = load_results(RESULTS)
+    for column in ("code_version", "data_digest", "versions", "protocol", "finished_at", "python", "platform"):
+        assert scores[column].notna().all(), column
+    done = scores[scores["status"] == "ok"]
+    assert done["device"].notna().all()
+    assert (done["lpips_reason"] == "").all()
+    assert done.loc[done["n_submitted"] >= 2 * done["n_members"], "lpips_median"].notna().all()
+    assert set(done["cell_id"]) == set(images["cell_id"])
+    assert (scores.loc[scores["status"] != "ok", "reason"].str.len() > 10).all()
