@@ -146,16 +146,13 @@ def _solve(runs: list[_Run]) -> None:
             return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha)
         return _general_gradient(runs, x, lam, labels, alpha)
 
-    def pixels() -> Tensor:
-        return x if basis is None else x @ basis.mT
-
     rates = column("lr", 2), column("lr_lambda", 2), column("momentum", 2)
     optimizer = OPTIMIZERS[first.attack.optimizer](x, lam, *rates, first.attack.steps)
 
     def step() -> None:
         _, grad_x, grad_lam = gradient()
-        by_pixel, by_lam = prior_gradient(kind, pixels(), lam, min_lambda)
-        grad_x += by_pixel if basis is None else by_pixel @ basis
+        by_x, by_lam = prior_gradient(kind, x, lam, min_lambda, basis)
+        grad_x += by_x
         if by_lam is not None:
             grad_lam += by_lam
         optimizer.step(grad_x, grad_lam)
@@ -165,7 +162,7 @@ def _solve(runs: list[_Run]) -> None:
     else:  # autograd inside a forward that is not ours: no capture
         for _ in range(first.attack.steps):
             step()
-    losses, images = gradient()[0], pixels()
+    losses, images = gradient()[0], x if basis is None else x @ basis.mT
     for i, run in enumerate(runs):
         run.answer = _answer(run, images[i], lam[i], float(losses[i]))
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -91,8 +92,18 @@ def kkt_gradient(
 
 
 def prior_gradient(
-    kind: Kind, pixels: Float[Tensor, "b m d"], lam: Float[Tensor, "b m"], min_lambda: Tensor
-) -> tuple[Float[Tensor, "b m d"], Float[Tensor, "b m"] | None]:
-    """The gradient of `objective.prior_loss` by the pixels and, unless the multipliers are signed, by λ."""
-    by_pixel = (pixels - pixels.clamp(-1, 1)).mul_(2)
-    return by_pixel, None if kind == "regression" else (min_lambda - lam).clamp(min=0).mul_(-10)
+    kind: Kind,
+    x: Float[Tensor, "b m r"],
+    lam: Float[Tensor, "b m"],
+    min_lambda: Tensor,
+    basis: Float[Tensor, "b d r"] | None = None,
+) -> tuple[Float[Tensor, "b m r"], Float[Tensor, "b m"] | None]:
+    """The gradient of `objective.prior_loss` by the candidates and, unless the multipliers are signed, by λ.
+
+    Args:
+        x: the candidates' centred pixels, or with a basis their coordinates in it.
+    """
+    pixels = x if basis is None else x @ basis.mT
+    beyond = F.softshrink(pixels, 1.0)  # x − 1 above 1, x + 1 below −1, else 0: one pass over the pixels, which are most of the step
+    by_x = 2 * (beyond if basis is None else beyond @ basis)
+    return by_x, None if kind == "regression" else (min_lambda - lam).clamp(min=0).mul_(-10)

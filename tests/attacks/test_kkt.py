@@ -277,3 +277,13 @@ def test_the_seam_for_captured_graphs_counts_steps():
     count = torch.zeros(())
     repeat(lambda: count.add_(1) and None, 7, torch.device("cpu"))
     assert count.item() == 7
+
+
+def test_the_priors_gradient_in_a_subspace_is_the_pixels_projected():
+    g = seeds.generator("prior")
+    basis = torch.linalg.qr(torch.randn(2, 9, 4, generator=g, dtype=torch.float64))[0]
+    c = (3 * torch.randn(2, 5, 4, generator=g, dtype=torch.float64)).requires_grad_()
+    lam = torch.rand(2, 5, generator=g, dtype=torch.float64)
+    (expected,) = torch.autograd.grad(prior_loss("binary", c @ basis.mT, lam, torch.tensor(0.5)).sum(), c)
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(prior_gradient("binary", c.detach(), lam, torch.tensor(0.5), basis)[0], expected)
