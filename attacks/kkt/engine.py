@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from attacks.kkt.gradient import kkt_gradient, prior_gradient
-from attacks.kkt.loop import repeat
+from attacks.kkt.loop import repeat, tf32
 from attacks.kkt.objective import Kind, kkt_loss_general
 from attacks.kkt.optimizers import OPTIMIZERS
 from attacks.kkt.subspace import row_space
@@ -39,7 +39,7 @@ class KKTAttack(Attack):
     momentum: float = 0.9
     candidates_per_image: int = 2  # m = 2n in the papers
     subspace: str | int = "auto"  # auto | none | RANK
-    dtype: str = "float32"
+    dtype: str = "float32"  # on a GPU through TF32 | float64
     path: str = "auto"  # auto: closed form where there is one | general: autograd
 
     def __post_init__(self) -> None:
@@ -157,11 +157,12 @@ def _solve(runs: list[_Run]) -> None:
             grad_lam += by_lam
         optimizer.step(grad_x, grad_lam)
 
-    if first.closed:
-        repeat(step, first.attack.steps, device)
-    else:  # autograd inside a forward that is not ours: no capture
-        for _ in range(first.attack.steps):
-            step()
+    with tf32(device):
+        if first.closed:
+            repeat(step, first.attack.steps, device)
+        else:  # autograd inside a forward that is not ours: no capture
+            for _ in range(first.attack.steps):
+                step()
     losses, images = gradient()[0], x if basis is None else x @ basis.mT
     for i, run in enumerate(runs):
         run.answer = _answer(run, images[i], lam[i], float(losses[i]))

@@ -6,7 +6,8 @@ step is one launch. This is the only place that knows: a step must work in place
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -31,3 +32,14 @@ def repeat(step: Callable[[], None], times: int, device: torch.device) -> None:
     for _ in range(times - WARM_UP):
         graph.replay()
     torch.cuda.synchronize(device)
+
+
+@contextmanager
+def tf32(device: torch.device) -> Iterator[None]:
+    """Float32 matrix products may use a GPU's TF32 units (10-bit mantissa) inside; float64, and everything on a CPU, is as ever."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
