@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 BANDS = ("best", "median", "worst")
-PER_BAND = 3  # images shown of each band
-BUDGET = 420_000  # bytes of thumbnails in the published table; above it every strip shows fewer images
+PER_BAND = 2  # images shown of each band; few, because the published table keeps their pixels
 
 
 def figure_cells(scores: pd.DataFrame) -> set[str]:
@@ -33,7 +32,7 @@ def shown_cells(scores: pd.DataFrame) -> pd.DataFrame:
     return first.sort_values(["grid", "axis_index", "_setting"], kind="stable").drop(columns="_setting").reset_index(drop=True)
 
 
-def shown_images(images: pd.DataFrame, per_band: int = PER_BAND) -> pd.DataFrame:
+def shown_images(images: pd.DataFrame) -> pd.DataFrame:
     """The members of one cell that its strip shows, with their ``band``: by one-to-one SSIM, misses last.
 
     With fewer images than places every image is shown once, best first, and the bands share them out.
@@ -42,7 +41,7 @@ def shown_images(images: pd.DataFrame, per_band: int = PER_BAND) -> pd.DataFrame
     order = members.assign(_ssim=members["ssim"].fillna(-2.0)).sort_values(["_ssim", "index"], ascending=[False, True], kind="stable")
     order = order.drop(columns="_ssim")
     n = len(order)
-    per_band = min(per_band, n // 3) if n >= 3 else 0
+    per_band = min(PER_BAND, n // 3) if n >= 3 else 0
     if not per_band:
         return order.assign(band=[BANDS[min(i, 2)] for i in range(n)])
     middle = max(per_band, min(n // 2 - per_band // 2, n - 2 * per_band))
@@ -51,14 +50,8 @@ def shown_images(images: pd.DataFrame, per_band: int = PER_BAND) -> pd.DataFrame
 
 
 def thumbnail_rows(scores: pd.DataFrame, images: pd.DataFrame) -> pd.Index:
-    """Index labels of the image rows whose thumbnails are published, within the budget of bytes."""
+    """Index labels of the image rows whose thumbnails are published."""
     cells = figure_cells(scores)
     mine = images[images["cell_id"].isin(cells) & (images["truth_png"].notna() | images["recon_png"].notna())]
-    chosen = mine.index[:0]
-    for per_band in range(PER_BAND, 0, -1):
-        labels = [label for _, cell in mine.groupby("cell_id", sort=True) for label in shown_images(cell, per_band).index]
-        chosen = pd.Index(labels, dtype=mine.index.dtype)
-        size = sum(len(png) for name in ("truth_png", "recon_png") for png in mine.loc[chosen, name].dropna())
-        if size <= BUDGET:
-            break
-    return chosen
+    labels = [label for _, cell in mine.groupby("cell_id", sort=True) for label in shown_images(cell).index]
+    return pd.Index(labels, dtype=mine.index.dtype)

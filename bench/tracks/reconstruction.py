@@ -33,7 +33,7 @@ from bench.metrics.ssim import ssim_matrix, ssim_pairs
 THRESHOLD = 0.4  # SSIM above which a reconstruction counts as a hit (Haim et al. 2022; Buzaglo et al. 2023)
 FALSE_POSITIVES = 0.01  # rate at which the true-positive rate is read
 MAX_CANDIDATES = 10  # images that an attack may answer with, in multiples of n_train, a run
-SHOWN = 3  # members with thumbnails: so many of the best, of the median, and of the worst
+SHOWN = 2  # members with thumbnails: so many of the best, of the median, and of the worst
 
 LIBRARIES = frozenset({"torch", "numpy", "jaxtyping", "beartype", "builtins", "collections", "functools", "typing"})
 GRANTABLE = frozenset({"final_weights", "mean_image", "initial_weights", "public_images"})

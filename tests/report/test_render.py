@@ -280,3 +280,19 @@ def test_many_rows_are_fast(tmp_path: Path) -> None:
     assert len(groups) == 500
     assert len(images) == 200_000
     assert time.perf_counter() - began < 6
+
+
+def test_publishing_one_grid_again_leaves_the_pictures_of_the_others(rendered: Path, tmp_path: Path) -> None:
+    """How many images a strip shows must not depend on what else is in the table, nor on what was published when."""
+    before = files(rendered)
+    for name in ("scores.parquet", "images.parquet"):
+        (tmp_path / name).write_bytes(before[name])
+    rows, images = fake.everything()
+    first = [row for row in rows if row["grid"] == "quick"]
+    cells = {row["cell_id"] for row in first}
+    render(first, [row for row in images if row["cell_id"] in cells], tmp_path)
+    after = files(tmp_path)
+    strips = [name for name in before if name.endswith("_strips.png")]
+    assert len(strips) > 1
+    for name in strips:
+        assert after[name] == before[name], name
