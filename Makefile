@@ -20,6 +20,7 @@ bench: $(VENV)/.installed  ## run the quick grid and render results/leaderboard.
 	$(RUN) -m bench run --grid quick
 
 test: $(VENV)/.installed-dev  ## run the whole test suite
+	@$(RUN) -m bench fetch lpips || echo "warning: no LPIPS weights: the tests of LPIPS values will be skipped" >&2
 	$(RUN) -m pytest
 
 perf: $(VENV)/.installed  ## time it beside the alternatives and write results/perf.md (about ten minutes)
