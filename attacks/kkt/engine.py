@@ -140,10 +140,10 @@ def _solve(runs: list[_Run]) -> None:
     if basis is not None:
         weights["layers.0.weight"] = weights["layers.0.weight"] @ basis
 
-    def gradient() -> tuple[Tensor, Tensor, Tensor]:
+    def gradient(want_loss: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """L_KKT of each run, and its gradients by x and λ."""
         if first.closed:
-            return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha)
+            return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha, want_loss)
         return _general_gradient(runs, x, lam, labels, alpha)
 
     rates = column("lr", 2), column("lr_lambda", 2), column("momentum", 2)
@@ -163,7 +163,7 @@ def _solve(runs: list[_Run]) -> None:
         else:  # autograd inside a forward that is not ours: no capture
             for _ in range(first.attack.steps):
                 step()
-    losses, images = gradient()[0], x if basis is None else x @ basis.mT
+    losses, images = gradient(want_loss=True)[0], x if basis is None else x @ basis.mT
     for i, run in enumerate(runs):
         run.answer = _answer(run, images[i], lam[i], float(losses[i]))
 

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from attacks.kkt.objective import Kind, output_seed
-from attacks.kkt.surrogate import activation, curvature, slope
+from attacks.kkt.surrogate import activation, curvature_times, slope
 
 
 @torch.no_grad()
@@ -32,23 +32,23 @@ def kkt_gradient(
     lam: Float[Tensor, "b m"],
     labels: Int[Tensor, "b m"],
     alpha: Tensor,
+    want_loss: bool = True,
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b m d"], Float[Tensor, "b m"]]:
-    """L_KKT of a stack of MLPs, and its gradients by x and λ. Arguments as in `objective.kkt_loss`."""
+    """L_KKT of a stack of MLPs (zeros unless wanted), and its gradients by x and λ. Arguments as in `objective.kkt_loss`."""
     W = [weights[f"layers.{i}.weight"] for i in range(sum(1 for key in weights if key.endswith("weight")))]
     bias = [weights.get(f"layers.{i}.bias") for i in range(len(W))]
     depth, m = len(W), x.shape[-2]
     activate = activation(name, alpha)
 
-    inputs, slopes, curves, a = [x], [], [], x
+    inputs, slopes, before, a = [x], [], [], x
     for i in range(depth):
         b = bias[i]
         z = torch.bmm(a, W[i].mT) if b is None else torch.baddbmm(b, a, W[i].mT)
         if i < depth - 1:
             a = activate(z)
-            s = slope(name, z, a, alpha)
             inputs.append(a)
-            slopes.append(s)
-            curves.append(curvature(name, z, a, s, alpha))
+            slopes.append(slope(name, z, a, alpha))
+            before.append(z)
 
     seed = output_seed(kind, z, labels)
     delta = [seed * (lam / m).unsqueeze(-1)]  # δ of the layers, the last one first until reversed
@@ -65,29 +65,26 @@ def kkt_gradient(
     for i in range(depth):
         R = torch.baddbmm(W[i], delta[i].mT, inputs[i], alpha=-1)
         residual.append(R)
-        loss += R.square().sum((-2, -1))
-        D = torch.bmm(inputs[i], R.mT)
         b = bias[i]
-        if b is not None:
-            r = b - delta[i].sum(-2, keepdim=True)
-            loss += r.square().sum((-2, -1))
-            D += r
-        D *= -2
+        r = None if b is None else b - delta[i].sum(-2, keepdim=True)
+        D = torch.baddbmm(x.new_zeros(1, 1, 1) if r is None else r, inputs[i], R.mT, beta=-2, alpha=-2)
         if up is not None:
             D.baddbmm_(up, W[i].mT)
         adjoints.append(D)
         if i < depth - 1:
             up = D * slopes[i]
+        if want_loss:
+            loss += R.square().sum((-2, -1)) + (0 if r is None else r.square().sum((-2, -1)))
     grad_lam = (adjoints[-1] * seed).sum(-1) / m
 
     into_z = None  # Z of the layer above
     for i in reversed(range(depth)):
-        into_a = torch.bmm(delta[i], residual[i])
-        into_a *= -2
+        into_a = torch.baddbmm(x.new_zeros(1, 1, 1), delta[i], residual[i], beta=0, alpha=-2)
         if into_z is not None:
             into_a.baddbmm_(into_z, W[i])
         if i > 0:
-            into_z = adjoints[i - 1] * carried[i - 1] * curves[i - 1] + into_a * slopes[i - 1]
+            bend = curvature_times(name, adjoints[i - 1].mul_(carried[i - 1]), before[i - 1], inputs[i], slopes[i - 1], alpha)
+            into_z = into_a.mul_(slopes[i - 1]).add_(bend)
     return loss, into_a, grad_lam
 
 
@@ -105,5 +102,5 @@ def prior_gradient(
     """
     pixels = x if basis is None else x @ basis.mT
     beyond = F.softshrink(pixels, 1.0)  # x − 1 above 1, x + 1 below −1, else 0: one pass over the pixels, which are most of the step
-    by_x = 2 * (beyond if basis is None else beyond @ basis)
+    by_x = beyond.mul_(2) if basis is None else torch.baddbmm(x.new_zeros(1, 1, 1), beyond, basis, beta=0, alpha=2)
     return by_x, None if kind == "regression" else (min_lambda - lam).clamp(min=0).mul_(-10)

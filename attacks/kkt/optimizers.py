@@ -25,7 +25,7 @@ class Optimizer(Protocol):
 
 
 class SGD:
-    """v ← μ v + g; p ← p − lr v, for x and λ."""
+    """v ← μ v + lr·g; p ← p − v, for x and λ: momentum as PyTorch has it, the learning rate folded in to save a pass."""
 
     def __init__(self, x: Tensor, lam: Tensor, lr: Tensor, lr_lambda: Tensor, momentum: Tensor, steps: int) -> None:
         self.x, self.lam, self.lr, self.lr_lambda = x, lam, lr.unsqueeze(-1), lr_lambda
@@ -33,10 +33,10 @@ class SGD:
         self.speed_x, self.speed_lam = torch.zeros_like(x), torch.zeros_like(lam)
 
     def step(self, grad_x: Float[Tensor, "b m d"], grad_lam: Float[Tensor, "b m"]) -> None:
-        self.speed_x.mul_(self.momentum.unsqueeze(-1)).add_(grad_x)
-        self.speed_lam.mul_(self.momentum).add_(grad_lam)
-        self.x.sub_(self.lr * self.speed_x)
-        self.lam.sub_(self.lr_lambda * self.speed_lam)
+        self.speed_x.mul_(self.momentum.unsqueeze(-1)).addcmul_(grad_x, self.lr)
+        self.speed_lam.mul_(self.momentum).addcmul_(grad_lam, self.lr_lambda)
+        self.x.sub_(self.speed_x)
+        self.lam.sub_(self.speed_lam)
 
 
 class Adam:

@@ -29,7 +29,7 @@ class _Kinked(torch.autograd.Function):
 
 def kinked_slope(z: Tensor, alpha: Tensor, low: float) -> Tensor:
     """The smoothed derivative s + (1 − s)·σ(αz), in (s, 1)."""
-    soft = torch.sigmoid(alpha * z)
+    soft = (alpha * z).sigmoid_() if not torch.is_grad_enabled() else torch.sigmoid(alpha * z)
     return low + (1 - low) * soft if low else soft
 
 
@@ -70,21 +70,23 @@ def slope(name: str, z: Tensor, a: Tensor, alpha: Tensor) -> Tensor:
     return a * (1 - a)  # sigmoid
 
 
-def curvature(name: str, z: Tensor, a: Tensor, s: Tensor, alpha: Tensor) -> Tensor:
-    """The derivative of `slope` by z, given the activation's value a and slope s there."""
+def curvature_times(name: str, t: Tensor, z: Tensor, a: Tensor, s: Tensor, alpha: Tensor) -> Tensor:
+    """t times the derivative of `slope` by z, given the activation's value a and slope s there. Overwrites t."""
+    if name == "relu":  # ασ(1 − σ)t, in as few passes as there can be
+        return torch.addcmul(t, t, s, value=-1).mul_(s).mul_(alpha)
     if name in KINKED:
         low = KINKED[name]
-        soft = (s - low) / (1 - low) if low else s
-        return (alpha * (1 - low)) * soft * (1 - soft)
+        soft = (s - low) / (1 - low)
+        return t.mul_(soft).mul_(1 - soft).mul_(alpha * (1 - low))
     if name == "elu":
-        return torch.where(z > 0, torch.zeros_like(z), s)
+        return t.mul_(torch.where(z > 0, torch.zeros_like(z), s))
     if name == "gelu":
-        return (2 - z * z) * torch.exp(-0.5 * z * z) * 0.3989422804014327
+        return t.mul_((2 - z * z) * torch.exp(-0.5 * z * z) * 0.3989422804014327)
     if name == "silu":
         g = torch.sigmoid(z)
-        return g * (1 - g) * (2 + z * (1 - 2 * g))
+        return t.mul_(g * (1 - g) * (2 + z * (1 - 2 * g)))
     if name == "softplus":
-        return s * (1 - s)
+        return t.mul_(s * (1 - s))
     if name == "tanh":
-        return -2 * a * s
-    return s * (1 - 2 * a)  # sigmoid
+        return t.mul_(-2 * a * s)
+    return t.mul_(s * (1 - 2 * a))  # sigmoid
