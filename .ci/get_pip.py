@@ -1,6 +1,6 @@
 """Puts pip into a virtual environment whose Python came without ensurepip (Debian without python3-venv): run it with that Python.
 
-Takes the newest pip wheel from the package index (PIP_INDEX_URL, pip's configuration files, or the default), checks its hash, and lets it
+Takes the newest pip wheel from the package index (PIP_INDEX_URL or pip's configuration files), checks its hash, and lets it
 install itself. Standard library only.
 """
 
@@ -19,14 +19,14 @@ from pathlib import Path
 
 
 def index_url() -> str:
-    """The index that pip would use."""
+    """The index that pip is configured to use."""
     if os.environ.get("PIP_INDEX_URL"):
         return os.environ["PIP_INDEX_URL"]
     for path in (os.environ.get("PIP_CONFIG_FILE", ""), "~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf"):
         config = configparser.RawConfigParser()
         if path and config.read(Path(path).expanduser()) and config.has_option("global", "index-url"):
             return config.get("global", "index-url")
-    return "https://pypi.org/simple"
+    raise SystemExit("this Python has no ensurepip, and no package index is configured (PIP_INDEX_URL); apt install python3-venv")
 
 
 def newest(page: str, base: str) -> tuple[str, str]:
