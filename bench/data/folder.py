@@ -58,7 +58,7 @@ class FolderSet(DataSource):
     def digest(self) -> str:
         """See DataSource. File names count only by the class that they give and by their order."""
         files = self.files()
-        recipe = f"folder 1 {[(name, len(members)) for name, members in files.items()]}"
+        recipe = f"folder 2 {[(name, len(members)) for name, members in files.items()]}"
         return digest_of(recipe, [path for members in files.values() for path in members])
 
     def image_shape(self) -> tuple[int, int, int]:

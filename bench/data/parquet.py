@@ -55,7 +55,7 @@ class ParquetSet(DataSource):
     def digest(self) -> str:
         """See DataSource."""
         files = self.files()
-        return digest_of(f"parquet 1 {len(files.train)}", [*files.train, *files.test])
+        return digest_of(f"parquet 2 {len(files.train)}", [*files.train, *files.test])
 
     def image_shape(self) -> tuple[int, int, int]:
         """See DataSource."""

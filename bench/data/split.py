@@ -54,7 +54,8 @@ def split(images: ImageSet, setting: Setting) -> Split:
     check_size(images, setting)
     sides, names = _sides(images, setting)
     n = setting.n_per_class
-    task = (images.name, setting.classes, setting.seed)
+    # the source without its path: the key of a target goes by the content, so the same images elsewhere must give the same members
+    task = (images.name.partition(":")[0], setting.classes, setting.seed)
     pairs = [_draw(images.labels, side, ("split", *task, k), 2) for k, side in enumerate(sides)]
 
     members = [p[:n, 0] for p in pairs]

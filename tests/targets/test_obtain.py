@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench.api import Setting
 from bench.targets import obtain
@@ -76,3 +78,21 @@ def test_defences_act_on_the_released_weights():
     assert len(rounded.unique()) <= 3
     assert (noisy - plain).std().item() == pytest.approx(0.5 * plain.std().item(), rel=0.1)
     assert plain.unique().numel() > 100
+
+
+def test_the_same_images_under_another_path_are_the_same_target_and_the_same_members(tmp_path, bench_home):
+    """The key leaves the path out, so the draw must too, or a cached network would be scored against images it never saw."""
+    generator = np.random.default_rng(0)
+    for folder in ("first", "second"):
+        for name in ("a", "b"):
+            (tmp_path / folder / name).mkdir(parents=True)
+    for name in ("a", "b"):
+        for i in range(30):
+            pixels = generator.integers(0, 256, (12, 12), dtype=np.uint8)
+            for folder in ("first", "second"):
+                Image.fromarray(pixels).save(tmp_path / folder / name / f"{i:02}.png")
+    cache = TargetCache(bench_home)
+    first, second = (obtain([Setting(**SMALL, dataset=f"folder:{tmp_path / folder}")], cache)[0] for folder in ("first", "second"))
+    assert first.id == second.id
+    assert torch.equal(first.secret.members, second.secret.members)
+    assert torch.equal(first.secret.controls, second.secret.controls)
