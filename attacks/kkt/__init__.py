@@ -4,6 +4,7 @@
 ``surrogate``  ReLU forward, smoothed slope backward
 ``subspace``   the row space of the first layer, in which the inputs are sought
 ``gradient``   the gradient of the equations, written out
+``mask``       weights on the residual: which parameters an attack listens to
 ``optimizers`` what steps the candidates: the papers' SGD, or Adam
 ``loop``       a Python loop, or a captured CUDA graph
 ``engine``     many runs of one shape, stacked and stepped together

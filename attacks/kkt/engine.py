@@ -16,6 +16,7 @@ from torch import Tensor
 
 from attacks.kkt.gradient import kkt_gradient, prior_gradient
 from attacks.kkt.loop import repeat, tf32
+from attacks.kkt.mask import Mask, checked, layer_indices, one_run, parameter_weights
 from attacks.kkt.objective import Kind, kkt_loss_general
 from attacks.kkt.optimizers import OPTIMIZERS
 from attacks.kkt.subspace import row_space
@@ -48,6 +49,17 @@ class KKTAttack(Attack):
 
     def unsupported(self, architecture: Architecture) -> str:
         return ""
+
+    def informative(self, release: Release, generator: torch.Generator) -> Mask | None:
+        """Hook for attacks that listen to some parameters more than to others: weights on the residual, or None for all alike.
+
+        Returns:
+            layer → (row weights, column weights), each Float[Tensor, "out"] and Float[Tensor, "in"], ≥ 0, or None for ones.
+
+        Args:
+            generator: has drawn the run's start already, so that a run with a mask begins where the run without it does.
+        """
+        return None
 
     def memory(self, release: Release) -> int:
         """About twelve tensors of candidates × width a layer, six of the pixels, three copies of the weights."""
@@ -104,6 +116,7 @@ class _Run:
         self.x = torch.randn(self.m, self.r, generator=generator, dtype=torch.float64) * attack.sigma
         draw = torch.randn if attack.kind == "regression" else torch.rand
         self.lam = draw(self.m, generator=generator, dtype=torch.float64)
+        self.mask = checked(attack.informative(release, generator), release.weights, reduced=self.basis is not None)
 
     def shape(self) -> tuple[object, ...]:
         """Runs that share it can be stacked."""
@@ -116,6 +129,7 @@ class _Run:
             self.attack.optimizer,
             self.dtype,
             self.closed,
+            self.mask if self.mask is None else tuple((k, *(w is not None for w in self.mask[k])) for k in sorted(self.mask)),
         )
 
 
@@ -140,11 +154,15 @@ def _solve(runs: list[_Run]) -> None:
     if basis is not None:
         weights["layers.0.weight"] = weights["layers.0.weight"] @ basis
 
+    mask: Mask | None = None
+    if first.mask is not None:
+        mask = {layer: (_stacked_weights(runs, layer, 0, x), _stacked_weights(runs, layer, 1, x)) for layer in first.mask}
+
     def gradient(want_loss: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """L_KKT of each run, and its gradients by x and λ."""
         if first.closed:
-            return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha, want_loss)
-        return _general_gradient(runs, x, lam, labels, alpha)
+            return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha, want_loss, mask)
+        return _general_gradient(runs, x, lam, labels, alpha, mask)
 
     rates = column("lr", 2), column("lr_lambda", 2), column("momentum", 2)
     optimizer = OPTIMIZERS[first.attack.optimizer](x, lam, *rates, first.attack.steps)
@@ -168,7 +186,15 @@ def _solve(runs: list[_Run]) -> None:
         run.answer = _answer(run, images[i], lam[i], float(losses[i]))
 
 
-def _general_gradient(runs: list[_Run], x: Tensor, lam: Tensor, labels: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _stacked_weights(runs: list[_Run], layer: int, side: int, like: Tensor) -> Tensor | None:
+    """The row (side 0) or column weights of a layer, of all runs; all have them or none has."""
+    own = [run.mask[layer][side] for run in runs if run.mask is not None]
+    return None if own[0] is None else torch.stack([w.to(like) for w in own if w is not None])
+
+
+def _general_gradient(
+    runs: list[_Run], x: Tensor, lam: Tensor, labels: Tensor, alpha: Tensor, mask: Mask | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The same through autograd, run by run, for networks without a closed form."""
     losses, grads_x, grads_lam = [], [], []
     for i, run in enumerate(runs):
@@ -182,6 +208,7 @@ def _general_gradient(runs: list[_Run], x: Tensor, lam: Tensor, labels: Tensor, 
             leaf_lam,
             labels[i],
             alpha[i, 0],
+            one_run(mask, i),
         )
         by_x, by_lam = torch.autograd.grad(loss, [leaf_x, leaf_lam])
         losses.append(loss.detach())
@@ -193,8 +220,8 @@ def _general_gradient(runs: list[_Run], x: Tensor, lam: Tensor, labels: Tensor, 
 def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
     """Candidates as images, the mean image added back.
 
-    The attacker's criterion: among runs the lower share of ‖θ‖² left unexplained, within a run the larger multiplier. A run that
-    diverged, as some of a sweep do, has only the mean image to offer, after all others.
+    The attacker's criterion: among runs the lower share of ‖θ‖² left unexplained (under a mask, of ‖M ∘ θ‖²), within a run the larger
+    multiplier. A run that diverged, as some of a sweep do, has only the mean image to offer, after all others.
     """
     shape = run.release.architecture.input_shape
     images = x.reshape(-1, *shape).to(torch.float32)
@@ -203,7 +230,18 @@ def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
         return Candidates(mean.expand_as(images).clone(), torch.full_like(images[:, 0, 0, 0], -1e30), None)
     images = images + mean
     size = lam.abs().to(torch.float32)
-    unexplained = loss / float(sum(w.square().sum() for w in run.release.weights.values()))
+    unexplained = loss / max(_heard(run), 1e-300)
     confidence = 1e-5 * size / size.max().clamp(min=1e-30) - unexplained
     order = size.argsort(descending=True)
     return Candidates(images[order].clamp(*run.release.input_range), confidence[order], loss)
+
+
+def _heard(run: _Run) -> float:
+    """‖M ∘ θ‖²: what there is to explain."""
+    weights, mask = run.release.weights, run.mask
+    layers = layer_indices(weights)
+    total = 0.0
+    for name, w in weights.items():
+        factor = parameter_weights(mask, name, w, layers)
+        total += float((w if factor is None else w * factor.to(w)).square().sum())
+    return total

@@ -1,7 +1,7 @@
 """The gradient of `objective.kkt_loss` by candidates and multipliers, written out: one forward and one backward sweep, no autograd.
 
-With δ_L = (λ/m)·seed, P_l = δ_{l+1} W_{l+1}, δ_l = P_l ∘ s_l and residuals R_l = W_l − δ_lᵀ a_{l−1}, the adjoints are, from the first
-layer up,
+With δ_L = (λ/m)·seed, P_l = δ_{l+1} W_{l+1}, δ_l = P_l ∘ s_l and residuals R_l = M_l² ∘ (W_l − δ_lᵀ a_{l−1}), M the mask (1 without one),
+the adjoints are, from the first layer up,
 
     Δ_1 = D_1,   Δ_{l+1} = D_{l+1} + (Δ_l ∘ s_l) W_{l+1}ᵀ,   D_l = −2 a_{l−1} R_lᵀ (− 2 r_l for a bias),
 
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from attacks.kkt.mask import Mask, weighted
 from attacks.kkt.objective import Kind, output_seed
 from attacks.kkt.surrogate import activation, curvature_times, slope
 
@@ -33,6 +34,7 @@ def kkt_gradient(
     labels: Int[Tensor, "b m"],
     alpha: Tensor,
     want_loss: bool = True,
+    mask: Mask | None = None,
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b m d"], Float[Tensor, "b m"]]:
     """L_KKT of a stack of MLPs (zeros unless wanted), and its gradients by x and λ. Arguments as in `objective.kkt_loss`."""
     W = [weights[f"layers.{i}.weight"] for i in range(sum(1 for key in weights if key.endswith("weight")))]
@@ -64,17 +66,22 @@ def kkt_gradient(
     adjoints = []  # Δ
     for i in range(depth):
         R = torch.baddbmm(W[i], delta[i].mT, inputs[i], alpha=-1)
-        residual.append(R)
         b = bias[i]
         r = None if b is None else b - delta[i].sum(-2, keepdim=True)
+        if want_loss:
+            loss += weighted(R, mask, i).square().sum((-2, -1))
+            if r is not None:
+                loss += weighted(r, mask, i, bias=True).square().sum((-2, -1))
+        if mask is not None:
+            R = weighted(R, mask, i, squared=True)
+            r = None if r is None else weighted(r, mask, i, bias=True, squared=True)
+        residual.append(R)
         D = torch.baddbmm(x.new_zeros(1, 1, 1) if r is None else r, inputs[i], R.mT, beta=-2, alpha=-2)
         if up is not None:
             D.baddbmm_(up, W[i].mT)
         adjoints.append(D)
         if i < depth - 1:
             up = D * slopes[i]
-        if want_loss:
-            loss += R.square().sum((-2, -1)) + (0 if r is None else r.square().sum((-2, -1)))
     grad_lam = (adjoints[-1] * seed).sum(-1) / m
 
     into_z = None  # Z of the layer above

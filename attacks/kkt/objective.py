@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from attacks.kkt.mask import Mask, layer_indices, parameter_weights, weighted
 from attacks.kkt.surrogate import activation, slope
 
 Kind = Literal["binary", "multiclass", "regression"]
@@ -41,6 +42,7 @@ def kkt_loss(
     lam: Float[Tensor, "*b m"],
     labels: Int[Tensor, "*b m"],
     alpha: Tensor,
+    mask: Mask | None = None,
 ) -> Float[Tensor, "*b"]:
     """L_KKT of an MLP, the layers' gradients in closed form: Σᵢ λᵢ δᵢ aᵢᵀ. Only this expression is differentiated, never a backward pass.
 
@@ -48,6 +50,7 @@ def kkt_loss(
         name: the activation.
         weights: ``layers.L.weight`` (… out in) and ``layers.L.bias`` (… 1 out); their leading dimensions match x's.
         alpha: sharpness of the surrogate slope; broadcasts against (… m width).
+        mask: weights on the residual, with leading dimensions as x's; None: all 1.
     """
     activate = activation(name, alpha)
     depth = sum(1 for key in weights if key.endswith("weight"))
@@ -64,9 +67,9 @@ def kkt_loss(
     loss = x.new_zeros(())
     for layer in reversed(range(depth)):
         w, b = weights[f"layers.{layer}.weight"], weights.get(f"layers.{layer}.bias")
-        loss = loss + (w - delta.mT @ inputs[layer]).square().sum((-2, -1))
+        loss = loss + weighted(w - delta.mT @ inputs[layer], mask, layer).square().sum((-2, -1))
         if b is not None:
-            loss = loss + (b - delta.sum(-2, keepdim=True)).square().sum((-2, -1))
+            loss = loss + weighted(b - delta.sum(-2, keepdim=True), mask, layer, bias=True).square().sum((-2, -1))
         if layer > 0:
             delta = (delta @ w) * slopes[layer - 1]
     return loss
@@ -81,13 +84,22 @@ def kkt_loss_general(
     lam: Float[Tensor, " m"],
     labels: Int[Tensor, " m"],
     alpha: Tensor,
+    mask: Mask | None = None,
 ) -> Float[Tensor, ""]:
-    """L_KKT of any network that `forward(weights, x, activation)` computes, through a differentiable backward pass."""
+    """L_KKT of any network that `forward(weights, x, activation)` computes, through a differentiable backward pass.
+
+    Args:
+        mask: weights on the residual, none with a leading dimension; None: all 1.
+    """
     leaves = {key: w.detach().requires_grad_() for key, w in weights.items()}
     out = forward(leaves, x, activation(name, alpha))
     g = (out * output_seed(kind, out, labels)).sum(-1)
     grads = torch.autograd.grad((lam / len(x) * g).sum(), list(leaves.values()), create_graph=True)
-    return sum(((w.detach() - grad).square().sum() for w, grad in zip(leaves.values(), grads, strict=True)), x.new_zeros(()))
+    layers, loss = layer_indices(weights), x.new_zeros(())
+    for (key, w), grad in zip(leaves.items(), grads, strict=True):
+        residual, factor = w.detach() - grad, parameter_weights(mask, key, w, layers)
+        loss = loss + (residual if factor is None else factor * residual).square().sum()
+    return loss
 
 
 def prior_loss(kind: Kind, x: Float[Tensor, "*b m d"], lam: Float[Tensor, "*b m"], min_lambda: Tensor) -> Float[Tensor, "*b"]:

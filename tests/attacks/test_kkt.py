@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt.gradient import kkt_gradient, prior_gradient
 from attacks.kkt.loop import repeat
+from attacks.kkt.mask import layer_indices
 from attacks.kkt.objective import kkt_loss, kkt_loss_general, prior_loss
 from attacks.kkt.optimizers import OPTIMIZERS
 from attacks.kkt.subspace import row_space
@@ -287,3 +289,158 @@ def test_the_priors_gradient_in_a_subspace_is_the_pixels_projected():
     (expected,) = torch.autograd.grad(prior_loss("binary", c @ basis.mT, lam, torch.tensor(0.5)).sum(), c)
     assert expected.abs().max() > 0
     torch.testing.assert_close(prior_gradient("binary", c.detach(), lam, torch.tensor(0.5), basis)[0], expected)
+
+
+def masks(weights):
+    """Weights for rows and columns of every layer, some of them 0; the first layer's columns only where pixels are pixels."""
+    g = seeds.generator("masks")
+    drawn = {}
+    for i in range(sum(1 for name in weights if name.endswith("weight"))):
+        *lead, rows, columns = weights[f"layers.{i}.weight"].shape
+        pair = [torch.rand(*lead, size, generator=g, dtype=torch.float64).mul(2) for size in (rows, columns)]
+        for values in pair:
+            values[..., 0] = 0.0 if values.shape[-1] > 1 else 0.7
+        drawn[i] = (pair[0], pair[1])
+    return drawn
+
+
+def naive(kind, name, weights, x, lam, labels, alpha, mask):
+    """The weighted objective of one network, parameter by parameter, by double backward."""
+    net = Architecture("mlp", (1, 1, x.shape[-1]), (1,) * (len(mask) - 1), labels.max().item() + 1, name, "all", "ce")
+    leaves = {key: w.clone().requires_grad_() for key, w in weights.items()}
+    out = forward(net, leaves, x.reshape(-1, 1, 1, x.shape[-1]), lambda z: _naive_relu(z, alpha))
+    g = out[:, 0] if kind == "regression" else out[:, 0] * (2 * labels - 1)
+    if kind == "multiclass":
+        own = out.gather(1, labels[:, None])[:, 0]
+        g = own - out.scatter(1, labels[:, None], -torch.inf).amax(1)
+    grads = torch.autograd.grad((lam * g).sum() / len(x), list(leaves.values()), create_graph=True)
+    total = 0.0
+    for (key, w), grad in zip(weights.items(), grads, strict=True):
+        rows, columns = mask[int(key.split(".")[1])]
+        for unit in range(len(w)):
+            row = rows[unit] * (w[unit] - grad[unit])
+            total = total + ((row * columns) if w.dim() == 2 else row).square().sum()
+    return total
+
+
+def _naive_relu(z, alpha):
+    """Value relu(z), slope σ(αz): the antiderivative of the slope, shifted to the value where nothing flows."""
+    smooth = torch.logaddexp(alpha * z, torch.zeros_like(z)) / alpha
+    return smooth + (torch.relu(z) - smooth).detach()
+
+
+@pytest.mark.parametrize(("kind", "k"), KINDS)
+@pytest.mark.parametrize("hidden", [(7,), (7, 6)])
+def test_a_weighted_residual_equals_a_naive_one(kind, k, hidden):
+    weights, x, lam, labels, alpha = stack(kind, k, "relu", hidden, True)
+    mask = masks(weights)
+    x.requires_grad_()
+    lam.requires_grad_()
+    closed = kkt_loss(kind, "relu", weights, x, lam, labels, alpha, mask)
+    value, grad_x, grad_lam = kkt_gradient(kind, "relu", weights, x.detach(), lam.detach(), labels, alpha, mask=mask)
+    torch.testing.assert_close(value, closed.detach(), rtol=1e-12, atol=0)
+    for i in range(len(x)):
+        flat = {key: w[i, 0] if key.endswith("bias") else w[i] for key, w in weights.items()}
+        own = {layer: (rows[i], columns[i]) for layer, (rows, columns) in mask.items()}
+        expected = naive(kind, "relu", flat, x[i], lam[i], labels[i], alpha[i, 0], own)
+        by_x, by_lam = torch.autograd.grad(expected, [x, lam], retain_graph=True)
+        assert closed[i].item() == pytest.approx(expected.item(), rel=1e-12)
+        torch.testing.assert_close(grad_x[i], by_x[i], rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(grad_lam[i], by_lam[i], rtol=1e-9, atol=1e-11)
+        net = Architecture("mlp", (1, 1, 10), hidden, k, "relu", "all", "ce")
+        pixels = x[i].reshape(-1, 1, 1, 10)
+        general = kkt_loss_general(kind, "relu", partial(forward, net), flat, pixels, lam[i], labels[i], alpha[i, 0], own)
+        assert general.item() == pytest.approx(expected.item(), rel=1e-12)
+        torch.testing.assert_close(torch.autograd.grad(general, x)[0][i], by_x[i], rtol=1e-9, atol=1e-11)
+
+
+def test_a_mask_of_ones_is_no_mask():
+    weights, x, lam, labels, alpha = stack("binary", 1, "relu", (7, 6), True)
+    ones = {i: (torch.ones_like(rows), None if i == 1 else torch.ones_like(columns)) for i, (rows, columns) in masks(weights).items()}
+    for plain, weighted in zip(
+        kkt_gradient("binary", "relu", weights, x, lam, labels, alpha),
+        kkt_gradient("binary", "relu", weights, x, lam, labels, alpha, mask=ones),
+        strict=True,
+    ):
+        torch.testing.assert_close(plain, weighted, rtol=0, atol=0)
+
+
+@dataclass(frozen=True)
+class Deaf(HaimKKT):
+    """Listens to all units but the first ``units``."""
+
+    name: ClassVar[str] = "deaf"
+    units: int = 20
+    columns: bool = True
+
+    def informative(self, release, generator):
+        keep = (torch.arange(release.architecture.hidden[0]) >= self.units).double()
+        return {0: (keep, None), 1: (None, keep if self.columns else None)}
+
+
+@pytest.mark.parametrize("path", ["auto", "general"])
+def test_an_attack_that_leaves_units_out_does_not_depend_on_them(targets, path):
+    """Whole runs: the smaller network without the units gives the same candidates; a stack gives what single runs give."""
+    attack = Deaf(steps=30, dtype="float64", subspace="none", path=path)
+    deaf = runs(attack, targets[:2])
+    for i, answer in enumerate(deaf):
+        alone = attack.reconstruct(targets[i].release, seeds.generator("run", i))
+        torch.testing.assert_close(answer.images, alone.images, rtol=0, atol=1e-6)
+        assert answer.loss == pytest.approx(alone.loss, rel=1e-8)
+        whole = targets[i].release
+        part = {key: w[:, 20:] if key.startswith("layers.1") else w[20:] for key, w in whole.weights.items()}
+        net = replace(whole.architecture, hidden=(40,))
+        small = HaimKKT(steps=30, dtype="float64", subspace="none", path=path)
+        cut = small.reconstruct(replace(whole, architecture=net, weights=part, forward=partial(forward, net)), seeds.generator("run", i))
+        torch.testing.assert_close(answer.images, cut.images, rtol=0, atol=1e-6)
+        assert answer.loss == pytest.approx(cut.loss, rel=1e-8)
+        torch.testing.assert_close(answer.confidence, cut.confidence)
+
+
+def test_row_weights_commute_with_the_row_space(targets):
+    """In a row space of nearly all energy the weighted residual loses only what lies outside; without any weights left it is 0."""
+    release = targets[0].release
+    basis = row_space(release.weights["layers.0.weight"], release.n_train, "auto").double()
+    inside = dict(release.weights)
+    inside["layers.0.weight"] = inside["layers.0.weight"] @ basis @ basis.mT
+    inside = replace(release, weights=inside)
+    attack = Deaf(steps=1, dtype="float64")
+    weights = {key: w[None, None] if key.endswith("bias") else w[None] for key, w in inside.weights.items()}
+    c = torch.randn(1, 16, 8, generator=seeds.generator("rows"), dtype=torch.float64)
+    lam, labels, alpha = torch.rand(1, 16, dtype=torch.float64), (torch.arange(16) // 8)[None], torch.full((1, 1, 1), 20.0).double()
+    mask = {k: tuple(None if w is None else w[None] for w in pair) for k, pair in attack.informative(inside, None).items()}
+    reduced = {**weights, "layers.0.weight": weights["layers.0.weight"] @ basis}
+    pixels = kkt_gradient("binary", "relu", weights, c @ basis.mT, lam, labels, alpha, mask=mask)
+    rows = kkt_gradient("binary", "relu", reduced, c, lam, labels, alpha, mask=mask)
+    torch.testing.assert_close(rows[0], pixels[0], rtol=1e-10, atol=0)
+    torch.testing.assert_close(rows[1], pixels[1] @ basis, rtol=1e-9, atol=1e-12)
+
+
+def test_masked_runs_are_stacked_apart_from_others(targets):
+    release = targets[0].release
+    sweep = [Deaf(steps=10, dtype="float64"), Deaf(steps=10, dtype="float64", columns=False), Deaf(steps=10, dtype="float64", units=30)]
+    together = Deaf.reconstruct_batch(sweep, [release] * 3, [seeds.generator(i) for i in range(3)])
+    for i, attack in enumerate(sweep):
+        assert together[i].loss == pytest.approx(attack.reconstruct(release, seeds.generator(i)).loss, rel=1e-8)
+    assert len({round(answer.loss, 9) for answer in together}) == 3
+
+
+@pytest.mark.parametrize(
+    ("mask", "word"),
+    [
+        ({2: (None, None)}, "layers 0 to 1"),
+        ({0: (torch.ones(59), None)}, "60 rows"),
+        ({1: (None, torch.full((60,), -1.0))}, "negative"),
+        ({1: (torch.tensor([torch.nan]), None)}, "finite"),
+        ({0: (None, torch.ones(625))}, "subspace=none"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(targets, monkeypatch, mask, word):
+    monkeypatch.setattr(Deaf, "informative", lambda self, release, generator: mask)
+    with pytest.raises(ValueError, match=word):
+        Deaf(steps=1).reconstruct(targets[0].release, seeds.generator(0))
+
+
+def test_layers_are_counted_by_name_or_in_order():
+    assert layer_indices({"layers.10.weight": None, "layers.2.bias": None, "layers.2.weight": None}) == {"layers.10": 10, "layers.2": 2}
+    assert layer_indices({"conv.weight": None, "conv.bias": None, "head.weight": None}) == {"conv": 0, "head": 1}
