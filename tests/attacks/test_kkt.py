@@ -442,5 +442,6 @@ def test_a_mask_that_does_not_fit_is_refused(targets, monkeypatch, mask, word):
 
 
 def test_layers_are_counted_by_name_or_in_order():
-    assert layer_indices({"layers.10.weight": None, "layers.2.bias": None, "layers.2.weight": None}) == {"layers.10": 10, "layers.2": 2}
-    assert layer_indices({"conv.weight": None, "conv.bias": None, "head.weight": None}) == {"conv": 0, "head": 1}
+    named = dict.fromkeys(("layers.10.weight", "layers.2.bias", "layers.2.weight"), torch.zeros(1))
+    assert layer_indices(named) == {"layers.10": 10, "layers.2": 2}
+    assert layer_indices(dict.fromkeys(("conv.weight", "conv.bias", "head.weight"), torch.zeros(1))) == {"conv": 0, "head": 1}
