@@ -98,7 +98,7 @@ def train_stack(
     for i in range(len(settings)):
         epochs, weights, biases, value = finished[i]
         if basis is not None:
-            full = weights[0].double() @ basis[i].mT + rest[i] * _left(float(decay[i]), momentum, epochs)
+            full = weights[0].double() @ basis[i].mT + rest[i] * left(float(decay[i]), momentum, epochs)
             weights[0] = full.to(dtype)
         named = {f"layers.{k}.weight": w.cpu().contiguous() for k, w in enumerate(weights)}
         named |= {f"layers.{k}.bias": v.cpu().contiguous() for k, v in enumerate(biases) if v is not None}
@@ -108,7 +108,7 @@ def train_stack(
     return result
 
 
-def _left(decay: float, momentum: float, epochs: int) -> float:
+def left(decay: float, momentum: float, epochs: int) -> float:
     """What is left, after so many epochs, of a weight that no gradient reaches and that only decays."""
     if not momentum:
         return decay**epochs
