@@ -94,6 +94,8 @@ class Architecture:
 class Release:
     """All that an attack may see. Fields outside the attack's access tier are None.
 
+    In the track ``informed`` weights have a leading axis of T networks, and the answer is T images, the i-th for the i-th network.
+
     ``forward(weights, x)`` maps centred inputs (image − mean of the training images), Float[Tensor, "n c h w"], to outputs
     Float[Tensor, "n k"]; it is a pure function, differentiable by weights and inputs. Attacks return images in [0, 1], centred inputs
     plus ``mean_image``; whether to add or rescale is the attack's own last step.
@@ -107,6 +109,13 @@ class Release:
     mean_image: Float[Tensor, "c h w"] | None = None
     initial_weights: Mapping[str, Tensor] | None = None
     public_images: Float[Tensor, "n c h w"] | None = None
+    # The track `informed` releases T networks at once, its weights T × …; each saw the known images and one of its own.
+    known_images: Float[Tensor, "n c h w"] | None = None
+    known_labels: Int[Tensor, " n"] | None = None
+    shadow_images: Float[Tensor, "s c h w"] | None = None  # of the same distribution, disjoint from known images, members and controls
+    shadow_labels: Int[Tensor, " s"] | None = None
+    train: Callable[[Tensor, Tensor], dict[str, Tensor]] | None = None  # the recipe: images b × c × h × w, labels b → weights b × …
+    keep: Callable[[str, Callable[[], Mapping[str, Tensor]]], dict[str, Tensor]] | None = None  # computes once under a name, then reads
 
     @property
     def device(self) -> torch.device:
@@ -122,6 +131,9 @@ class Secret:
     member_labels: Int[Tensor, " n"]
     controls: Float[Tensor, "n c h w"]
     control_labels: Int[Tensor, " n"]
+    pool: Mapping[str, Tensor] = field(
+        default_factory=dict
+    )  # each member's nearest image of a public pool: pool_mse, pool_ssim, pool_lpips
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ ALLOWED: dict[str, set[str]] = {
     "bench.data": {"bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home"},
     "bench.metrics": {"bench.api", "bench.errors", "bench.seeds", "bench.home"},
     "bench.targets": {"bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.data", "bench.metrics"},
-    "bench.tracks": {"bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.metrics", "bench.schema"},
+    "bench.tracks": {
+        "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.metrics", "bench.schema", "bench.store",
+        "bench.data", "bench.targets",
+    },
     "bench.grids": {"bench.api", "bench.registry", "bench.errors"},
     # store and report read rows only: no data, no targets, no attacks, and not the engine
     "bench.store": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.home", "bench.report"},

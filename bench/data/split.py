@@ -35,6 +35,7 @@ class Split:
     test: np.ndarray  # for the test accuracy; the classes balanced
     test_labels: np.ndarray
     public: np.ndarray  # what an attacker may own of the same distribution; the classes balanced
+    public_labels: np.ndarray
     outputs: int  # of the network: 1 for two classes under bce, mse, huber, else the number of classes
     class_names: tuple[str, ...]
 
@@ -79,6 +80,7 @@ def split(images: ImageSet, setting: Setting) -> Split:
         _pixels(test_source, test),
         _labels(test),
         _pixels(images.images, public),
+        _labels(public),
         outputs_of(setting),
         names,
     )

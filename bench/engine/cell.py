@@ -26,14 +26,14 @@ from typing import Any
 import torch
 
 import bench
-from bench import registry, seeds
-from bench.api import Candidates, Release, Row, Secret, Setting, Target
+from bench import registry, seeds, tracks
+from bench.api import Candidates, Release, Row, Secret, Target
 from bench.engine.memory import is_out_of_memory
 from bench.engine.plan import PROTOCOL, Cell, PlannedAttack
 from bench.errors import BenchError
 from bench.grids.load import Grid
 from bench.store import atomic_write, setting_row
-from bench.tracks.reconstruction import AttackFault, check_answer, fingerprint, narrow, pool, score
+from bench.tracks.reconstruction import AttackFault
 
 RUNS_AT_ONCE = {"cpu": 32, "cuda": 512}  # runs stacked in one call; more gains nothing on a CPU and delays the first finished cell
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
@@ -101,21 +101,25 @@ def run_batch(
     began = time.perf_counter()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    track = tracks.get(cells[0].attack.track)
+    saved = [_saved(targets[cell.target_id].release) for cell in cells]
     answers, stack = _attack(cells, targets, device, memory)
     seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
     cost = {"seconds_attack": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
     cost |= {"stack": stack.size, "stack_halvings": stack.halvings}
-    for cell, answer in zip(cells, answers, strict=True):
+    for cell, answer, before in zip(cells, answers, saved, strict=True):
         target = targets[cell.target_id]
+        # what an attack found on disk, of its own or of others, cost what it cost when it was made
+        cost["seconds_attack"] = seconds + _saved(target.release) - before
         facts = {name: target.facts.get(name) for name in FACTS}
         if isinstance(answer, str):
             yield failed(cell, grid, answer, {**facts, **cost})
             continue
         began = time.perf_counter()
         rounded = [_rounded(run) for run in answer]
-        pooled = pool(rounded)
+        pooled = track.pool(rounded)
         keep(folder, cell.id, pooled)
-        scores, images = judge(cell.id, pooled, target.secret)
+        scores, images = judge(cell.id, pooled, target.secret, cell.attack.track)
         losses = [run.loss for run in rounded if run.loss is not None]
         row = {
             **describe(cell, grid),
@@ -136,14 +140,16 @@ def failed(cell: Cell, grid: Grid, reason: str, more: Mapping[str, Any] | None =
     return Result(cell, {**describe(cell, grid), **(more or {}), "status": status, "reason": reason}, [])
 
 
-def judge(cell_id: str, candidates: Candidates, secret: Secret) -> tuple[Row, list[Row]]:
-    """Scores pooled candidates against members and controls: the score columns of the row, and the image rows.
+def _saved(release: Release) -> float:
+    """Seconds that a release's recipe and keeper have spared its attacks so far, in tracks that have them."""
+    return sum(getattr(part, "saved", 0.0) for part in (release.train, release.keep))
 
-    The attacker may submit twice as many images as there are members, which is what the papers' m = 2n gives.
-    """
+
+def judge(cell_id: str, candidates: Candidates, secret: Secret, track: str = "reconstruction") -> tuple[Row, list[Row]]:
+    """Scores pooled candidates against members and controls by the protocol of a track: score columns of the row, and image rows."""
     candidates = Candidates(candidates.images.float().cpu(), candidates.confidence, candidates.loss)
     bootstrap = seeds.seed("bootstrap", cell_id)
-    scores, images = score(candidates, secret, n_submit=2 * len(secret.members), bootstrap_seed=bootstrap)
+    scores, images = tracks.get(track).score(candidates, secret, bootstrap_seed=bootstrap)
     return scores, [{**image, "cell_id": cell_id} for image in images]
 
 
@@ -177,19 +183,6 @@ def kept(folder: Path, cell_id: str) -> Candidates | None:
 def kept_path(folder: Path, cell_id: str) -> Path:
     """Where a cell's raw reconstructions lie."""
     return folder / f"{cell_id}.safetensors"
-
-
-def secret_of(setting: Setting) -> Secret:
-    """The secret of a setting, drawn again from its data: what scoring without the target needs."""
-    from bench.data.split import split
-
-    parts = split(registry.resolve_data(setting.dataset).load(), setting)
-    return Secret(
-        members=torch.from_numpy(parts.train),
-        member_labels=torch.from_numpy(parts.train_labels),
-        controls=torch.from_numpy(parts.control),
-        control_labels=torch.from_numpy(parts.control_labels),
-    )
 
 
 # ------------------------------------------------------------------------------------------------------------- attacking
@@ -234,7 +227,8 @@ def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: _Stack
     planned = cells[0].attack
     if planned.cls is None:
         return [planned.error for _ in cells]
-    prints = {cell.target_id: fingerprint(narrow(targets[cell.target_id].release, planned.needs)) for cell in cells}
+    track = tracks.get(planned.track)
+    prints = {cell.target_id: track.fingerprint(track.narrow(targets[cell.target_id].release, planned.needs)) for cell in cells}
     runs = [(cell, k) for cell in cells for k in range(len(planned.instances))]
     raw: list[tuple[Any, Release]] = []
     while len(raw) < len(runs):
@@ -244,11 +238,11 @@ def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: _Stack
     for position, cell in enumerate(cells):
         mine = raw[position * per : (position + 1) * per]
         try:
-            if any(fingerprint(release) != prints[cell.target_id] for _, release in mine):
+            if any(track.fingerprint(release) != prints[cell.target_id] for _, release in mine):
                 raise AttackFault(
                     "the attack changed the release that it was given", expected="a release that is only read", hint="clone before writing"
                 )
-            answers.append([check_answer(answer, release) for answer, release in mine])
+            answers.append([track.check_answer(answer, release) for answer, release in mine])
         except AttackFault as fault:
             answers.append(blame(fault))
     return answers
@@ -260,7 +254,7 @@ def _stacked(
     """One call of reconstruct_batch, each run with its own copy of its release; out of memory, the first half of the runs instead."""
     assert planned.cls is not None
     while True:
-        releases = [narrow(targets[cell.target_id].release, planned.needs) for cell, _ in runs]
+        releases = [tracks.get(planned.track).narrow(targets[cell.target_id].release, planned.needs) for cell, _ in runs]
         generators = [seeds.generator("attack", cell.id, k) for cell, k in runs]
         try:
             raw = planned.cls.reconstruct_batch([planned.instances[k] for _, k in runs], releases, generators)

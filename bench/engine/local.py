@@ -19,10 +19,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from bench import registry, targets
+from bench import registry, tracks
 from bench.api import Candidates, Row, Secret, Setting, Target
 from bench.engine import cell as cells_module
-from bench.engine.cell import Result, batches, failed, judge, kept, labels, run_batch, secret_of
+from bench.engine.cell import Result, batches, failed, judge, kept, labels, run_batch
 from bench.engine.memory import budget
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress, Silent
@@ -198,7 +198,7 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
                 missing.setdefault(reason, []).append(name)
                 progress.finished(name, "missing", reason)
                 continue
-            scores, images = judge(row["cell_id"], candidates, drawn[1])
+            scores, images = judge(row["cell_id"], candidates, drawn[1], row["track"] or "reconstruction")
             row = {**row, **scores, "finished_at": None, "seconds_score": time.perf_counter() - began}
             rows.append([row], images)
             fresh.append(row)
@@ -238,7 +238,7 @@ def _secret(row: Row) -> Secret:
             got=digest,
             hint="bring the earlier copy back, or run the grid again",
         )
-    return secret_of(setting)
+    return tracks.get(row["track"] or "reconstruction").secret_of(setting)  # type: ignore[no-any-return]
 
 
 def setting_of(row: Mapping[str, Any]) -> Setting:
@@ -293,7 +293,7 @@ def _results(
                 return
             settings = {cell.target_id: cell.setting for cell in chunk}
             progress.stage(f"training {len(settings)} target{'s' if len(settings) > 1 else ''}")
-            trained, faults = _train(settings, cache, device)
+            trained, faults = _train(settings, chunk[0].attack.track, cache, device)
             for cell in chunk:
                 if cell.target_id in faults:
                     yield failed(cell, plan.loaded.grid, faults[cell.target_id])
@@ -312,7 +312,7 @@ def _results(
 def _shape(cell: Cell) -> Hashable:
     """Cells that share it have targets that can be trained, and attacked, in one stack."""
     s = cell.setting
-    return (cell.architecture, s.n_per_class, s.dtype, s.epochs, s.defense, s.classes)
+    return (cell.attack.track, cell.architecture, s.n_per_class, s.dtype, s.epochs, s.defense, s.classes)
 
 
 def _chunks(cells: Sequence[Cell], device: torch.device, memory: int) -> Iterator[list[Cell]]:
@@ -322,6 +322,8 @@ def _chunks(cells: Sequence[Cell], device: torch.device, memory: int) -> Iterato
     widths = [math.prod(shape.input_shape), *shape.hidden, shape.outputs]
     weights = sum(a * b for a, b in itertools.pairwise(widths))
     most = max(1, min(TARGETS_AT_ONCE[device.type], memory // (BYTES_PER_WEIGHT * weights)))
+    if not tracks.get(cells[0].attack.track).STACKS:
+        most = 1
     by_target: dict[str, list[Cell]] = {}
     for cell in cells:
         by_target.setdefault(cell.target_id, []).append(cell)
@@ -330,10 +332,12 @@ def _chunks(cells: Sequence[Cell], device: torch.device, memory: int) -> Iterato
         yield [cell for name in names[start : start + most] for cell in by_target[name]]
 
 
-def _train(settings: Mapping[str, Setting], cache: TargetCache, device: torch.device) -> tuple[dict[str, Target], dict[str, str]]:
+def _train(
+    settings: Mapping[str, Setting], track: str, cache: TargetCache, device: torch.device
+) -> tuple[dict[str, Target], dict[str, str]]:
     """Targets by id, and for those that could not be had the reason. A stack that fails, or that memory does not hold, is halved."""
     try:
-        return dict(zip(settings, targets.obtain(list(settings.values()), cache, device), strict=True)), {}
+        return dict(zip(settings, tracks.get(track).obtain(list(settings.values()), cache, device), strict=True)), {}
     except Exception as error:
         if _is_full(error):
             raise
@@ -343,7 +347,7 @@ def _train(settings: Mapping[str, Setting], cache: TargetCache, device: torch.de
     trained: dict[str, Target] = {}
     faults: dict[str, str] = {}
     for half in (names[: len(names) // 2], names[len(names) // 2 :]):
-        got, fault = _train({name: settings[name] for name in half}, cache, device)
+        got, fault = _train({name: settings[name] for name in half}, track, cache, device)
         trained |= got
         faults |= fault
     return trained, faults

@@ -21,7 +21,7 @@ from bench import registry, seeds
 from bench.api import Architecture, Attack, Setting
 from bench.data.split import check_size
 from bench.errors import BenchError, did_you_mean
-from bench.grids.load import AttackSpec, Loaded, expand
+from bench.grids.load import AttackSpec, Loaded, expand, of_attack
 from bench.targets.cache import target_id
 from bench.targets.models import architecture
 
@@ -48,7 +48,7 @@ class PlannedAttack:
     @property
     def access(self) -> str:
         """The access tier as tables print it."""
-        order = ["final_weights", "mean_image", "initial_weights", "public_images"]
+        order = ["final_weights", "mean_image", "initial_weights", "public_images", "known_data", "shadow_data"]
         return "+".join(sorted(self.needs, key=lambda tier: (order.index(tier) if tier in order else 99, tier)))
 
     @property
@@ -126,12 +126,16 @@ def plan(
     supported: dict[tuple[int, Architecture], str] = {}
     cells: list[Cell] = []
     for number, point in enumerate(points):
-        setting = point.setting
-        source = sources.get(setting.dataset) or sources.setdefault(setting.dataset, _Source.of(setting.dataset))
-        _check_defense(setting)
-        target = target_id(setting, source.digest)
-        shape = source.architecture(setting)
+        settings = [of_attack(point.setting, attack.spec, loaded.source) for attack in attacks]
+        own = [sources.get(s.dataset) or sources.setdefault(s.dataset, _Source.of(s.dataset)) for s in settings]
+        for setting in settings:
+            _check_defense(setting)
+        ids: dict[tuple[int, str], str] = {}  # attacks share settings, and hashing one takes longer than looking it up
         for position, attack in enumerate(attacks):
+            setting, source = settings[position], own[position]
+            shape = source.architecture(setting)
+            key = (id(setting), attack.track)
+            target = ids.get(key) or ids.setdefault(key, target_id(setting, source.digest, attack.track))
             cell = cell_id(target, attack)
             state, reason = _state(cell, attack, shape, source, known, supported, position, no_cache, retry)
             if state == "to run" and (lacking := source.lacking(setting)):
@@ -197,9 +201,9 @@ def _is_default(cls: type[Attack], name: str, value: Any) -> bool:
 
 
 def _check_distinct(attacks: Sequence[PlannedAttack]) -> None:
-    seen: set[tuple[str, str, str | None]] = set()
+    seen: set[tuple[str, str, str | None, str]] = set()
     for attack in attacks:
-        key = (attack.spec.name, attack.params_json, attack.sweep_json)
+        key = (attack.spec.name, attack.params_json, attack.sweep_json, canonical(attack.spec.setting))
         if key in seen:
             raise BenchError(
                 f"attack '{attack.spec.name}' stands twice with the same parameters",
@@ -321,12 +325,12 @@ def _state(
 
 def unsupported(attack: PlannedAttack, shape: Architecture) -> str:
     """Why an attack does not apply to an architecture, or an empty string; a reason that starts with ``!`` is a fault of the plug-in."""
-    if attack.track != "reconstruction":
-        return f"track '{attack.track}' is not run here; known is 'reconstruction'"
-    from bench.tracks.reconstruction import ungrantable  # torch, which the attack has imported already
+    from bench import tracks
 
+    if attack.track not in tracks.NAMES:
+        return f"track '{attack.track}' is not run here; known are {', '.join(tracks.NAMES)}"
     try:
-        beyond = ungrantable(attack.needs)
+        beyond = tracks.get(attack.track).ungrantable(attack.needs)  # imports torch, which the attack has imported already
         if beyond:
             return beyond
         reason = attack.instances[0].unsupported(shape)

@@ -17,6 +17,7 @@ A grid is a ``base`` setting, ``axes`` (each a list of values), ``seeds`` and ``
       - name: haim_kkt
         params: {steps: 3000}
         sweep: {runs: 4, ranges: {lr: {low: 1.0e-3, high: 1.0, scale: log}}}
+        setting: {n_per_class: 5}                # targets of its own, where an attack needs others than the grid's base
     budget: {minutes: 30}                        # no new batch starts after that; what is left stays "to run"
 
 Everything wrong with a file becomes one ``BenchError`` that names the file, the line and the field. No torch is imported here, and no
@@ -84,6 +85,7 @@ class AttackSpec(BaseModel):
     name: str = Field(min_length=1, description="name in the registry")
     params: dict[str, Any] = Field(default_factory=dict, description="hyperparameters that differ from the attack's defaults")
     sweep: Sweep | None = Field(None, description="runs with drawn hyperparameters")
+    setting: dict[str, Any] = Field(default_factory=dict, description="Setting fields of this attack's own targets, over the grid's base")
 
     @field_validator("params")
     @classmethod
@@ -283,6 +285,13 @@ def validate(raw: Mapping[str, Any], source: str, node: yaml.Node | None = None)
                 got=repr(spec.name),
                 hint="python -m bench ls, or load a file with --plugin PATH",
             )
+        tied = {name: axis for axis, values in grid.axes.items() for value in values for name in value.set}
+        for name in spec.setting:
+            _check_field(name, fields, f"{where}: setting.{name}")
+            if name in tied:
+                raise BenchError(
+                    f"{where}: '{name}' is on the axis '{tied[name]}'", expected="fields that no axis sets", hint=f"remove {name}"
+                )
         key = spec.model_dump_json()
         if key in seen:
             raise BenchError(f"{where}: '{spec.name}' stands twice with the same parameters", expected="each once", hint="remove one")
@@ -299,7 +308,7 @@ def override(grid: Grid, overrides: Sequence[str]) -> Grid:
     Raises:
         BenchError: no ``=``, unknown field (with the nearest), ``seed`` (``--seeds`` is for that), or a value that is no YAML.
     """
-    base, axes = dict(grid.base), dict(grid.axes)
+    base, axes, attacks = dict(grid.base), dict(grid.axes), list(grid.attacks)
     fields = [name for name in Setting.model_fields if name != "seed"]
     for text in overrides:
         name, equals, raw = text.partition("=")
@@ -346,7 +355,8 @@ def override(grid: Grid, overrides: Sequence[str]) -> Grid:
             for v in tied:
                 distinct.setdefault(json.dumps(v.set, sort_keys=True, default=str), v)
             axes[axis] = list(distinct.values())
-    return grid.model_copy(update={"base": base, "axes": axes})
+        attacks = [spec.model_copy(update={"setting": {**spec.setting, name: value}}) if name in spec.setting else spec for spec in attacks]
+    return grid.model_copy(update={"base": base, "axes": axes, "attacks": attacks})
 
 
 def select_attacks(grid: Grid, names: Sequence[str], extra: Sequence[str] = ()) -> Grid:
@@ -388,6 +398,21 @@ def select_seeds(grid: Grid, text: str) -> Grid:
             raise BenchError(f"--seeds {text}: not understood", expected="seeds as in 0 or 0,3,5 or 0-4", got=repr(part))
         seeds += range(low, high + 1)
     return grid.model_copy(update={"seeds": list(dict.fromkeys(seeds))})
+
+
+def of_attack(setting: Setting, spec: AttackSpec, source: str = "") -> Setting:
+    """The setting of an attack's own target at a point of its grid: the point's, with the fields that the attack's line sets.
+
+    Raises:
+        BenchError: the two together are no valid setting.
+    """
+    if not spec.setting:
+        return setting
+    fields = {**setting.model_dump(), **spec.setting}
+    try:
+        return Setting.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(error, f"grid {source}, attack {spec.name}", fields, None, Setting.model_fields) from error
 
 
 def expand(grid: Grid, source: str = "") -> list[Point]:

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TRAIN_VERSION = 1  # raise it when the same setting trains to other weights
+TRACK_VERSIONS = {"informed": 1}  # likewise, for targets that are not one network on one set of images
 
 
-def target_id(setting: Setting, data_digest: str) -> str:
+def target_id(setting: Setting, data_digest: str, track: str = "reconstruction") -> str:
     """16 hex digits that name a target: the setting, the content of its data, and the versions of the code that trains and defends.
 
     The name of the data set is left out: the same images under another path train the same target. Threat model and attack are not in it.
@@ -27,6 +28,8 @@ def target_id(setting: Setting, data_digest: str) -> str:
     facts: dict[str, Any] = setting.model_dump(mode="json", exclude={"dataset"})
     facts["data"] = data_digest
     facts["train_version"] = TRAIN_VERSION
+    if track in TRACK_VERSIONS:
+        facts["track"] = [track, TRACK_VERSIONS[track]]
     if setting.defense != "none":
         facts["defense_version"] = registry.source_version(registry.get("defense", setting.defense))
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -13,9 +13,9 @@ The result is that of ordinary full-batch training of each network by itself, to
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -75,7 +75,7 @@ def epochs_to_loss(known: Known, device: torch.device | str = "cpu") -> tuple[in
 
     def watch(epoch: int, loss: float, _: Callable[[], dict[str, Tensor]]) -> bool:
         found.append((epoch, loss))
-        return 0 < known.setting.stop_loss and loss <= known.setting.stop_loss
+        return known.setting.stop_loss > 0 and loss <= known.setting.stop_loss
 
     fewer = Known(known.architecture, known.setting, known.images[:-1], known.labels[:-1], known.start, known.setting.epochs)
     train(fewer, known.images[-1:], known.labels[-1:], device, mean=known.mean, watch=watch)
@@ -114,7 +114,9 @@ def expand(
 ) -> dict[str, Tensor]:
     """The weights of trained networks, b × out × in, in the setting's precision, named as in the architecture."""
     basis = _Basis(known, None, device)
-    first = [basis.expand(compact.inside[k : k + size], compact.outside[k : k + size], images[k : k + size]) for k in range(0, len(images), size)]
+    first = [
+        basis.expand(compact.inside[k : k + size], compact.outside[k : k + size], images[k : k + size]) for k in range(0, len(images), size)
+    ]
     named = {"layers.0.weight": torch.cat(first), **{name: t.to(device) for name, t in compact.rest.items()}}
     return {name: named[name] for name in known.start}
 
@@ -239,10 +241,5 @@ def flops(architecture: Architecture, n: int, epochs: int) -> float:
     """Floating-point operations to train one network: 6 a weight and image forwards and backwards, the first layer in n + 1 coordinates."""
     widths = layer_widths(architecture)
     first = min(n + 1, widths[0])
-    inner = sum(a * b for a, b in zip(widths[1:], widths[2:], strict=False))
+    inner = sum(a * b for a, b in pairwise(widths[1:]))
     return epochs * (n + 1) * (4.0 * first * widths[1] + 6.0 * inner)
-
-
-def is_finite(compact: Compact) -> bool:
-    """Whether no network has diverged."""
-    return all(math.isfinite(float(t.abs().max())) for t in compact.tensors().values())

@@ -22,16 +22,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench import seeds
-from bench.api import Architecture, Candidates, Release, Row, Secret, Target, Tier
+from bench import registry, seeds, targets
+from bench.api import Architecture, Candidates, Release, Row, Secret, Setting, Target, Tier
+from bench.data.split import split
 from bench.errors import BenchError, did_you_mean
 from bench.metrics import intervals, lpips, match
 from bench.metrics.ncc import haim2022, ncc_pairs
 from bench.metrics.psnr import psnr_pairs
 from bench.metrics.ssim import ssim_matrix, ssim_pairs
+from bench.targets.cache import TargetCache
 
 THRESHOLD = 0.4  # SSIM above which a reconstruction counts as a hit (Haim et al. 2022; Buzaglo et al. 2023)
 FALSE_POSITIVES = 0.01  # rate at which the true-positive rate is read
+STACKS = True  # cells of one shape are trained and attacked together
 MAX_CANDIDATES = 10  # images that an attack may answer with, in multiples of n_train, a run
 SHOWN = 2  # members with thumbnails: so many of the best, of the median, and of the worst
 
@@ -46,7 +49,23 @@ class AttackFault(BenchError):  # noqa: N818  (a verdict on the attack, as the r
 # --- what the attack gets ---------------------------------------------------------------------------------------------------------------
 
 
-def ungrantable(needs: frozenset[str]) -> str:
+def obtain(settings: Sequence[Setting], cache: TargetCache | None, device: torch.device) -> list[Target]:
+    """The targets of the settings: one network each, trained on the members. Raises what `bench.targets.obtain` raises."""
+    return targets.obtain(settings, cache, device)
+
+
+def secret_of(setting: Setting) -> Secret:
+    """The secret of a setting, drawn again from its data: what scoring without the target needs."""
+    parts = split(registry.resolve_data(setting.dataset).load(), setting)
+    return Secret(
+        members=torch.from_numpy(parts.train),
+        member_labels=torch.from_numpy(parts.train_labels),
+        controls=torch.from_numpy(parts.control),
+        control_labels=torch.from_numpy(parts.control_labels),
+    )
+
+
+def ungrantable(needs: frozenset[str], grantable: frozenset[str] = GRANTABLE, track: str = "reconstruction") -> str:
     """An empty string, or the reason why this track cannot grant an access tier; the cell becomes a skipped row.
 
     Raises:
@@ -61,8 +80,8 @@ def ungrantable(needs: frozenset[str]) -> str:
                 got=repr(tier),
                 hint="correct `needs` of the attack",
             )
-    missing = sorted(needs - GRANTABLE)
-    return f"needs {', '.join(missing)}, which the reconstruction track does not grant" if missing else ""
+    missing = sorted(needs - grantable)
+    return f"needs {', '.join(missing)}, which the {track} track does not grant" if missing else ""
 
 
 def narrow(release: Release, needs: frozenset[str]) -> Release:
@@ -90,13 +109,13 @@ def narrow(release: Release, needs: frozenset[str]) -> Release:
     fields = {f.name: getattr(release.architecture, f.name) for f in dataclasses.fields(Architecture)}
     return Release(
         architecture=Architecture(**fields),
-        weights=_copies(release.weights),
+        weights=copies(release.weights),
         forward=release.forward,
         n_train=release.n_train,
         input_range=tuple(release.input_range),  # type: ignore[arg-type]
-        mean_image=_copy(release.mean_image) if "mean_image" in needs and release.mean_image is not None else None,
-        initial_weights=_copies(release.initial_weights) if "initial_weights" in needs and release.initial_weights is not None else None,
-        public_images=_copy(release.public_images) if "public_images" in needs and release.public_images is not None else None,
+        mean_image=copy(release.mean_image) if "mean_image" in needs and release.mean_image is not None else None,
+        initial_weights=copies(release.initial_weights) if "initial_weights" in needs and release.initial_weights is not None else None,
+        public_images=copy(release.public_images) if "public_images" in needs and release.public_images is not None else None,
     )
 
 
@@ -114,13 +133,14 @@ def fingerprint(release: Release) -> str:
     return digest.hexdigest()[:16]
 
 
-def _copy(tensor: Tensor) -> Tensor:
+def copy(tensor: Tensor) -> Tensor:
     """Fresh storage of its own: no view into a larger tensor, no graph, no attributes that hang on the old one."""
     return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: _copy(tensor) for name, tensor in tensors.items()}
+def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`copy` of each."""
+    return {name: copy(tensor) for name, tensor in tensors.items()}
 
 
 def _data_within(value: Any, path: str = "forward", seen: set[int] | None = None) -> Iterator[str]:
@@ -233,7 +253,9 @@ def pool(answers: Sequence[Candidates]) -> Candidates:
 # --- how the answer is scored -----------------------------------------------------------------------------------------------------------
 
 
-def score(candidates: Candidates, secret: Secret, *, n_submit: int, bootstrap_seed: int, thumbnails: bool = True) -> tuple[Row, list[Row]]:
+def score(
+    candidates: Candidates, secret: Secret, *, bootstrap_seed: int, n_submit: int | None = None, thumbnails: bool = True
+) -> tuple[Row, list[Row]]:
     """Score columns of the cell's row, and one row an image for ``images.parquet`` (without ``cell_id``).
 
     Images are clipped to [0, 1]; a pairing that leaves an image without a partner makes a miss: null in the image's row, SSIM 0 in medians
@@ -242,13 +264,15 @@ def score(candidates: Candidates, secret: Secret, *, n_submit: int, bootstrap_se
     Args:
         candidates: pooled, best first, finite.
         secret: members and controls, as many of each.
-        n_submit: how many candidates the attacker submits (the first ones).
+        n_submit: how many candidates the attacker submits (the first ones); twice as many as there are members, which is what the
+            papers' m = 2n gives, where it is None.
         bootstrap_seed: names the random stream of the intervals.
         thumbnails: whether the rows of a few members (best, median, worst) carry PNGs of truth and reconstruction.
 
     Raises:
         BenchError: no members, controls or candidates, or n_submit < 1.
     """
+    n_submit = 2 * len(secret.members) if n_submit is None else n_submit
     if n_submit < 1 or not (len(candidates.images) and len(secret.members) and len(secret.controls)):
         raise BenchError(
             "nothing to score",
@@ -265,7 +289,7 @@ def score(candidates: Candidates, secret: Secret, *, n_submit: int, bootstrap_se
         "members": _compare(members, images, similarity[: len(members)], n_submit, mean),
         "controls": _compare(controls, images, similarity[len(members) :], n_submit, mean),
     }
-    row = _scores(sides["members"], sides["controls"], bootstrap_seed)
+    row = compare(sides["members"], sides["controls"], bootstrap_seed)
     for name, part in (("", similarity[: len(members)]), ("_controls", similarity[len(members) :])):
         row[f"precision{name}"] = float((part[:, :n_submit].amax(0) > THRESHOLD).double().mean())
     row |= {
@@ -275,9 +299,9 @@ def score(candidates: Candidates, secret: Secret, *, n_submit: int, bootstrap_se
         "n_submitted": len(submitted),
         "lpips_reason": "" if sides["members"]["lpips"] is not None else lpips.unavailable() or "LPIPS could not be computed",
     }
-    rows = _image_rows("member", sides["members"], secret.member_labels) + _image_rows("control", sides["controls"], secret.control_labels)
+    rows = image_rows("member", sides["members"], secret.member_labels) + image_rows("control", sides["controls"], secret.control_labels)
     if thumbnails:
-        _add_thumbnails(rows, members.cpu(), submitted.cpu())
+        add_thumbnails(rows, members.cpu(), submitted.cpu())
     return row, rows
 
 
@@ -319,14 +343,17 @@ def _picked(similarity: Float[Tensor, "n m"], partner: Int[Tensor, " n"]) -> np.
     return torch.where(partner >= 0, values, torch.nan).numpy()
 
 
-def _scores(members: dict[str, Any], controls: dict[str, Any], bootstrap_seed: int) -> Row:
+SELECTIONS = {"": "ssim", "oracle_": "oracle_ssim", "nn_": "nn_ssim", "haim_": "haim_ssim"}  # prefix of the columns → per-image number
+
+
+def compare(members: dict[str, Any], controls: dict[str, Any], bootstrap_seed: int, selections: Mapping[str, str] = SELECTIONS) -> Row:
     """The columns that compare the two sides."""
     row: Row = {}
 
     def rng(name: str) -> np.random.Generator:
         return seeds.numpy_generator("score", bootstrap_seed, name)
 
-    for prefix, column in (("", "ssim"), ("oracle_", "oracle_ssim"), ("nn_", "nn_ssim"), ("haim_", "haim_ssim")):
+    for prefix, column in selections.items():
         hits, false_hits = members[column] > THRESHOLD, controls[column] > THRESHOLD  # NaN is no hit
         excess = intervals.bootstrap_difference(hits, false_hits, rng(f"{prefix}excess_recall"))
         row[f"{prefix}recall_members"], row[f"{prefix}recall_controls"] = float(hits.mean()), float(false_hits.mean())
@@ -354,11 +381,12 @@ def _median(values: np.ndarray, worst: float) -> float | None:
     return float(middle.mean()) if np.isfinite(middle).all() else None
 
 
-def _image_rows(split: str, side: dict[str, Any], labels: Int[Tensor, " n"]) -> list[Row]:
-    columns = ("ssim", "ssim_w3", "lpips", "psnr", "ncc", "nn_ssim", "oracle_ssim", "haim_ssim")
+def image_rows(part: str, side: dict[str, Any], labels: Int[Tensor, " n"]) -> list[Row]:
+    """One row an image; ``side`` holds an array a column, or None where a number cannot be had."""
+    columns = [name for name in side if name != "candidate"]
     rows: list[Row] = []
     for i, label in enumerate(labels.tolist()):
-        row: Row = {"split": split, "index": i, "label": int(label), "candidate": int(side["candidate"][i])}
+        row: Row = {"split": part, "index": i, "label": int(label), "candidate": int(side["candidate"][i])}
         for name in columns:
             value = math.nan if side[name] is None else float(side[name][i])
             row[name] = None if math.isnan(value) else value
@@ -366,7 +394,7 @@ def _image_rows(split: str, side: dict[str, Any], labels: Int[Tensor, " n"]) -> 
     return rows
 
 
-def _add_thumbnails(rows: list[Row], members: Float[Tensor, "n c h w"], submitted: Float[Tensor, "m c h w"]) -> None:
+def add_thumbnails(rows: list[Row], members: Float[Tensor, "n c h w"], submitted: Float[Tensor, "m c h w"]) -> None:
     """PNGs for the strips: the best, the median and the worst members, misses last; a miss has no reconstruction to show."""
     # The table keeps four decimals, and the report ranks by them: near-ties have to fall the same way here.
     members_rows = (r for r in rows if r["split"] == "member")

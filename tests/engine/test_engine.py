@@ -17,6 +17,7 @@ from bench.engine import local
 from bench.engine.plan import plan
 from bench.errors import BenchError
 from bench.grids.load import load
+from bench.tracks import reconstruction
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 CPU = torch.device("cpu")
@@ -303,7 +304,7 @@ def test_nothing_that_an_attack_receives_holds_a_training_image(tmp_path):
     go(grid)
     seen = sys.modules[cells[0].attack.cls.__module__].SEEN
     assert len(seen) == 4
-    secrets = [cell_module.secret_of(c.setting) for c in cells]
+    secrets = [reconstruction.secret_of(c.setting) for c in cells]
     found = 0
     for received, secret in zip(seen, secrets, strict=True):
         for tensor in reachable_tensors(received):

@@ -116,7 +116,8 @@ def test_the_watch_sees_the_weights_of_every_epoch():
 def test_the_recipe_stops_at_its_loss():
     known, _, _ = problem(stop_loss=0.9, epochs=500)
     epochs, loss = one_missing.epochs_to_loss(known)
-    assert loss <= 0.9 and 0 < epochs < 500
+    assert loss <= 0.9
+    assert 0 < epochs < 500
     alone = Known(known.architecture, known.setting, known.images[:-1], known.labels[:-1], known.start, epochs)
     # trained on the known images alone, whose mean is that of all of them
     weights = naive_on(alone, known)
