@@ -108,6 +108,11 @@ def test_formula_of_the_operations(hidden):
     assert asked.nbytes > 4 * m * d
 
 
+def test_what_is_written_into_a_given_tensor_counts_once():
+    a, out = torch.ones(6), torch.empty(6)
+    assert floor.work(lambda: torch.add(a, a, out=out)).nbytes == floor.work(lambda: torch.add(a, a)).nbytes == 3 * 6 * 4
+
+
 def test_counting_a_step_leaves_set_up_out():
     victim = release((9,), 5, shape=(1, 4, 4))
     one, more = (steps.alone(steps.HaimKKT(subspace="none"), victim, runs) for runs in (1, 3))

@@ -14,13 +14,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks.kkt.gradient import kkt_gradient, prior_gradient
-from attacks.kkt.loop import repeat, tf32
+from attacks.kkt.box import Dense, Lazy
+from attacks.kkt.gradient import kkt_gradient, multiplier_gradient, prior_gradient
+from attacks.kkt.loop import captured, repeat, tf32
 from attacks.kkt.mask import Mask, checked, layer_indices, one_run, parameter_weights
 from attacks.kkt.objective import Kind, kkt_loss_general
 from attacks.kkt.optimizers import OPTIMIZERS
+from attacks.kkt.shallow import Shallow, fits
 from attacks.kkt.subspace import row_space
 from bench.api import Architecture, Attack, Candidates, Release
+
+FIRST = "layers.0.weight"
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,9 @@ class _Run:
         self.d = math.prod(architecture.input_shape)
         self.basis = None
         if self.closed:
-            W1 = release.weights["layers.0.weight"]
+            W1 = release.weights[FIRST]
             # the runs of a sweep follow each other on copies of one release: decompose it once
-            if (
-                before is not None
-                and before.attack.subspace == attack.subspace
-                and torch.equal(before.release.weights["layers.0.weight"], W1)
-            ):
+            if before is not None and before.attack.subspace == attack.subspace and torch.equal(before.release.weights[FIRST], W1):
                 self.basis = before.basis
             else:
                 self.basis = row_space(W1, release.n_train, attack.subspace)
@@ -148,29 +148,40 @@ def _solve(runs: list[_Run]) -> None:
     x, lam = stacked([r.x for r in runs]), stacked([r.lam for r in runs])
     labels = torch.stack([r.labels for r in runs]).to(device)
     alpha, min_lambda = column("alpha", 3), column("min_lambda", 2)
-    basis = None if first.basis is None else stacked([r.basis for r in runs if r.basis is not None])
-    weights = {key: stacked([r.release.weights[key] for r in runs]) for key in first.release.weights}
+    bases = _shared_bases(runs, device, dtype)
+    weights = {key: stacked([r.release.weights[key] for r in runs]) for key in first.release.weights if not bases or key != FIRST}
+    if bases:  # once for the runs that share a basis: they attack one first layer
+        reduced = {id(basis): run.release.weights[FIRST].to(device, dtype) @ basis for run, basis in zip(runs, bases, strict=True)}
+        weights[FIRST] = torch.stack([reduced[id(basis)] for basis in bases])
     weights = {key: w.unsqueeze(1) if key.endswith("bias") else w for key, w in weights.items()}
-    if basis is not None:
-        weights["layers.0.weight"] = weights["layers.0.weight"] @ basis
-
     mask: Mask | None = None
     if first.mask is not None:
         mask = {layer: (_stacked_weights(runs, layer, 0, x), _stacked_weights(runs, layer, 1, x)) for layer in first.mask}
 
+    shallow = None
+    if first.closed and fits(kind, weights):
+        shallow = Shallow(kind, architecture.activation, weights, labels, alpha, x, mask)
+
     def gradient(want_loss: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """L_KKT of each run, and its gradients by x and λ."""
+        if shallow is not None:
+            return shallow(x, lam, want_loss)
         if first.closed:
             return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha, want_loss, mask)
         return _general_gradient(runs, x, lam, labels, alpha, mask)
 
+    box = None if not bases else Dense(bases) if captured(device) else Lazy(bases, x)
     rates = column("lr", 2), column("lr_lambda", 2), column("momentum", 2)
     optimizer = OPTIMIZERS[first.attack.optimizer](x, lam, *rates, first.attack.steps)
 
     def step() -> None:
         _, grad_x, grad_lam = gradient()
-        by_x, by_lam = prior_gradient(kind, x, lam, min_lambda, basis)
-        grad_x += by_x
+        if box is None:
+            by_x, by_lam = prior_gradient(kind, x, lam, min_lambda)
+            grad_x += by_x
+        else:
+            by_lam = multiplier_gradient(kind, lam, min_lambda)
+            box.add_to(grad_x, x)
         if by_lam is not None:
             grad_lam += by_lam
         optimizer.step(grad_x, grad_lam)
@@ -181,9 +192,18 @@ def _solve(runs: list[_Run]) -> None:
         else:  # autograd inside a forward that is not ours: no capture
             for _ in range(first.attack.steps):
                 step()
-    losses, images = gradient(want_loss=True)[0], x if basis is None else x @ basis.mT
+    losses = gradient(want_loss=True)[0].tolist()
     for i, run in enumerate(runs):
-        run.answer = _answer(run, images[i], lam[i], float(losses[i]))
+        run.answer = _answer(run, x[i] @ bases[i].mT if bases else x[i], lam[i], losses[i])
+
+
+def _shared_bases(runs: list[_Run], device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+    """The runs' bases where they are needed, one tensor for runs that share it; empty in all pixels."""
+    moved: dict[int, Tensor] = {}
+    for basis in (run.basis for run in runs):
+        if basis is not None and id(basis) not in moved:
+            moved[id(basis)] = basis.to(device, dtype)
+    return [moved[id(run.basis)] for run in runs if run.basis is not None]
 
 
 def _stacked_weights(runs: list[_Run], layer: int, side: int, like: Tensor) -> Tensor | None:
@@ -243,5 +263,5 @@ def _heard(run: _Run) -> float:
     total = 0.0
     for name, w in weights.items():
         factor = parameter_weights(mask, name, w, layers)
-        total += float((w if factor is None else w * factor.to(w)).square().sum())
+        total += float(torch.linalg.vector_norm(w if factor is None else w * factor.to(w))) ** 2
     return total

@@ -96,18 +96,15 @@ def kkt_gradient(
 
 
 def prior_gradient(
-    kind: Kind,
-    x: Float[Tensor, "b m r"],
-    lam: Float[Tensor, "b m"],
-    min_lambda: Tensor,
-    basis: Float[Tensor, "b d r"] | None = None,
-) -> tuple[Float[Tensor, "b m r"], Float[Tensor, "b m"] | None]:
-    """The gradient of `objective.prior_loss` by the candidates and, unless the multipliers are signed, by λ.
+    kind: Kind, x: Float[Tensor, "b m d"], lam: Float[Tensor, "b m"], min_lambda: Tensor
+) -> tuple[Float[Tensor, "b m d"], Float[Tensor, "b m"] | None]:
+    """The gradient of `objective.prior_loss` by the candidates' centred pixels and, unless the multipliers are signed, by λ.
 
-    Args:
-        x: the candidates' centred pixels, or with a basis their coordinates in it.
+    Of candidates in a row space `box` has the first.
     """
-    pixels = x if basis is None else x @ basis.mT
-    beyond = F.softshrink(pixels, 1.0)  # x − 1 above 1, x + 1 below −1, else 0: one pass over the pixels, which are most of the step
-    by_x = beyond.mul_(2) if basis is None else torch.baddbmm(x.new_zeros(1, 1, 1), beyond, basis, beta=0, alpha=2)
-    return by_x, None if kind == "regression" else (min_lambda - lam).clamp(min=0).mul_(-10)
+    return F.softshrink(x, 1.0).mul_(2), multiplier_gradient(kind, lam, min_lambda)
+
+
+def multiplier_gradient(kind: Kind, lam: Float[Tensor, "b m"], min_lambda: Tensor) -> Float[Tensor, "b m"] | None:
+    """The gradient of 5 Σ relu(λ_min − λ)²; None for signed multipliers."""
+    return None if kind == "regression" else (min_lambda - lam).clamp_(min=0).mul_(-10)

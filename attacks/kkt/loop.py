@@ -14,9 +14,14 @@ import torch
 WARM_UP = 3  # steps before a capture, on a side stream, so that libraries have made their handles and workspaces
 
 
+def captured(device: torch.device) -> bool:
+    """Whether steps there are replayed from a graph, and so must not look at any number."""
+    return device.type == "cuda"
+
+
 def repeat(step: Callable[[], None], times: int, device: torch.device) -> None:
     """Calls ``step`` so many times, or does what that would do."""
-    if device.type != "cuda" or times <= WARM_UP:
+    if not captured(device) or times <= WARM_UP:
         for _ in range(times):
             step()
         return

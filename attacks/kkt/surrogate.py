@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 KINKED = {"relu": 0.0, "leaky_relu": 0.01}  # name → slope below 0
+SATURATED = 40.0  # σ(±40) is 0 or 1 to 4e-18; beyond it the exponential is many times slower and runs into denormal numbers
 
 
 class _Kinked(torch.autograd.Function):
@@ -29,7 +30,7 @@ class _Kinked(torch.autograd.Function):
 
 def kinked_slope(z: Tensor, alpha: Tensor, low: float) -> Tensor:
     """The smoothed derivative s + (1 − s)·σ(αz), in (s, 1)."""
-    soft = (alpha * z).sigmoid_() if not torch.is_grad_enabled() else torch.sigmoid(alpha * z)
+    soft = (alpha * z).clamp_(-SATURATED, SATURATED).sigmoid_() if not torch.is_grad_enabled() else torch.sigmoid(alpha * z)
     return low + (1 - low) * soft if low else soft
 
 

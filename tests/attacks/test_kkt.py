@@ -14,12 +14,15 @@ import pytest
 import torch
 
 from attacks.haim_kkt import HaimKKT
+from attacks.kkt.box import Dense, Lazy
 from attacks.kkt.gradient import kkt_gradient, prior_gradient
 from attacks.kkt.loop import repeat
 from attacks.kkt.mask import layer_indices
 from attacks.kkt.objective import kkt_loss, kkt_loss_general, prior_loss
 from attacks.kkt.optimizers import OPTIMIZERS
+from attacks.kkt.shallow import Shallow, fits
 from attacks.kkt.subspace import row_space
+from attacks.kkt.surrogate import kinked_slope
 from attacks.multiclass_kkt import MulticlassKKT
 from attacks.regression_kkt import RegressionKKT
 from bench import seeds
@@ -281,14 +284,108 @@ def test_the_seam_for_captured_graphs_counts_steps():
     assert count.item() == 7
 
 
-def test_the_priors_gradient_in_a_subspace_is_the_pixels_projected():
+@pytest.fixture
+def boxed():
+    """Three runs, the first two of one basis; candidates that drift out of the box and back in, and a dense answer to each position."""
     g = seeds.generator("prior")
-    basis = torch.linalg.qr(torch.randn(2, 9, 4, generator=g, dtype=torch.float64))[0]
-    c = (3 * torch.randn(2, 5, 4, generator=g, dtype=torch.float64)).requires_grad_()
-    lam = torch.rand(2, 5, generator=g, dtype=torch.float64)
-    (expected,) = torch.autograd.grad(prior_loss("binary", c @ basis.mT, lam, torch.tensor(0.5)).sum(), c)
-    assert expected.abs().max() > 0
-    torch.testing.assert_close(prior_gradient("binary", c.detach(), lam, torch.tensor(0.5), basis)[0], expected)
+    one, other = (torch.linalg.qr(torch.randn(9, 4, generator=g, dtype=torch.float64))[0] for _ in range(2))
+    centre, width = (torch.randn(3, 5, 4, generator=g, dtype=torch.float64) for _ in range(2))
+    path = [centre * 0.3 + 1.5 * np.sin(t / 40) * width for t in range(250)]
+
+    def expected(bases, c):
+        c = c.clone().requires_grad_()
+        return torch.autograd.grad(prior_loss("binary", c @ torch.stack(bases).mT, torch.ones(3, 5), torch.tensor(0.5)).sum(), c)[0]
+
+    return one, other, path, expected
+
+
+@pytest.mark.parametrize("shared", ["all", "two", "none"])
+@pytest.mark.parametrize("box", [Dense, Lazy])
+def test_the_priors_gradient_in_a_row_space_is_the_pixels_projected(boxed, box, shared):
+    one, other, path, expected = boxed
+    bases = {"all": [one, one, one], "two": [one, one, other], "none": [one, other, one.clone()]}[shared]
+    prior = box(bases) if box is Dense else box(bases, path[0])
+    looked, outside = [], 0.0
+    for c in path:
+        right, grad = expected(bases, c), torch.ones_like(c)
+        looked.append(prior.add_to(grad, c))
+        outside += right.abs().sum().item()
+        torch.testing.assert_close(grad, 1 + right, rtol=1e-12, atol=1e-12)
+    assert outside > 0
+    if box is Lazy:
+        assert looked[0] == 0  # near 0 no look is needed
+        assert 0 < sum(looked) < 0.75 * 15 * len(path)
+
+
+def test_a_lazy_look_is_never_too_late():
+    """A pixel moved straight over the edge, in steps of any size, is seen in the very step in which it crosses."""
+    basis = torch.eye(6, 3, dtype=torch.float64)
+    for step in (1e-3, 0.01, 0.3, 1.5):
+        prior, c = Lazy([basis], torch.zeros(1, 1, 3, dtype=torch.float64)), torch.zeros(1, 1, 3, dtype=torch.float64)
+        while c[0, 0, 1] < 2:
+            c[0, 0, 1] += step
+            grad = torch.zeros_like(c)
+            prior.add_to(grad, c)
+            assert grad[0, 0, 1].item() == pytest.approx(2 * max(0.0, c[0, 0, 1].item() - 1), abs=1e-12)
+
+
+def test_candidates_that_are_lost_are_not_looked_at():
+    prior = Lazy([torch.eye(6, 3)], torch.zeros(1, 2, 3))
+    c = torch.tensor([[[torch.nan, 0.0, 0.0], [3.0, 0.0, 0.0]]])
+    grad = torch.zeros(1, 2, 3)
+    assert prior.add_to(grad, c) == 1
+    torch.testing.assert_close(grad, torch.tensor([[[0.0, 0.0, 0.0], [4.0, 0.0, 0.0]]]))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_runs_that_look_lazily_equal_runs_that_always_look(targets, monkeypatch, shared):
+    """Whole runs with a step size at which candidates meet the edge of the box; on a device with captured graphs nothing is lazy."""
+    victims = [targets[0]] * 2 if shared else targets[:2]
+    attack = HaimKKT(dtype="float64", lr=2.0, sigma=0.5, steps=150)
+    counts = []
+    look = Lazy.add_to
+    monkeypatch.setattr(Lazy, "add_to", lambda self, grad, c: counts.append(look(self, grad, c)))
+    lazy = runs(attack, victims)
+    assert 0 < sum(counts) < 0.9 * 16 * 2 * 150
+    monkeypatch.setattr("attacks.kkt.engine.captured", lambda device: True)
+    dense = runs(attack, victims)
+    assert len(counts) == 150
+    for a, b in zip(lazy, dense, strict=True):
+        assert a.loss == pytest.approx(b.loss, rel=1e-9)
+        torch.testing.assert_close(a.images, b.images, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("biases", ["none", "first", "all"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_one_hidden_layer_in_few_passes_equals_the_general_gradient(kind, name, biases, masked):
+    weights, x, lam, labels, alpha = stack(kind, 1, name, (7,), biases == "all")
+    if biases == "none":
+        del weights["layers.0.bias"]
+    mask = masks(weights) if masked else None
+    assert fits(kind, weights)
+    few = Shallow(kind, name, weights, labels, alpha, x, mask)
+    few(torch.rand_like(x), torch.rand_like(lam))  # what a step leaves behind must not show in the next
+    expected = kkt_gradient(kind, name, weights, x, lam, labels, alpha, mask=mask)
+    for ours, theirs in zip(few(x, lam, True), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11)
+    assert not few(x, lam)[0].any()
+
+
+def test_which_networks_take_the_few_passes():
+    one, two, three = (dict.fromkeys((f"layers.{i}.weight" for i in range(n)), torch.zeros(2, 1, 3)) for n in (1, 2, 3))
+    assert fits("binary", two)
+    assert fits("regression", two)
+    assert not any((fits("multiclass", two), fits("binary", one), fits("binary", three)))
+    assert not fits("binary", {**two, "layers.1.weight": torch.zeros(2, 4, 3)})
+
+
+def test_a_saturated_slope_is_the_slope():
+    z, alpha = torch.linspace(-3, 3, 601, dtype=torch.float64), torch.tensor(500.0, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(kinked_slope(z, alpha, 0.0), torch.sigmoid(500 * z), rtol=0, atol=1e-17)
+        torch.testing.assert_close(kinked_slope(z, alpha, 0.01), 0.01 + 0.99 * torch.sigmoid(500 * z), rtol=1e-15, atol=0)
 
 
 def masks(weights):

@@ -7,8 +7,9 @@ p_l = 2·m·d_{l−1}·d_l floating-point operations for one product at layer l:
     deltas and adjoints of the layers above the first                              2 Σ_{l ≥ 2} p_l
     what flows down through the layers below the last                              Σ_{l ≤ L−1} p_l
 
-(`attacks.kkt.gradient`; a test compares with a count of the products). The box prior of a row-space run costs 4·m·r·D more wherever it
-is evaluated in pixels. Elementwise work does not count as arithmetic here; it is in the bytes.
+(`attacks.kkt.gradient`; a test compares with a count of the products). The box prior of a row-space run costs 4·r·D more for every
+candidate whose pixels are looked at: all of them in a captured graph, those that may have reached the edge of the box elsewhere.
+Elementwise work does not count as arithmetic here; it is in the bytes.
 """
 
 from __future__ import annotations
@@ -134,7 +135,8 @@ class _Count(TorchDispatchMode):
         name = func.name().removeprefix("aten::")
         if not name.lstrip("_").startswith(self.FREE):
             self.operators += 1
-            tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, torch.Tensor)]
+            given = {key: value for key, value in (kwargs or {}).items() if key != "out"}  # written once: it is the result
+            tensors = [t for t in tree_leaves((args, given, result)) if isinstance(t, torch.Tensor)]
             self.nbytes += sum(t.numel() * t.element_size() for t in tensors)
         product = name.partition(".")[0].rstrip("_")
         if product in self.PRODUCTS:
