@@ -131,9 +131,8 @@ class Secret:
     member_labels: Int[Tensor, " n"]
     controls: Float[Tensor, "n c h w"]
     control_labels: Int[Tensor, " n"]
-    pool: Mapping[str, Tensor] = field(
-        default_factory=dict
-    )  # each member's nearest image of a public pool: pool_mse, pool_ssim, pool_lpips
+    # of each member's nearest image in a public pool, where a track has one: pool_mse, pool_ssim, pool_lpips
+    pool: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The contract tests of a plug-in: what ``python -m bench check NAME|PATH`` runs, and the suite over the whole registry.
 
-An attack is run on small untrained networks, as the engine would run it: on narrowed copies, alone and in a batch. If it has a
-hyperparameter ``steps`` that is larger than ``QUICK_STEPS``, that is lowered, since only the form of the answer is judged here.
+An attack is run on small networks, as the engine would run it: on narrowed copies, alone and in a batch. Its hyperparameters that cost time
+(``QUICK``) are lowered, since only the form of the answer is judged here.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import registry, seeds
+from bench import registry, seeds, tracks
 from bench.api import Architecture, Attack, Candidates, DataSource, Defense, Release, Setting, Tier
 from bench.data.duplicates import hashes
 from bench.data.split import largest_n_per_class, split
 from bench.errors import BenchError, did_you_mean
 from bench.targets.models import bound_forward, initial_weights
-from bench.tracks.reconstruction import check_answer, fingerprint, narrow, ungrantable
 
-QUICK_STEPS = 30
+QUICK = {"steps": 30, "shadows": 24, "epochs": 2}  # hyperparameters that are lowered to these
 N = 4  # training images of the test networks
+NETWORKS = 3  # of a release on the informed track
 TOLERANCE = 1e-4  # between an answer alone and in a batch, in pixel values: stacked products round differently
 
 ARCHITECTURES = (
@@ -96,8 +96,8 @@ def check_attack(cls: type[Attack]) -> list[Outcome]:
     if not applies:
         tests.add("applies to a test architecture", False, "none of " + "; ".join(map(str, ARCHITECTURES)))
         return tests.outcomes
-    if "steps" in {f.name for f in dataclasses.fields(cast(Any, attack))} and cast(Any, attack).steps > QUICK_STEPS:
-        attack = dataclasses.replace(cast(Any, attack), steps=QUICK_STEPS)
+    costs = {f.name for f in dataclasses.fields(cast(Any, attack))} & set(QUICK)
+    attack = dataclasses.replace(cast(Any, attack), **{name: min(QUICK[name], getattr(attack, name)) for name in costs})
     for architecture in applies[:2]:
         _check_runs(attack, architecture, tests)
     return tests.outcomes
@@ -107,7 +107,7 @@ def _check_needs(cls: type[Attack]) -> None:
     _need(isinstance(cls.needs, frozenset), f"needs is a {type(cls.needs).__name__}")
     unknown = sorted(set(cls.needs) - set(get_args(Tier)))
     _need(not unknown, f"unknown tiers {unknown}; known are {', '.join(get_args(Tier))}")
-    reason = ungrantable(cls.needs)
+    reason = tracks.get(cls.track).ungrantable(cls.needs)
     _need(not reason, reason)
 
 
@@ -122,7 +122,9 @@ def _check_runs(attack: Attack, architecture: Architecture, tests: _Tests) -> No
     """What a run must keep, on one architecture."""
     at = f" [{'x'.join(map(str, architecture.input_shape))}, {architecture.outputs} outputs]"
     cls = type(attack)
-    one, two = (_release(architecture, k) for k in (1, 2))
+    track = tracks.get(cls.track)
+    narrow, check_answer, fingerprint = track.narrow, track.check_answer, track.fingerprint
+    one, two = (RELEASES[cls.track](architecture, k) for k in (1, 2))
     (release, members), (other, _) = one, two
 
     def alone(of: Release, stream: int) -> Candidates:
@@ -191,6 +193,48 @@ def _release(architecture: Architecture, number: int) -> tuple[Release, Tensor]:
         public_images=torch.rand(10 * N, *architecture.input_shape, generator=generator),
     )
     return release, members
+
+
+def _informed_release(architecture: Architecture, number: int) -> tuple[Release, Tensor]:
+    """Networks trained for three epochs on the same images and one more each, and these last ones."""
+    from bench.targets import one_missing
+    from bench.tracks.informed import Keeper, Recipe
+
+    generator = seeds.generator("check", "informed", number)
+    setting = Setting.model_validate(
+        {
+            "hidden": architecture.hidden,
+            "activation": architecture.activation,
+            "bias": architecture.bias,
+            "loss": architecture.loss,
+            "classes": "binary" if architecture.outputs == 1 else architecture.outputs,
+            "lr": 0.1,
+            "epochs": 3,
+        }
+    )
+    known_images, shadows, members = (torch.rand(n, *architecture.input_shape, generator=generator) for n in (N, 10 * N, NETWORKS))
+    labels = torch.arange(10 * N) % max(2, architecture.outputs)
+    start = initial_weights(architecture, None, generator)
+    known = one_missing.Known(architecture, setting, known_images, labels[:N], start, setting.epochs)
+    recipe = Recipe(known, torch.device("cpu"), None, "check")
+    release = Release(
+        architecture=architecture,
+        weights=recipe(members, labels[:NETWORKS]),
+        forward=bound_forward(architecture),
+        n_train=N + 1,
+        mean_image=known.mean,
+        initial_weights={name: w.float() for name, w in start.items()},
+        known_images=known_images.clone(),
+        known_labels=labels[:N].clone(),
+        shadow_images=shadows,
+        shadow_labels=labels,
+        train=recipe,
+        keep=Keeper(None, "check", torch.device("cpu")),
+    )
+    return release, members
+
+
+RELEASES = {"reconstruction": _release, "informed": _informed_release}
 
 
 def reachable_tensors(root: object) -> list[Tensor]:
