@@ -34,12 +34,17 @@ class Redundancy:
         order = self.ranking()
         chosen = torch.zeros(len(order), dtype=torch.bool, device=order.device)
         chosen[order[: count(share, len(order))]] = True
-        parts = chosen.split([v.numel() for v in self.informativeness.values()])
-        return {name: part.reshape(v.shape) for (name, v), part in zip(self.informativeness.items(), parts, strict=True)}
+        return in_shape(chosen, self.informativeness)
 
     def share(self) -> float:
         """The share of parameters that are redundant."""
         return sum(int(v.sum()) for v in self.redundant.values()) / sum(v.numel() for v in self.redundant.values())
+
+
+def in_shape(flat: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One value a coordinate, p of them, in the shapes of the parameters that they follow each other in."""
+    parts = flat.split([w.numel() for w in like.values()])
+    return {name: part.reshape(w.shape) for (name, w), part in zip(like.items(), parts, strict=True)}
 
 
 def count(share: float, of: int) -> int:
