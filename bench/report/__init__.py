@@ -32,7 +32,7 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
         done = _rendered(folder, stamp)
         if done:
             return done
-    from bench.report import figures, markdown
+    from bench.report import figures, informed, markdown
     from bench.report.aggregate import aggregate
 
     scores, images = load_results(folder)
@@ -52,7 +52,9 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
             if content is not None:
                 pictures[f"{FIGURES}/{slug}_{kind}.png"] = content
         shown = {kind: f"{FIGURES}/{slug}_{kind}.png" for kind, content in made.items() if content is not None}
-        page = markdown.Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, shown)
+        paired = rows.loc[rows["track"] == "informed", "cell_id"]
+        members = informed.members(images[images["cell_id"].isin(paired)]) if len(paired) else {}
+        page = markdown.Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, shown, members)
         pages.append(page)
         texts[f"{slug}.md"] = markdown.grid_page(page)
     glance = figures.leaderboard(pages[0].groups) if pages else None

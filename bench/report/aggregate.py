@@ -26,7 +26,7 @@ SETTING = [column.name for column in SETTING_COLUMNS if column.name not in ("see
 MEANS = (
     "auc", "tpr_at_1fpr", "ssim_median", "ssim_median_controls", "ssim_mean", "lpips_median", "lpips_median_controls", "psnr_median",
     "ncc_median", "precision", "precision_controls", "n_candidates", "n_submitted", "runs", "seconds_attack", "seconds_score",
-    "peak_memory_mb", "attack_loss",
+    "peak_memory_mb", "attack_loss", "mse_mean", "pool_mse_mean", "pool_ssim_mean", "pool_lpips_median", "beats_pool",
 )  # fmt: skip
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
 SELECTIONS = ("", "oracle_", "nn_", "haim_")  # prefixes of the recall columns
@@ -61,6 +61,7 @@ class Group:
     oracle: Interval | None = None  # excess recall, all candidates
     means: dict[str, float | None] = field(default_factory=dict)  # over ok seeds; None if any ok seed has none
     per_seed: dict[int, float] = field(default_factory=dict)  # seed → excess recall
+    cell_ids: dict[int, str] = field(default_factory=dict)  # seed → cell with scores
     lpips_reasons: list[str] = field(default_factory=list)
     targets: dict[str, dict[str, float | None]] = field(default_factory=dict)  # target_id → facts of the trained network
 
@@ -148,6 +149,7 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
     if not scored:
         return group
     group.per_seed = {int(row["seed"] or 0): float(row["excess_recall"]) for row in scored}
+    group.cell_ids = {int(row["seed"] or 0): row["cell_id"] for row in scored}
     sizes = {side: np.array([row[f"n_{side}"] for row in scored], dtype=np.int64) for side in ("members", "controls")}
     hits: dict[str, np.ndarray] = {}
     for prefix in SELECTIONS:
@@ -268,22 +270,27 @@ def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """For each row the part of its grid that it is compared in.
 
     Rows of one grid and one axis label that differ in a setting field (after ``--set dataset=cifar10``, say) belong to different
-    parts, named by those fields.
+    parts, named by those fields. Tracks are parts of their own, whatever their settings.
     """
-    seen: dict[tuple[str, str], dict[str, set[Any]]] = {}
+    seen: dict[tuple[str, str, str], dict[str, set[Any]]] = {}
+    tracks: dict[str, set[str]] = {}
     for row in records:
-        values = seen.setdefault((row["grid"], row["axis"] or ""), {name: set() for name in SETTING})
+        track = row["track"] or "reconstruction"
+        tracks.setdefault(row["grid"], set()).add(track)
+        values = seen.setdefault((row["grid"], track, row["axis"] or ""), {name: set() for name in SETTING})
         for name in SETTING:
             values[name].add(row[name])
-    varied: dict[str, set[str]] = {}
-    for (grid, _), values in seen.items():
-        varied.setdefault(grid, set()).update(name for name, found in values.items() if len(found) > 1)
+    varied: dict[tuple[str, str], set[str]] = {}
+    for (grid, track, _), values in seen.items():
+        varied.setdefault((grid, track), set()).update(name for name, found in values.items() if len(found) > 1)
     result = []
     for row in records:
-        names = [name for name in SETTING if name in varied[row["grid"]]]
+        track = row["track"] or "reconstruction"
+        names = [name for name in SETTING if name in varied[row["grid"], track]]
         if "dataset_display" in names and "dataset" in names:
             names.remove("dataset")
-        result.append(", ".join(f"{name.removesuffix('_display')} = {row[name]}" for name in names))
+        parts = [f"track {track}"] if len(tracks[row["grid"]]) > 1 else []
+        result.append(", ".join([*parts, *(f"{name.removesuffix('_display')} = {row[name]}" for name in names)]))
     return result
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from bench.report import informed
 from bench.report.aggregate import Difference, Group, axis_names, differences
 from bench.report.text import NONE, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
 from bench.schema import SETTING_COLUMNS
@@ -29,6 +30,7 @@ class Page:
     rows: pd.DataFrame  # score rows of the grid
     groups: list[Group]  # in order
     figures: dict[str, str]  # kind → path relative to the results folder
+    members: dict[str, pd.DataFrame] = field(default_factory=dict)  # cell of the informed track → its members' numbers
 
     @property
     def sections(self) -> dict[str, list[Group]]:
@@ -284,6 +286,7 @@ def grid_page(page: Page) -> str:
         lines += _answers(groups)
         lines += ["### By setting", "", f"*Compared:* {_compared(groups)}.", "", *_matrix(groups)]
         lines += ["### Ranking", "", *ranking(groups)]
+        lines += informed.section(groups, page.members)
         lines += ["### Targets", "", *_targets(groups)]
         lines += ["### Other selections and metrics", "", *_details(groups)]
     if "strips" in page.figures:

@@ -83,7 +83,7 @@ def _obtain(setting: Setting, cache: TargetCache | None, device: torch.device) -
         hit = weights, facts | {key: [round(float(v), 6) for v in values] for key, values in pool.items()}
         if cache is not None:
             cache.put(name, {key: w.cpu().contiguous() for key, w in weights.items()}, hit[1])
-    weights, facts = hit
+    weights, facts = {key: hit[0][key] for key in known.start}, hit[1]  # a file has them in another order
     known = dataclasses.replace(known, epochs=int(facts["epochs_run"]))
     dtype = torch.float32 if setting.dtype == "float32" else torch.float64
     released = [

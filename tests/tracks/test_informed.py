@@ -131,6 +131,7 @@ def test_a_target_is_cached_and_its_secret_can_be_drawn_again(tmp_path, target):
     for other in (again, target):
         assert all(torch.equal(first.release.weights[k], v) for k, v in other.release.weights.items())
         assert first.facts["epochs_run"] == other.facts["epochs_run"]
+        assert list(first.release.weights) == list(other.release.weights), "in the order of the layers, from a file too"
     drawn = informed.secret_of(setting)
     assert torch.equal(drawn.members, first.secret.members)
     assert torch.allclose(drawn.pool["pool_mse"].double(), again.secret.pool["pool_mse"].double(), atol=1e-5)

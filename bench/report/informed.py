@@ -1,0 +1,222 @@
+"""What the pages say of the informed track: answers against the nearest public image, and lines against each other, paired by image.
+
+Cells of one setting and seed share their secret images, whatever the attack, and settings that differ in the network alone share them too. So
+two lines are compared image by image. Intervals answer for other initialisations and other images: seeds are drawn with replacement, and
+within each drawn seed its images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench import seeds as streams
+from bench.metrics.intervals import Interval
+from bench.report.aggregate import Group, axis_names
+from bench.report.text import NONE, escape, number, table
+
+RESAMPLES = 2000
+BASE = "informed_adversary"  # the attack that the guided ones are compared with
+METRICS = {"mse": "lower", "ssim": "higher", "lpips": "lower"}  # per-image column → better for the attacker
+
+Values = Mapping[str, pd.DataFrame]  # cell id → its members' numbers, by index
+
+
+def members(images: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The members' numbers of every cell."""
+    mine = images[images["split"] == "member"]
+    columns = [*METRICS, "pool_mse", "pool_ssim"]
+    return {str(name): part.set_index("index")[columns].sort_index() for name, part in mine.groupby("cell_id")}
+
+
+def section(groups: Sequence[Group], values: Values) -> list[str]:
+    """The lines of a page for the groups of one section; none where they are not of this track, or no image rows are there."""
+    mine = [g for g in groups if g.track == "informed" and g.cell_ids and all(cell in values for cell in g.cell_ids.values())]
+    if not mine:
+        return []
+    return [*_against_pool(mine, values), *_along_axis(mine, values), *_against_base(mine, values)]
+
+
+def paired(a: Sequence[np.ndarray], b: Sequence[np.ndarray], *names: str) -> Interval:
+    """Mean over seeds of the mean over images of a − b, with its hierarchical 95 % bootstrap interval.
+
+    Args:
+        a, b: one array of images a seed, in the same order.
+        names: of the random stream.
+    """
+    deltas = [x - y for x, y in zip(a, b, strict=True)]
+    rng = streams.numpy_generator("report", "paired", *names)
+    # by seed first: the means of resampled images, drawn for as often as each seed may come up
+    means = np.stack([d[rng.integers(len(d), size=(RESAMPLES, len(d)))].mean(1) for d in deltas], 1)
+    again = [d[rng.integers(len(d), size=(RESAMPLES, len(d)))].mean(1) for d in deltas] if len(deltas) > 1 else []
+    drawn = rng.integers(len(deltas), size=(RESAMPLES, len(deltas)))
+    first = np.take_along_axis(means, drawn, 1)
+    if again:  # a seed drawn twice brings other images the second time
+        second = np.take_along_axis(np.stack(again, 1), drawn, 1)
+        odd = np.arange(len(deltas)) % 2 == 1
+        first = np.where(odd, second, first)
+    low, high = np.quantile(first.mean(1), [0.025, 0.975])
+    return Interval(float(np.mean([d.mean() for d in deltas])), float(low), float(high))
+
+
+def _column(group: Group, values: Values, name: str, seeds: Sequence[int] | None = None) -> list[np.ndarray]:
+    chosen = sorted(group.cell_ids) if seeds is None else seeds
+    return [values[group.cell_ids[seed]][name].to_numpy(dtype=float) for seed in chosen]
+
+
+def _compare(a: Group, b: Group, values: Values, metric: str) -> Interval | None:
+    """a − b over the images that both have, or None where they share no seed, or a number is missing."""
+    common = sorted(set(a.cell_ids) & set(b.cell_ids))
+    if not common:
+        return None
+    left, right = _column(a, values, metric, common), _column(b, values, metric, common)
+    if any(len(x) != len(y) or not (np.isfinite(x).all() and np.isfinite(y).all()) for x, y in zip(left, right, strict=True)):
+        return None
+    return paired(left, right, metric, a.grid, a.section, a.label, a.name, b.label, b.name)
+
+
+def verdict(difference: Interval | None, better: str) -> str:
+    """Whether a difference helps the attacker, in one word."""
+    if difference is None:
+        return NONE
+    if difference.low > 0:
+        return "**better**" if better == "higher" else "**worse**"
+    if difference.high < 0:
+        return "**worse**" if better == "higher" else "**better**"
+    return "inconclusive"
+
+
+def _shown(value: Interval | None, decimals: int = 4) -> str:
+    if value is None:
+        return NONE
+    return f"{value.estimate:+.{decimals}f} [{value.low:+.{decimals}f}, {value.high:+.{decimals}f}]"
+
+
+def _labels(group: Group, names: Sequence[str]) -> list[str]:
+    return [escape(group.axis.get(name, "")) for name in names] or ["all"]
+
+
+def _name(group: Group) -> str:
+    return f"*{escape(group.name)}* (control)" if group.role == "control" else escape(group.name)
+
+
+def _against_pool(groups: Sequence[Group], values: Values) -> list[str]:
+    names = axis_names(groups)
+    rows = []
+    for group in groups:
+        mse, pool = _column(group, values, "mse"), _column(group, values, "pool_mse")
+        difference = paired(mse, pool, "pool", group.grid, group.section, group.label, group.name)
+        beats = float(np.mean([np.mean(a < b) for a, b in zip(mse, pool, strict=True)]))
+        means = group.means
+        rows.append(
+            [
+                *_labels(group, names),
+                _name(group),
+                f"{np.mean([m.mean() for m in mse]):.4f}",
+                f"{np.mean([p.mean() for p in pool]):.4f}",
+                _shown(difference),
+                f"{100 * beats:.0f} %",
+                verdict(difference, "lower"),
+                f"{number(means.get('ssim_mean'))} : {number(means.get('pool_ssim_mean'))}",
+                f"{number(means.get('lpips_median'))} : {number(means.get('pool_lpips_median'))}",
+            ]
+        )
+    head = [*(escape(name) for name in names)] or ["setting"]
+    columns = [
+        *head, "attack", "MSE", "nearest public image", "difference [95 % CI]", "answers nearer", "verdict",
+        "mean SSIM, answer : most similar public image", "median LPIPS, answer : nearest public image",
+    ]  # fmt: skip
+    images = sum(len(v) for v in _column(groups[0], values, "mse"))
+    return [
+        "### Against the nearest public image",
+        "",
+        "The null model of this track: for each secret image the public image nearest to it, chosen by looking at the secret. The attacker",
+        "owns those images; an attack that comes no nearer has rebuilt nothing that it did not have.",
+        f"Means over {images} secret images of {len(groups[0].cell_ids)} initialisations a line; lower MSE is nearer.",
+        "",
+        *table(columns, rows, right=range(len(head) + 1, len(columns))),
+        "",
+    ]
+
+
+def _along_axis(groups: Sequence[Group], values: Values) -> list[str]:
+    names = axis_names(groups)
+    if len(names) != 1 or names[0] == "dataset":  # across data sets the secret images are others
+        return []
+    by_attack: dict[str, list[Group]] = {}
+    for group in groups:
+        if group.role == "attack":
+            by_attack.setdefault(group.name, []).append(group)
+    rows, words = [], []
+    for name, mine in by_attack.items():
+        base, found = mine[0], {}
+        for group in mine[1:]:
+            found[group.label] = _compare(group, base, values, "mse")
+            rows.append([escape(name), f"{escape(base.label)} → {escape(group.label)}", *_differences(group, base, values)])
+        if found:
+            words.append(f"- {escape(name)}, against {escape(base.label)}: {_in_words(found)}.")
+    if not rows:
+        return []
+    axis = escape(names[0])
+    return [
+        f"### Does {axis} matter, image by image?",
+        "",
+        *words,
+        "",
+        "Differences over the same secret images, known images and initial weights. Not corrected for the number of comparisons.",
+        "",
+        *table(["attack", axis, *_heads()], rows),
+        "",
+    ]
+
+
+def _against_base(groups: Sequence[Group], values: Values) -> list[str]:
+    names = axis_names(groups)
+    rows, words = [], []
+    bases = {group.label: group for group in groups if group.attack == BASE and (not group.variant or group.variant == "defaults")}
+    if not bases:  # a grid may run it with hyperparameters of its own, the same for all
+        for group in groups:
+            if group.attack == BASE:
+                bases.setdefault(group.label, group)
+    others: dict[str, dict[str, Interval | None]] = {}
+    for group in groups:
+        base = bases.get(group.label)
+        if base is None or group is base:
+            continue
+        others.setdefault(_name(group), {})[group.label or "all"] = _compare(group, base, values, "mse")
+        rows.append([*_labels(group, names), _name(group), *_differences(group, base, values)])
+    for name, found in others.items():
+        words.append(f"- {name}, against {escape(next(iter(bases.values())).name)}: {_in_words(found)}.")
+    if not rows:
+        return []
+    head = [*(escape(name) for name in names)] or ["setting"]
+    return [
+        "### Against the attack on all parameters, image by image",
+        "",
+        *words,
+        "",
+        f"Differences from *{escape(next(iter(bases.values())).name)}* over the same secret images. Not corrected for the number of comparisons.",
+        "",
+        *table([*head, "attack", *_heads()], rows),
+        "",
+    ]
+
+
+def _heads() -> list[str]:
+    return ["MSE [95 % CI]", "SSIM [95 % CI]", "LPIPS [95 % CI]", "verdict (MSE)"]
+
+
+def _differences(a: Group, b: Group, values: Values) -> list[str]:
+    found = {metric: _compare(a, b, values, metric) for metric in METRICS}
+    return [_shown(found["mse"]), _shown(found["ssim"], 3), _shown(found["lpips"], 3), verdict(found["mse"], "lower")]
+
+
+def _in_words(found: Mapping[str, Interval | None]) -> str:
+    """``better at elu, gelu; worse at tanh; inconclusive at silu``, of the MSE."""
+    words: dict[str, list[str]] = {}
+    for label, difference in found.items():
+        words.setdefault(verdict(difference, "lower"), []).append(escape(label))
+    order = ["**better**", "**worse**", "inconclusive", NONE]
+    return "; ".join(f"{word} at {', '.join(words[word])}" for word in order if word in words)
