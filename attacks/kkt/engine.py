@@ -158,8 +158,9 @@ def _solve(runs: list[_Run]) -> None:
     if first.mask is not None:
         mask = {layer: (_stacked_weights(runs, layer, 0, x), _stacked_weights(runs, layer, 1, x)) for layer in first.mask}
 
+    scratch: dict[str, Tensor] = {}
     shallow = None
-    if first.closed and fits(kind, weights):
+    if first.closed and fits(kind, weights, first.m):
         shallow = Shallow(kind, architecture.activation, weights, labels, alpha, x, mask)
 
     def gradient(want_loss: bool = False) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,7 +168,7 @@ def _solve(runs: list[_Run]) -> None:
         if shallow is not None:
             return shallow(x, lam, want_loss)
         if first.closed:
-            return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha, want_loss, mask)
+            return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha, want_loss, mask, scratch)
         return _general_gradient(runs, x, lam, labels, alpha, mask)
 
     box = None if not bases else Dense(bases) if captured(device) else Lazy(bases, x)

@@ -1,13 +1,18 @@
 """The gradient of `objective.kkt_loss` by candidates and multipliers, written out: one forward and one backward sweep, no autograd.
 
 With δ_L = (λ/m)·seed, P_l = δ_{l+1} W_{l+1}, δ_l = P_l ∘ s_l and residuals R_l = M_l² ∘ (W_l − δ_lᵀ a_{l−1}), M the mask (1 without one),
-the adjoints are, from the first layer up,
+the adjoints, all of them divided by −2, are from the first layer up
 
-    Δ_1 = D_1,   Δ_{l+1} = D_{l+1} + (Δ_l ∘ s_l) W_{l+1}ᵀ,   D_l = −2 a_{l−1} R_lᵀ (− 2 r_l for a bias),
+    Δ_1 = D_1,   Δ_{l+1} = D_{l+1} + (Δ_l ∘ s_l) W_{l+1}ᵀ,   D_l = a_{l−1} R_lᵀ (+ r_l for a bias),
 
 and, from the last hidden layer down, with s' the slope's own derivative and Z_L = 0 (the seed is constant),
 
-    Ā_l = −2 δ_{l+1} R_{l+1} + Z_{l+1} W_{l+1},   Z_l = Δ_l ∘ P_l ∘ s'_l + Ā_l ∘ s_l,   ∂L/∂x = Ā_0.
+    Ā_l = δ_{l+1} R_{l+1} + Z_{l+1} W_{l+1},   Z_l = Δ_l ∘ P_l ∘ s'_l + Ā_l ∘ s_l,   −½ ∂L/∂x = Ā_0.
+
+Where there are few candidates beside a layer's widths, R_l is not needed: with the Gram matrices K = a_{l−1} a_{l−1}ᵀ (+ 1 for a bias) and
+G = δ_l δ_lᵀ of the candidates, and the products z_l and P_{l−1} = δ_l W_l that there are anyway,
+
+    D_l = z_l − K δ_l,   δ_l R_l = δ_l W_l − G a_{l−1}.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from torch import Tensor
 
 from attacks.kkt.mask import Mask, weighted
 from attacks.kkt.objective import Kind, output_seed
-from attacks.kkt.surrogate import activation, curvature_times, slope
+from attacks.kkt.surrogate import activation, into_preactivation, kinked_slope, slope
 
 
 @torch.no_grad()
@@ -35,64 +40,109 @@ def kkt_gradient(
     alpha: Tensor,
     want_loss: bool = True,
     mask: Mask | None = None,
+    scratch: dict[str, Tensor] | None = None,
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b m d"], Float[Tensor, "b m"]]:
-    """L_KKT of a stack of MLPs (zeros unless wanted), and its gradients by x and λ. Arguments as in `objective.kkt_loss`."""
+    """L_KKT of a stack of MLPs (zeros unless wanted), and its gradients by x and λ. Arguments as in `objective.kkt_loss`.
+
+    Args:
+        scratch: tensors kept from call to call of one shape, an empty mapping at first. A fresh tensor of candidates × width costs its
+            pages each time, which takes longer than the arithmetic on it. The gradient by x is one of them: use it before the next call.
+    """
     W = [weights[f"layers.{i}.weight"] for i in range(sum(1 for key in weights if key.endswith("weight")))]
     bias = [weights.get(f"layers.{i}.bias") for i in range(len(W))]
     depth, m = len(W), x.shape[-2]
-    activate = activation(name, alpha)
+    grams = [mask is None and not want_loss and i < depth - 1 and gram_pays(m, *W[i].shape[-2:]) for i in range(depth)]
+
+    def room(what: str, layer: int, *shape: int) -> Tensor:
+        kept = {} if scratch is None else scratch
+        key = f"{what}.{layer}"
+        if key not in kept:
+            kept[key] = x.new_empty(len(x), *shape)
+        return kept[key]
 
     inputs, slopes, before, a = [x], [], [], x
     for i in range(depth):
-        b = bias[i]
-        z = torch.bmm(a, W[i].mT) if b is None else torch.baddbmm(b, a, W[i].mT)
+        b, width = bias[i], W[i].shape[-2]
+        if i == depth - 1 and kind != "multiclass":
+            break  # the seed does not depend on the outputs
+        out = room("z", i, m, width)
+        z = torch.bmm(a, W[i].mT, out=out) if b is None else torch.baddbmm(b, a, W[i].mT, out=out)
         if i < depth - 1:
-            a = activate(z)
+            if name == "relu":
+                a = torch.clamp(z, min=0, out=room("a", i, m, width))
+                s = kinked_slope(z, alpha, 0.0, out=room("s", i, m, width))
+            else:
+                a = activation(name, alpha)(z)
+                s = slope(name, z, a, alpha)
             inputs.append(a)
-            slopes.append(slope(name, z, a, alpha))
+            slopes.append(s)
             before.append(z)
 
-    seed = output_seed(kind, z, labels)
+    seed = output_seed(kind, z if kind == "multiclass" else lam.unsqueeze(-1), labels)
     delta = [seed * (lam / m).unsqueeze(-1)]  # δ of the layers, the last one first until reversed
     carried = []  # P
     for i in reversed(range(1, depth)):
-        carried.append(torch.bmm(delta[-1], W[i]))
-        delta.append(carried[-1] * slopes[i - 1])
+        P = torch.bmm(delta[-1], W[i], out=room("P", i, m, W[i].shape[-1]))
+        carried.append(P)
+        delta.append(torch.mul(P, slopes[i - 1], out=room("delta", i, m, W[i].shape[-1])))
     delta.reverse()
     carried.reverse()
 
     loss = x.new_zeros(len(x))
-    residual, up = [], None
+    residual: list[Tensor | None] = []
+    up = None
     adjoints = []  # Δ
     for i in range(depth):
-        R = torch.baddbmm(W[i], delta[i].mT, inputs[i], alpha=-1)
-        b = bias[i]
-        r = None if b is None else b - delta[i].sum(-2, keepdim=True)
-        if want_loss:
-            loss += weighted(R, mask, i).square().sum((-2, -1))
-            if r is not None:
-                loss += weighted(r, mask, i, bias=True).square().sum((-2, -1))
-        if mask is not None:
-            R = weighted(R, mask, i, squared=True)
-            r = None if r is None else weighted(r, mask, i, bias=True, squared=True)
-        residual.append(R)
-        D = torch.baddbmm(x.new_zeros(1, 1, 1) if r is None else r, inputs[i], R.mT, beta=-2, alpha=-2)
+        b, width = bias[i], W[i].shape[-2]
+        out = room("D", i, m, width)
+        if grams[i]:
+            residual.append(None)
+            K = torch.bmm(inputs[i], inputs[i].mT, out=room("K", i, m, m))
+            D = torch.baddbmm(before[i], K if b is None else K.add_(1), delta[i], alpha=-1, out=out)
+        else:
+            R = torch.baddbmm(W[i], delta[i].mT, inputs[i], alpha=-1, out=room("R", i, *W[i].shape[-2:]))
+            r = None if b is None else b - delta[i].sum(-2, keepdim=True)
+            if want_loss:
+                loss += weighted(R, mask, i).square().sum((-2, -1))
+                if r is not None:
+                    loss += weighted(r, mask, i, bias=True).square().sum((-2, -1))
+            if mask is not None:
+                R = weighted(R, mask, i, squared=True)
+                r = None if r is None else weighted(r, mask, i, bias=True, squared=True)
+            residual.append(R)
+            D = torch.bmm(inputs[i], R.mT, out=out) if r is None else torch.baddbmm(r, inputs[i], R.mT, out=out)
         if up is not None:
             D.baddbmm_(up, W[i].mT)
         adjoints.append(D)
         if i < depth - 1:
-            up = D * slopes[i]
-    grad_lam = (adjoints[-1] * seed).sum(-1) / m
+            up = torch.mul(D, slopes[i], out=room("up", i, m, width))
+    grad_lam = (adjoints[-1] * seed).sum(-1).mul_(-2 / m)
 
     into_z = None  # Z of the layer above
     for i in reversed(range(depth)):
-        into_a = torch.baddbmm(x.new_zeros(1, 1, 1), delta[i], residual[i], beta=0, alpha=-2)
+        t = adjoints[i - 1].mul_(carried[i - 1]) if i > 0 else None
+        own = residual[i]
+        if own is not None:
+            into_a = torch.bmm(delta[i], own, out=room("into", i, m, W[i].shape[-1]))
+        else:  # δ W: there already, or in one product with what comes from above
+            into_a = carried[i - 1] if i > 0 else room("into", i, m, W[i].shape[-1])
+            G = torch.bmm(delta[i], delta[i].mT, out=room("G", i, m, m))
+            if i > 0:
+                into_a.baddbmm_(G, inputs[i], alpha=-1)
+            else:
+                torch.bmm(G, inputs[i], out=into_a).neg_()
+                assert into_z is not None
+                into_z.add_(delta[i])
         if into_z is not None:
             into_a.baddbmm_(into_z, W[i])
-        if i > 0:
-            bend = curvature_times(name, adjoints[i - 1].mul_(carried[i - 1]), before[i - 1], inputs[i], slopes[i - 1], alpha)
-            into_z = into_a.mul_(slopes[i - 1]).add_(bend)
-    return loss, into_a, grad_lam
+        if t is not None:
+            into_z = into_preactivation(name, into_a, t, before[i - 1], inputs[i], slopes[i - 1], alpha)
+    return loss, into_a.mul_(-2), grad_lam
+
+
+def gram_pays(m: int, out: int, inputs: int) -> bool:
+    """Whether four products with the Gram matrices of m candidates are cheaper than three of a layer's size."""
+    return 2 * m * (inputs + out) < 3 * inputs * out
 
 
 def prior_gradient(

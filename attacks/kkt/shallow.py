@@ -22,10 +22,13 @@ from attacks.kkt.objective import Kind
 from attacks.kkt.surrogate import SATURATED, activation, curvature_times, slope
 
 
-def fits(kind: Kind, weights: Mapping[str, Tensor]) -> bool:
-    """Whether a stack of networks has one hidden layer and one output whose seed does not depend on the candidates."""
+def fits(kind: Kind, weights: Mapping[str, Tensor], m: int) -> bool:
+    """Whether a stack of networks has one hidden layer, one output whose seed does not depend on the candidates, and a first layer small
+    enough beside m candidates that passes over its weights are the cheaper ones."""
     depth = sum(1 for name in weights if name.endswith("weight"))
-    return kind != "multiclass" and depth == 2 and weights["layers.1.weight"].shape[-2] == 1
+    return (
+        kind != "multiclass" and depth == 2 and weights["layers.1.weight"].shape[-2] == 1 and weights["layers.0.weight"].shape[-1] <= 2 * m
+    )
 
 
 class Shallow:

@@ -28,10 +28,17 @@ class _Kinked(torch.autograd.Function):
         return grad * kinked_slope(z, alpha, ctx.low), None, None
 
 
-def kinked_slope(z: Tensor, alpha: Tensor, low: float) -> Tensor:
-    """The smoothed derivative s + (1 − s)·σ(αz), in (s, 1)."""
-    soft = (alpha * z).clamp_(-SATURATED, SATURATED).sigmoid_() if not torch.is_grad_enabled() else torch.sigmoid(alpha * z)
-    return low + (1 - low) * soft if low else soft
+def kinked_slope(z: Tensor, alpha: Tensor, low: float, out: Tensor | None = None) -> Tensor:
+    """The smoothed derivative s + (1 − s)·σ(αz), in (s, 1).
+
+    Args:
+        out: where it goes, in place of a new tensor; only where no gradient is recorded.
+    """
+    if torch.is_grad_enabled():
+        soft = torch.sigmoid(alpha * z)
+        return low + (1 - low) * soft if low else soft
+    soft = torch.mul(z, alpha, out=out).clamp_(-SATURATED, SATURATED).sigmoid_()
+    return soft.mul_(1 - low).add_(low) if low else soft
 
 
 def activation(name: str, alpha: Tensor) -> Callable[[Tensor], Tensor]:
@@ -74,7 +81,7 @@ def slope(name: str, z: Tensor, a: Tensor, alpha: Tensor) -> Tensor:
 def curvature_times(name: str, t: Tensor, z: Tensor, a: Tensor, s: Tensor, alpha: Tensor) -> Tensor:
     """t times the derivative of `slope` by z, given the activation's value a and slope s there. Overwrites t."""
     if name == "relu":  # ασ(1 − σ)t, in as few passes as there can be
-        return torch.addcmul(t, t, s, value=-1).mul_(s).mul_(alpha)
+        return t.addcmul_(t, s, value=-1).mul_(s).mul_(alpha)
     if name in KINKED:
         low = KINKED[name]
         soft = (s - low) / (1 - low)
@@ -91,3 +98,10 @@ def curvature_times(name: str, t: Tensor, z: Tensor, a: Tensor, s: Tensor, alpha
     if name == "tanh":
         return t.mul_(-2 * a * s)
     return t.mul_(s * (1 - 2 * a))  # sigmoid
+
+
+def into_preactivation(name: str, upper: Tensor, t: Tensor, z: Tensor, a: Tensor, s: Tensor, alpha: Tensor) -> Tensor:
+    """upper ∘ s + t ∘ (the derivative of `slope`), where z, a and s are pre-activation, value and slope. Overwrites upper and t."""
+    if name == "relu":  # s ∘ (upper + α(1 − s)t): two passes fewer
+        return upper.addcmul_(t.addcmul_(t, s, value=-1), alpha).mul_(s)
+    return upper.mul_(s).add_(curvature_times(name, t, z, a, s, alpha))

@@ -15,7 +15,7 @@ import torch
 
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt.box import Dense, Lazy
-from attacks.kkt.gradient import kkt_gradient, prior_gradient
+from attacks.kkt.gradient import gram_pays, kkt_gradient, prior_gradient
 from attacks.kkt.loop import repeat
 from attacks.kkt.mask import layer_indices
 from attacks.kkt.objective import kkt_loss, kkt_loss_general, prior_loss
@@ -126,6 +126,29 @@ def test_written_gradient_equals_autograd(kind, k, name, hidden):
         torch.testing.assert_close(value, loss.detach(), rtol=1e-9, atol=0)
         torch.testing.assert_close(grad_x, by_x, **tolerance)
         torch.testing.assert_close(grad_lam, by_lam, **tolerance)
+
+
+@pytest.mark.parametrize(("kind", "k"), KINDS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("all_biases", [False, True])
+def test_the_gradient_by_gram_matrices_equals_autograd(kind, k, name, all_biases):
+    """Few candidates beside wide layers, in the first layer and in others; scratch from another call does not show."""
+    for m in (2, 6):
+        scratch = {}
+        weights, x, lam, labels, alpha = stack(kind, k, name, (12, 14, 5), all_biases, m=m, d=20)
+        assert [gram_pays(m, *weights[f"layers.{i}.weight"].shape[1:]) for i in range(3)] == ([True] * 3 if m == 2 else [True, True, False])
+        x.requires_grad_()
+        lam.requires_grad_()
+        loss = kkt_loss(kind, name, weights, x, lam, labels, alpha)
+        by_x, by_lam = torch.autograd.grad(loss.sum(), [x, lam])
+        arguments = kind, name, weights, x.detach(), lam.detach(), labels, alpha
+        kkt_gradient(kind, name, weights, torch.rand_like(x), torch.rand_like(lam), labels, alpha, False, None, scratch)
+        for more in ({"want_loss": False, "scratch": scratch}, {"scratch": scratch}, {"want_loss": False}):
+            value, grad_x, grad_lam = kkt_gradient(*arguments, **more)
+            torch.testing.assert_close(grad_x, by_x, rtol=1e-8, atol=1e-9 * by_x.abs().max().item())
+            torch.testing.assert_close(grad_lam, by_lam, rtol=1e-8, atol=1e-9 * by_lam.abs().max().item())
+            torch.testing.assert_close(value, loss.detach() if "want_loss" not in more else torch.zeros_like(value), rtol=1e-9, atol=0)
+        assert {"K.0", "G.0", "R.3"} <= set(scratch)
 
 
 @pytest.mark.parametrize(("kind", "k"), KINDS)
@@ -364,7 +387,7 @@ def test_one_hidden_layer_in_few_passes_equals_the_general_gradient(kind, name, 
     if biases == "none":
         del weights["layers.0.bias"]
     mask = masks(weights) if masked else None
-    assert fits(kind, weights)
+    assert fits(kind, weights, x.shape[1])
     few = Shallow(kind, name, weights, labels, alpha, x, mask)
     few(torch.rand_like(x), torch.rand_like(lam))  # what a step leaves behind must not show in the next
     expected = kkt_gradient(kind, name, weights, x, lam, labels, alpha, mask=mask)
@@ -375,10 +398,11 @@ def test_one_hidden_layer_in_few_passes_equals_the_general_gradient(kind, name, 
 
 def test_which_networks_take_the_few_passes():
     one, two, three = (dict.fromkeys((f"layers.{i}.weight" for i in range(n)), torch.zeros(2, 1, 3)) for n in (1, 2, 3))
-    assert fits("binary", two)
-    assert fits("regression", two)
-    assert not any((fits("multiclass", two), fits("binary", one), fits("binary", three)))
-    assert not fits("binary", {**two, "layers.1.weight": torch.zeros(2, 4, 3)})
+    assert fits("binary", two, 2)
+    assert fits("regression", two, 2)
+    assert not any((fits("multiclass", two, 2), fits("binary", one, 2), fits("binary", three, 2)))
+    assert not fits("binary", {**two, "layers.1.weight": torch.zeros(2, 4, 3)}, 2)
+    assert not fits("binary", two, 1)  # three inputs beside one candidate: the passes over the weights would be the longer ones
 
 
 def test_a_saturated_slope_is_the_slope():

@@ -3,9 +3,10 @@
 A KKT step of an MLP with widths d₀ … d_L (d₀ the pixels D, or the rank r of the row space) and m candidates multiplies, with
 p_l = 2·m·d_{l−1}·d_l floating-point operations for one product at layer l:
 
-    forward, residual, its product with the inputs, its product with the deltas    4 Σ p_l
+    forward, and what flows down, in the layers below the last                     2 Σ_{l ≤ L−1} p_l
     deltas and adjoints of the layers above the first                              2 Σ_{l ≥ 2} p_l
-    what flows down through the layers below the last                              Σ_{l ≤ L−1} p_l
+    residual, its product with the inputs, its product with the deltas             3 Σ p_l
+    or, below the last layer and where it is less, by Gram matrices                4·m²·(d_{l−1} + d_l) in place of 3 p_l
 
 (`attacks.kkt.gradient`; a test compares with a count of the products). The box prior of a row-space run costs 4·r·D more for every
 candidate whose pixels are looked at: all of them in a captured graph, those that may have reached the edge of the box elsewhere.
@@ -34,7 +35,10 @@ SQUARE = {"cpu": 2048, "cuda": 8192}  # side of the matrices whose product gives
 def step_flops(m: int, widths: Sequence[int]) -> int:
     """Floating-point operations of the matrix products of one KKT gradient; formula above."""
     p = [2 * m * a * b for a, b in pairwise(widths)]
-    return 4 * sum(p) + 2 * sum(p[1:]) + sum(p[:-1])
+    last = len(p) - 1
+    grams = [4 * m * m * (a + b) for a, b in pairwise(widths)]
+    residuals = [3 * p[i] if i == last else min(3 * p[i], grams[i]) for i in range(len(p))]
+    return 2 * sum(p[:-1]) + 2 * sum(p[1:]) + sum(residuals)
 
 
 @cache
