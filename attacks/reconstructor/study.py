@@ -47,12 +47,12 @@ def study(release: Release, shadows: int, mirror: bool = False) -> Study:
     assert release.train is not None, "granted with known_data and initial_weights"
     images, labels = images[:shadows], labels[:shadows]
     weights = release.train(images, labels)
-    rows, attacked = flat(weights), flat(release.weights)
+    rows, attacked = flat(weights), flat({name: release.weights[name] for name in weights})
     mean, deviation = rows.mean(0), rows.std(0)
     varies = deviation > CONSTANT * mean.abs().clamp_min(CONSTANT)
     scale = torch.where(varies, deviation, 1.0)
     keep = varies.to(rows.dtype)
-    shapes = {name: tuple(weights[name].shape[1:]) for name in sorted(weights)}
+    shapes = {name: tuple(value.shape[1:]) for name, value in weights.items()}
     return Study((rows - mean) / scale * keep, images, (attacked - mean) / scale * keep, shapes, varies)
 
 
@@ -66,8 +66,8 @@ def shadow_set(release: Release, mirror: bool) -> tuple[Float[Tensor, "s c h w"]
 
 
 def flat(weights: Mapping[str, Tensor]) -> Float[Tensor, "b p"]:
-    """All weights of each network in one row, in the order of their names."""
-    return torch.cat([weights[name].flatten(1) for name in sorted(weights)], 1).float()
+    """All weights of each network in one row, in the order of the mapping."""
+    return torch.cat([value.flatten(1) for value in weights.values()], 1).float()
 
 
 def rebuild(
