@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -100,8 +103,7 @@ def aggregate(scores: pd.DataFrame) -> list[Group]:
     """
     if scores.empty:
         return []
-    frame = scores[list(_NEEDED)].astype("object")
-    records: list[dict[str, Any]] = frame.where(frame.notna(), None).to_dict("records")  # type: ignore[assignment]
+    records = _records(scores)
     keys = setting_key(scores).tolist()
     sections = _sections(records)
     grouped: dict[tuple[str, ...], list[int]] = {}
@@ -111,13 +113,26 @@ def aggregate(scores: pd.DataFrame) -> list[Group]:
     variants: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
     for grid, key, attack, params, sweep in grouped:
         variants.setdefault((grid, key, attack), set()).add((params, sweep))
-    groups = []
+    work = []
     for (grid, key, attack, params, sweep), members in grouped.items():
         several = len(variants[grid, key, attack]) > 1
         variant = "; ".join(_short(text) for text in (params, sweep) if text not in ("", "{}")) or "defaults"
         rows = sorted((records[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
-        groups.append(_group(rows, sections[members[0]], variant if several else "", (grid, key, attack, params, sweep)))
+        work.append((rows, sections[members[0]], variant if several else "", (grid, key, attack, params, sweep)))
+    # each group draws from a stream of its own, and drawing, which is most of the work, lets other threads run
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        groups = list(pool.map(lambda arguments: _group(*arguments), work))
     return sorted(groups, key=_order)
+
+
+def _records(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """The needed columns row by row, as Python values, None where there is none. By column, which is several times faster than pandas'."""
+    columns = []
+    for name in _NEEDED:
+        column = scores[name]
+        values = column.astype("object").to_numpy()
+        columns.append(np.where(column.notna(), values, None).tolist())
+    return [dict(zip(_NEEDED, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _order(group: Group) -> tuple[Any, ...]:
@@ -165,9 +180,8 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
         group.oracle = group.excess  # nothing to choose from: every candidate was submitted
     elif "oracle_members" in hits and "oracle_controls" in hits:
         group.oracle, _, _ = resample(hits["oracle_members"], sizes["members"], hits["oracle_controls"], sizes["controls"], rng)
-    for name in MEANS:
-        values = [row[name] for row in scored]
-        group.means[name] = None if any(value is None for value in values) else float(np.mean([float(v) for v in values]))
+    table = np.array([[row[name] for row in scored] for name in MEANS], dtype=float)  # None becomes NaN
+    group.means = {name: None if math.isnan(mean) else mean for name, mean in zip(MEANS, table.mean(axis=1).tolist(), strict=True)}
     group.lpips_reasons = sorted({row["lpips_reason"] for row in scored if row["lpips_median"] is None and row["lpips_reason"]})
     return group
 
@@ -183,7 +197,8 @@ def resample(
     drawn = rng.integers(len(n), size=(RESAMPLES, len(n)))
 
     def draw(h: np.ndarray, size: np.ndarray) -> np.ndarray:
-        return (rng.binomial(size[drawn], (h / size)[drawn]) / size[drawn]).mean(axis=1)
+        images = size[0] if (size == size[0]).all() else size[drawn]  # the same draws either way; a single number is the faster
+        return (rng.binomial(images, (h / size)[drawn]) / images).mean(axis=1)
 
     members, controls = draw(hits, n), draw(control_hits, control_n)
     tails = [(1 - level) / 2, (1 + level) / 2]
@@ -272,21 +287,22 @@ def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
     Rows of one grid and one axis label that differ in a setting field (after ``--set dataset=cifar10``, say) belong to different
     parts, named by those fields. Tracks are parts of their own, whatever their settings.
     """
-    seen: dict[tuple[str, str, str], dict[str, set[Any]]] = {}
+    settings_of = itemgetter(*SETTING)
+    seen: dict[tuple[str, str, str], set[tuple[Any, ...]]] = {}
     tracks: dict[str, set[str]] = {}
     for row in records:
         track = row["track"] or "reconstruction"
         tracks.setdefault(row["grid"], set()).add(track)
-        values = seen.setdefault((row["grid"], track, row["axis"] or ""), {name: set() for name in SETTING})
-        for name in SETTING:
-            values[name].add(row[name])
+        seen.setdefault((row["grid"], track, row["axis"] or ""), set()).add(settings_of(row))
     varied: dict[tuple[str, str], set[str]] = {}
-    for (grid, track, _), values in seen.items():
-        varied.setdefault((grid, track), set()).update(name for name, found in values.items() if len(found) > 1)
+    for (grid, track, _), found in seen.items():
+        differ = varied.setdefault((grid, track), set())
+        differ.update(name for name, values in zip(SETTING, zip(*found, strict=True), strict=True) if len(set(values)) > 1)
     result = []
     for row in records:
         track = row["track"] or "reconstruction"
-        names = [name for name in SETTING if name in varied[row["grid"], track]]
+        differ = varied[row["grid"], track]
+        names = [name for name in SETTING if name in differ] if differ else []
         if "dataset_display" in names and "dataset" in names:
             names.remove("dataset")
         parts = [f"track {track}"] if len(tracks[row["grid"]]) > 1 else []

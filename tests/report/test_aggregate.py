@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import fake
 import numpy as np
 import pandas as pd
@@ -154,3 +156,26 @@ def test_a_data_set_on_the_axis_is_named_as_tables_name_it():
     assert axis_of(row) == {"dataset": "cifar10 (JPEG copy)", "loss": "bce"}
     assert axis_of({**row, "axis": '{"dataset": "small"}'}) == {"dataset": "small"}  # a label of the grid's own stays
     assert axis_of({"axis": "plain text"}) == {"axis": "plain text"}
+
+
+def test_the_number_of_threads_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = frame(fake.everything()[0])
+
+    def by_threads(cores: int | None) -> list[dict]:
+        monkeypatch.setattr("bench.report.aggregate.os.cpu_count", lambda: cores)
+        return [dataclasses.asdict(group) for group in aggregate(scores)]
+
+    one = by_threads(1)
+    assert len(one) > 3
+    assert one == by_threads(4) == by_threads(None)
+
+
+def test_equal_and_single_numbers_of_images_draw_alike() -> None:
+    """The short way for seeds of one size gives what the long way gives, so published intervals stay."""
+    hits, n = np.array([3, 5, 20]), np.array([25, 25, 25])
+    short = resample(hits, n, hits, n, np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    drawn = rng.integers(3, size=(2000, 3))
+    members, controls = ((rng.binomial(n[drawn], (hits / n)[drawn]) / n[drawn]).mean(axis=1) for _ in range(2))
+    low, high = np.quantile(members - controls, [0.025, 0.975])
+    assert (short[0].low, short[0].high) == pytest.approx((low, high), abs=1e-12)
