@@ -32,9 +32,9 @@ def loss_gradient(loss: str, out: Float[Tensor, "*b n k"], target: Float[Tensor,
     """The gradient of `loss_value` by the outputs, in closed form."""
     n = out.shape[-2]
     if loss == "bce":
-        return (torch.sigmoid(out) - target) / n
+        return torch.sigmoid(out).sub_(target).div_(n)
     if loss == "ce":
-        return (torch.softmax(out, -1) - target) / n
+        return torch.softmax(out, -1).sub_(target).div_(n)
     if loss == "mse":
         return (out - target) * (2 / (n * out.shape[-1]))
     return (out - target).clamp(-1, 1) / (n * out.shape[-1])

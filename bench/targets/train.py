@@ -6,6 +6,9 @@ Two facts make the papers' long training cheap without changing it:
   C and W₁V; what is orthogonal to the images only shrinks, by (1 − lr·wd) a step. Training W₁V and adding the shrunken rest at the end is
   the same trajectory at n/D of the cost of the first layer.
 * Networks of one shape are stacked (B × …) and stepped together by batched matrix products, gradients in closed form.
+
+A small network's epoch costs what launching its operators costs, so there are few of them: the first layer's bias is the weight of one
+more input that is always 1, views and buffers are made once, and decay and momentum ride on the product that makes the gradient.
 """
 
 from __future__ import annotations
@@ -62,11 +65,11 @@ def train_stack(
     ]
     basis, X, W[0], rest = _into_span(X, W[0])
     X, W = X.to(dtype), [w.to(dtype) for w in W]
-    step = lr.to(dtype).view(-1, 1, 1)
-    shrink = decay.to(dtype).view(-1, 1, 1)
+    folded = b[0] is not None  # into the first layer
+    if b[0] is not None:
+        X, W[0], b[0] = torch.cat([X, torch.ones_like(X[..., :1])], -1), torch.cat([W[0], b[0].unsqueeze(-1)], -1), None
     momentum = MOMENTUM[first.optimizer]
-    params = [*W, *(v for v in b if v is not None)]  # stepped in place
-    change = [torch.zeros_like(p) for p in params] if momentum else []
+    network = _Stack(architecture.activation, first.loss, W, b, X, target, lr.to(dtype), decay.to(dtype), momentum)
 
     stops = [s.stop_loss for s in settings]
     finished: dict[int, tuple[int, list[Tensor], list[Tensor | None], float]] = {}
@@ -75,7 +78,7 @@ def train_stack(
     for epoch in range(first.epochs + 1):
         at_end = epoch == first.epochs
         if at_end or epoch in marks or epoch % CHECK_EVERY == 0:
-            losses = loss_value(first.loss, _outputs(architecture.activation, W, b, X), target).tolist()
+            losses = loss_value(first.loss, network.outputs(), target).tolist()
             if epoch in marks or at_end:
                 curve.append((epoch, losses))
             for i, value in enumerate(losses):
@@ -83,20 +86,14 @@ def train_stack(
                     finished[i] = (epoch, [w[i].clone() for w in W], [None if v is None else v[i].clone() for v in b], value)
             if len(finished) == len(settings):
                 break
-        if not momentum:
-            _step(architecture.activation, first.loss, W, b, X, target, step, shrink)
-            continue
-        # PyTorch's momentum: the last change, times μ, goes on top of the plain step
-        before = [p.clone() for p in params]
-        _step(architecture.activation, first.loss, W, b, X, target, step, shrink)
-        for now, then, last in zip(params, before, change, strict=True):
-            last.mul_(momentum).add_(now).sub_(then)
-            torch.add(then, last, out=now)
+        network.step()
 
     seconds = (time.perf_counter() - began) / len(settings)
     result = []
     for i in range(len(settings)):
         epochs, weights, biases, value = finished[i]
+        if folded:
+            weights[0], biases[0] = weights[0][:, :-1], weights[0][:, -1]
         if basis is not None:
             full = weights[0].double() @ basis[i].mT + rest[i] * left(float(decay[i]), momentum, epochs)
             weights[0] = full.to(dtype)
@@ -128,39 +125,85 @@ def _into_span(X: Tensor, W1: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Te
     return V, R.mT.contiguous(), inside, W1 - inside @ V.mT
 
 
-def _outputs(activation: str, W: list[Tensor], b: list[Tensor | None], X: Tensor) -> Tensor:
-    activate = activation_function(activation)
-    a = X
-    for i, w in enumerate(W):
-        a = a @ w.mT if b[i] is None else torch.baddbmm(b[i].unsqueeze(1), a, w.mT)  # type: ignore[union-attr]
-        if i < len(W) - 1:
-            a = activate(a)
-    return a
+class _Stack:
+    """Networks of one shape and what steps them, in place.
 
+    Args:
+        W: B × out × in each; b: B × out, or None; X: B × n × in of the first layer.
+        lr, decay: one number a network; θ ← decay·θ − lr·∇L, plus ``momentum`` times the last change.
+    """
 
-def _step(
-    activation: str, loss: str, W: list[Tensor], b: list[Tensor | None], X: Tensor, target: Tensor, lr: Tensor, shrink: Tensor
-) -> None:
-    """One step θ ← (1 − lr·wd)·θ − lr·∇L for every network of the stack, in place."""
-    activate = activation_function(activation)
-    inputs, slopes = [X], []
-    a = X
-    for i, w in enumerate(W):
-        z = a @ w.mT if b[i] is None else torch.baddbmm(b[i].unsqueeze(1), a, w.mT)  # type: ignore[union-attr]
-        if i == len(W) - 1:
-            break
-        a = activate(z)
-        inputs.append(a)
-        slopes.append(activation_slope(activation, z))
-    delta = loss_gradient(loss, z, target) * lr  # the gradient is linear in delta, so the step size goes in here
-    for i in reversed(range(len(W))):
-        below = (delta @ W[i]) * slopes[i - 1] if i > 0 else None
-        W[i].mul_(shrink).baddbmm_(delta.mT, inputs[i], alpha=-1)
-        bias = b[i]
+    def __init__(
+        self,
+        activation: str,
+        loss: str,
+        W: list[Tensor],
+        b: list[Tensor | None],
+        X: Tensor,
+        target: Tensor,
+        lr: Tensor,
+        decay: Tensor,
+        momentum: float,
+    ) -> None:
+        self.activation, self.loss, self.W, self.b, self.X, self.target = activation, loss, W, b, X, target
+        self.activate = activation_function(activation)
+        self.transposed = [w.mT for w in W]
+        self.lr, self.decay, self.momentum = lr.view(-1, 1, 1), decay.view(-1, 1, 1), momentum
+        self.one_decay = float(decay[0]) if bool((decay == decay[0]).all()) else None
+        self.change = [torch.zeros_like(w) for w in W] if momentum else []
+        self.bias_change = [None if v is None else torch.zeros_like(v) for v in b] if momentum else []
+        self.z = [X.new_empty(*X.shape[:2], w.shape[1]) for w in W]
+
+    def _forward(self) -> list[Tensor]:
+        """Inputs of every layer; pre-activations go to self.z."""
+        inputs = [self.X]
+        for i, z in enumerate(self.z):
+            bias = self.b[i]
+            if bias is None:
+                torch.bmm(inputs[i], self.transposed[i], out=z)
+            else:
+                torch.baddbmm(bias.unsqueeze(1), inputs[i], self.transposed[i], out=z)
+            if i < len(self.W) - 1:
+                inputs.append(self.activate(z))
+        return inputs
+
+    def outputs(self) -> Tensor:
+        """Of every network for its images, B × n × k."""
+        self._forward()
+        return self.z[-1]
+
+    def step(self) -> None:
+        """One epoch."""
+        inputs = self._forward()
+        delta = loss_gradient(self.loss, self.z[-1], self.target).mul_(self.lr)  # the gradient is linear in delta: the step size goes in
+        for i in reversed(range(len(self.W))):
+            below = torch.bmm(delta, self.W[i]) if i > 0 else None
+            self._move(i, delta, inputs[i])
+            if below is not None:
+                z = self.z[i - 1]
+                if self.activation == "relu":  # its slope and the product in one operator
+                    delta = torch.ops.aten.threshold_backward(below, z, 0)
+                else:
+                    delta = below.mul_(activation_slope(self.activation, z))
+
+    def _move(self, i: int, delta: Tensor, inputs: Tensor) -> None:
+        W, bias = self.W[i], self.b[i]
+        if self.momentum:  # PyTorch's momentum: the last change, times μ, goes on top of the plain step
+            change = self.change[i].baddbmm_(delta.mT, inputs, beta=self.momentum, alpha=-1)
+            if self.one_decay != 1:
+                change.addcmul_(W, self.decay - 1)
+            W.add_(change)
+            last = self.bias_change[i]
+            if bias is not None and last is not None:
+                last.mul_(self.momentum).sub_(delta.sum(1)).addcmul_(bias, self.decay[:, 0] - 1)
+                bias.add_(last)
+            return
+        if self.one_decay is None:
+            W.mul_(self.decay).baddbmm_(delta.mT, inputs, alpha=-1)
+        else:
+            W.baddbmm_(delta.mT, inputs, beta=self.one_decay, alpha=-1)
         if bias is not None:
-            bias.mul_(shrink[:, 0]).sub_(delta.sum(1))
-        if below is not None:
-            delta = below
+            bias.mul_(self.decay[:, 0]).sub_(delta.sum(1))
 
 
 def _curve_marks(epochs: int) -> set[int]:

@@ -77,8 +77,11 @@ def test_more_images_than_pixels_needs_no_basis():
         torch.testing.assert_close(trained.weights[name], expected, rtol=1e-9, atol=1e-12)
 
 
-def test_a_stack_gives_what_single_runs_give():
-    cases = [problem(seed=s, lr=lr, weight_decay=wd) for s, lr, wd in [(0, 0.1, 0.01), (1, 0.05, 0.0), (2, 0.2, 0.1)]]
+@pytest.mark.parametrize("optimizer", ["gd", "heavy_ball"])
+@pytest.mark.parametrize("bias", ["first", "all", "none"])
+def test_a_stack_gives_what_single_runs_give(optimizer, bias):
+    draws = [(0, 0.1, 0.01), (1, 0.05, 0.0), (2, 0.2, 0.1)]
+    cases = [problem(seed=s, lr=lr, weight_decay=wd, optimizer=optimizer, bias=bias) for s, lr, wd in draws]
     columns = list(zip(*cases, strict=True))
     stacked = train_stack(cases[0][1], columns[0], columns[2], columns[3], columns[4])
     for case, together in zip(cases, stacked, strict=True):
