@@ -314,6 +314,7 @@ def describe(cell: Cell, grid: Grid) -> Row:
         "attack": cell.attack.spec.name,
         "attack_version": cell.attack.version,
         "attack_params": cell.attack.params_json,
+        "attack_defaults": cell.attack.defaults_json,
         "sweep": cell.attack.sweep_json,
         "role": cell.attack.role,
         "access": cell.attack.access,

@@ -57,6 +57,19 @@ class PlannedAttack:
         return canonical(self.spec.params)
 
     @property
+    def defaults_json(self) -> str | None:
+        """The parameters that stayed at their defaults, as canonical JSON; None for an attack that could not be made."""
+        if not self.instances or not dataclasses.is_dataclass(self.instances[0]):
+            return None
+        drawn = set(self.spec.sweep.ranges) if self.spec.sweep else set()
+        names = [f.name for f in dataclasses.fields(self.instances[0]) if f.init and f.name not in {*self.spec.params, *drawn}]
+        values = {name: getattr(self.instances[0], name) for name in names}
+        try:
+            return canonical(values)
+        except (TypeError, ValueError):  # a default that is no JSON; it is for reading only
+            return canonical({name: str(value) for name, value in values.items()})
+
+    @property
     def sweep_json(self) -> str | None:
         """The sweep as canonical JSON, or None."""
         return None if self.spec.sweep is None else canonical(self.spec.sweep.model_dump(mode="json"))

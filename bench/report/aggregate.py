@@ -34,7 +34,8 @@ MEANS = (
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
 SELECTIONS = ("", "oracle_", "nn_", "haim_")  # prefixes of the recall columns
 _NEEDED = (
-    "grid", "cell_id", "target_id", "track", "attack", "attack_params", "sweep", "role", "access", "axis", "axis_index", "seed", "status",
+    "grid", "cell_id", "target_id", "track", "attack", "attack_params", "attack_defaults", "sweep", "role", "access", "axis", "axis_index",
+    "seed", "status",
     "reason", "lpips_reason", "excess_recall", "n_members", "n_controls", "input_shape", *SETTING, *MEANS, *FACTS,
     *(f"{prefix}recall_{side}" for prefix in SELECTIONS for side in ("members", "controls")),
 )  # fmt: skip
@@ -110,15 +111,15 @@ def aggregate(scores: pd.DataFrame) -> list[Group]:
     for i, row in enumerate(records):
         identity = (row["grid"], keys[i], row["attack"] or "", row["attack_params"] or "", row["sweep"] or "")
         grouped.setdefault(identity, []).append(i)
-    variants: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
-    for grid, key, attack, params, sweep in grouped:
-        variants.setdefault((grid, key, attack), set()).add((params, sweep))
+    lines: dict[tuple[str, str, str], list[int]] = {}  # of one setting and attack, a record of each of its variants
+    for (grid, key, attack, _, _), members in grouped.items():
+        lines.setdefault((grid, key, attack), []).append(members[0])
     work = []
     for (grid, key, attack, params, sweep), members in grouped.items():
-        several = len(variants[grid, key, attack]) > 1
-        variant = "; ".join(_short(text) for text in (params, sweep) if text not in ("", "{}")) or "defaults"
+        others = [records[i] for i in lines[grid, key, attack]]
+        variant = _variant(records[members[0]], others) if len(others) > 1 else ""
         rows = sorted((records[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
-        work.append((rows, sections[members[0]], variant if several else "", (grid, key, attack, params, sweep)))
+        work.append((rows, sections[members[0]], variant, (grid, key, attack, params, sweep)))
     # each group draws from a stream of its own, and drawing, which is most of the work, lets other threads run
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         groups = list(pool.map(lambda arguments: _group(*arguments), work))
@@ -308,6 +309,28 @@ def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
         parts = [f"track {track}"] if len(tracks[row["grid"]]) > 1 else []
         result.append(", ".join([*parts, *(f"{name.removesuffix('_display')} = {row[name]}" for name in names)]))
     return result
+
+
+def _variant(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
+    """The hyperparameters that tell a line from the others of its attack, those at their defaults included where the rows know them."""
+    every = [_hyperparameters(other) for other in others]
+    mine = _hyperparameters(row)
+    if mine is None or any(other is None for other in every):
+        return "; ".join(_short(text) for text in (row["attack_params"], row["sweep"]) if text not in (None, "", "{}")) or "defaults"
+    known = [other for other in every if other is not None]
+    names = [name for name in dict.fromkeys(n for other in known for n in other) if len({repr(other.get(name)) for other in known}) > 1]
+    parts = [f"{name}={mine[name]}" for name in names if name in mine]
+    texts = [", ".join(parts), _short(row["sweep"]) if row["sweep"] else ""]
+    return "; ".join(text for text in texts if text) or "defaults"
+
+
+def _hyperparameters(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """All hyperparameters of a row's attack, or None where the row, an old one, does not tell its defaults."""
+    try:
+        defaults, params = json.loads(row["attack_defaults"] or ""), json.loads(row["attack_params"] or "{}")
+    except ValueError:
+        return None
+    return {**params, **defaults} if isinstance(defaults, dict) and isinstance(params, dict) else None
 
 
 def _short(text: str) -> str:

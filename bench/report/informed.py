@@ -1,7 +1,7 @@
 """What the pages say of the informed track: answers against the nearest public image, and lines against each other, paired by image.
 
-Cells of one setting and seed share their secret images, whatever the attack, and settings that differ in the network alone share them too. So
-two lines are compared image by image. Intervals answer for other initialisations and other images: seeds are drawn with replacement, and
+Cells of one setting and seed share their secret images, whatever the attack, and settings that differ in the network alone share them too.
+So two lines are compared image by image. Intervals answer for other initialisations and other images: seeds are drawn with replacement, and
 within each drawn seed its images.
 """
 
@@ -175,11 +175,10 @@ def _along_axis(groups: Sequence[Group], values: Values) -> list[str]:
 def _against_base(groups: Sequence[Group], values: Values) -> list[str]:
     names = axis_names(groups)
     rows, words = [], []
-    bases = {group.label: group for group in groups if group.attack == BASE and (not group.variant or group.variant == "defaults")}
-    if not bases:  # a grid may run it with hyperparameters of its own, the same for all
-        for group in groups:
-            if group.attack == BASE:
-                bases.setdefault(group.label, group)
+    bases: dict[str, Group] = {}
+    for group in groups:  # where a grid runs it several times, its first variant by name
+        if group.attack == BASE and (group.label not in bases or group.name < bases[group.label].name):
+            bases[group.label] = group
     others: dict[str, dict[str, Interval | None]] = {}
     for group in groups:
         base = bases.get(group.label)
@@ -197,7 +196,8 @@ def _against_base(groups: Sequence[Group], values: Values) -> list[str]:
         "",
         *words,
         "",
-        f"Differences from *{escape(next(iter(bases.values())).name)}* over the same secret images. Not corrected for the number of comparisons.",
+        f"Differences from *{escape(next(iter(bases.values())).name)}* over the same secret images.",
+        "Not corrected for the number of comparisons.",
         "",
         *table([*head, "attack", *_heads()], rows),
         "",

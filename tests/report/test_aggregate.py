@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.metrics.intervals import bootstrap_seeds
+from bench.report import aggregate as aggregate_module
 from bench.report.aggregate import aggregate, axis_of, differences, resample
 from bench.report.compare import compare, summary_table
 from bench.report.selection import figure_cells, shown_images
@@ -179,3 +180,13 @@ def test_equal_and_single_numbers_of_images_draw_alike() -> None:
     members, controls = ((rng.binomial(n[drawn], (hits / n)[drawn]) / n[drawn]).mean(axis=1) for _ in range(2))
     low, high = np.quantile(members - controls, [0.025, 0.975])
     assert (short[0].low, short[0].high) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_lines_of_one_attack_are_told_apart_by_what_differs_defaults_included():
+    first = {"attack": "guided", "attack_params": '{"mirror":true}', "attack_defaults": '{"keep":0.5,"steps":9}', "sweep": None}
+    second = {"attack": "guided", "attack_params": '{"keep":0.25,"mirror":true}', "attack_defaults": '{"steps":9}', "sweep": None}
+    assert aggregate_module._variant(first, [first, second]) == "keep=0.5"
+    assert aggregate_module._variant(second, [first, second]) == "keep=0.25"
+    old = {**second, "attack_defaults": None}
+    assert aggregate_module._variant(first, [first, old]) == "mirror=True", "a row that does not know its defaults shows what it has"
+    assert aggregate_module._variant({**first, "attack_params": "{}"}, [first, old]) == "defaults"

@@ -1,0 +1,89 @@
+"""The informed track's part of a page: paired by image, in the attacker's favour or not, with intervals that mean it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.report import informed
+from bench.report.aggregate import Group
+
+SEEDS = (0, 1, 2)
+
+
+def group(attack: str, label: str, role: str = "attack") -> Group:
+    cells = {seed: f"{attack}-{label}-{seed}" for seed in SEEDS}
+    return Group(
+        "g", "", {"activation": label}, ["relu", "elu"].index(label), "informed", attack, "", role, "", {}, list(SEEDS), Counter(ok=3), [],
+        cell_ids=cells, means={"ssim_mean": 0.5, "pool_ssim_mean": 0.3},
+    )  # fmt: skip
+
+
+def values(groups: list[Group], mse: dict[tuple[str, str], float], n: int = 60) -> dict[str, pd.DataFrame]:
+    rows = []
+    for g in groups:
+        for seed, cell in g.cell_ids.items():
+            noise = np.random.default_rng([seed, 7]).random(n) * 0.01  # of the images, which all lines share
+            for i in range(n):
+                value = mse[g.attack, g.label] + noise[i]
+                rows.append({"cell_id": cell, "split": "member", "index": i, "mse": value, "ssim": 1 - value, "lpips": value})
+                rows[-1] |= {"pool_mse": 0.03 + noise[i], "pool_ssim": 0.4}
+    return informed.members(pd.DataFrame(rows))
+
+
+def test_verdicts_follow_from_paired_images():
+    groups = [group("informed_adversary", "relu"), group("mnemonist_informed", "relu"), group("informed_adversary", "elu")]
+    groups += [group("nearest_shadow", "relu", "control")]
+    mse = {("informed_adversary", "relu"): 0.02, ("mnemonist_informed", "relu"): 0.019, ("informed_adversary", "elu"): 0.021}
+    text = "\n".join(informed.section(groups, values(groups, mse | {("nearest_shadow", "relu"): 0.05})))
+    assert "- informed_adversary, against relu: **worse** at elu." in text
+    assert "- mnemonist_informed, against informed_adversary: **better** at relu." in text
+    assert "- *nearest_shadow* (control), against informed_adversary: **worse** at relu." in text
+    assert "| relu | informed_adversary | 0.02" in text
+    assert "Means over 180 secret images of 3 initialisations" in text
+
+
+def test_a_section_of_another_track_or_without_image_rows_has_no_lines():
+    g = group("informed_adversary", "relu")
+    assert informed.section([g], {}) == []
+    g.track = "reconstruction"
+    assert informed.section([g], values([g], {("informed_adversary", "relu"): 0.02})) == []
+
+
+def test_a_metric_with_a_gap_is_not_compared():
+    groups = [group("informed_adversary", "relu"), group("mnemonist_informed", "relu")]
+    found = values(groups, {("informed_adversary", "relu"): 0.02, ("mnemonist_informed", "relu"): 0.02})
+    found["mnemonist_informed-relu-1"]["lpips"] = np.nan
+    text = "\n".join(informed.section(groups, found))
+    row = next(line for line in text.splitlines() if line.startswith("| relu | mnemonist_informed | +") or "+0.0000" in line)
+    assert row.rstrip(" |").endswith("inconclusive")
+
+
+def test_intervals_widen_where_seeds_disagree():
+    rng = np.random.default_rng(0)
+    same = [rng.normal(0.1, 0.05, 100) for _ in range(5)]
+    apart = [s + shift for s, shift in zip(same, (-0.2, -0.1, 0, 0.1, 0.2), strict=True)]
+    zero = [np.zeros(100)] * 5
+    a, b = informed.paired(same, zero, "x"), informed.paired(apart, zero, "x")
+    assert a.estimate == pytest.approx(b.estimate)
+    assert b.high - b.low > 5 * (a.high - a.low)
+    assert a.low < a.estimate < a.high
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    hits = 0
+    for trial in range(150):
+        deltas = [rng.normal(rng.normal(0, 0.1), 1.0, 50) for _ in range(10)]
+        found = informed.paired(deltas, [np.zeros(50)] * 10, str(trial))
+        hits += found.low <= 0 <= found.high
+    assert 0.85 < hits / 150 <= 1.0
+
+
+def test_one_seed_is_resampled_over_its_images():
+    found = informed.paired([np.arange(100.0)], [np.zeros(100)], "x")
+    assert found.estimate == pytest.approx(49.5)
+    assert 35 < found.low < 49.5 < found.high < 64
