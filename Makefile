@@ -6,11 +6,11 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help venv bench test perf lint clean
+.PHONY: help venv bench test perf perf-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 16
 
 venv: $(VENV)/.installed  ## install into .venv, with exact versions
 
@@ -25,6 +25,9 @@ test: $(VENV)/.installed-dev  ## run the whole test suite
 
 perf: $(VENV)/.installed  ## time it beside the alternatives and write results/perf.md (about ten minutes)
 	$(RUN) -m tests.perf
+
+perf-gpu: $(VENV)/.installed  ## the rows of it that need a CUDA device; writes results/perf_gpu.md
+	$(RUN) -m tests.perf --only gpu --page perf_gpu
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(RUN) -m ruff check .

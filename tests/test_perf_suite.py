@@ -212,3 +212,13 @@ def test_parts_without_figures_render():
     text = page.markdown([Part((Line("k", "a | b", None, note="why"),))], {"processor": "x"})
     assert "a \\| b" in text
     assert "## What bounds a step" not in text
+
+
+def test_the_command_for_a_card_is_one_that_make_knows():
+    from tests.perf.gpu import COMMAND
+
+    program, target = COMMAND.split()
+    assert program == "make"
+    recipe = re.search(rf"^{target}:.*##.*\n\t(.*)", (suite.ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert recipe is not None
+    assert recipe[1].endswith("-m tests.perf --only gpu --page perf_gpu")

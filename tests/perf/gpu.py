@@ -19,7 +19,7 @@ from .line import Line, Part
 from .problem import release, step_seconds, step_work
 from .steps import alone, ceiling, gradient_check, opponent, path_check
 
-COMMAND = "python -m tests.perf --only gpu --page perf_gpu"
+COMMAND = "make perf-gpu"  # python -m tests.perf --only gpu --page perf_gpu
 
 
 @dataclass(frozen=True)
