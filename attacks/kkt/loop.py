@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 WARM_UP = 3  # steps before a capture, on a side stream, so that libraries have made their handles and workspaces
 
@@ -48,3 +49,8 @@ def tf32(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def rounded(like: Tensor) -> bool:
+    """Whether products of such tensors are rounded to TF32's ten bits at present."""
+    return like.is_cuda and like.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32

@@ -151,6 +151,18 @@ def test_the_gradient_by_gram_matrices_equals_autograd(kind, k, name, all_biases
         assert {"K.0", "G.0", "R.3"} <= set(scratch)
 
 
+def test_rounded_products_form_no_gram_matrices(monkeypatch):
+    weights, x, lam, labels, alpha = stack("binary", 1, "relu", (12, 14), True, m=2, d=20)
+    by_way = {}
+    for rounds in (False, True):
+        monkeypatch.setattr("attacks.kkt.gradient.rounded", lambda like, rounds=rounds: rounds)
+        scratch = {}
+        answer = kkt_gradient("binary", "relu", weights, x, lam, labels, alpha, want_loss=False, scratch=scratch)
+        by_way[rounds] = answer[1].clone(), {key[0] for key in scratch}
+    assert "K" in by_way[False][1] - by_way[True][1]
+    torch.testing.assert_close(by_way[False][0], by_way[True][0], rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize(("kind", "k"), KINDS)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_general_path_equals_closed_form(kind, k, name):
