@@ -66,6 +66,7 @@ class Group:
     means: dict[str, float | None] = field(default_factory=dict)  # over ok seeds; None if any ok seed has none
     per_seed: dict[int, float] = field(default_factory=dict)  # seed → excess recall
     cell_ids: dict[int, str] = field(default_factory=dict)  # seed → cell with scores
+    hyperparameters: dict[str, Any] = field(default_factory=dict)  # all of them, or none where the rows do not tell their defaults
     lpips_reasons: list[str] = field(default_factory=list)
     targets: dict[str, dict[str, float | None]] = field(default_factory=dict)  # target_id → facts of the trained network
 
@@ -165,6 +166,7 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
     if not scored:
         return group
     group.per_seed = {int(row["seed"] or 0): float(row["excess_recall"]) for row in scored}
+    group.hyperparameters = _hyperparameters(first) or {}
     group.cell_ids = {int(row["seed"] or 0): row["cell_id"] for row in scored}
     sizes = {side: np.array([row[f"n_{side}"] for row in scored], dtype=np.int64) for side in ("members", "controls")}
     hits: dict[str, np.ndarray] = {}

@@ -19,6 +19,8 @@ from bench.report.text import NONE, escape, number, table
 
 RESAMPLES = 2000
 BASE = "informed_adversary"  # the attack that the guided ones are compared with
+RANDOM = "random_mask"  # the control that stands beside a guided attack of the same size
+OF_UNITS = ("lime", "inactive")  # detectors that judge whole units; the others judge single coordinates
 METRICS = {"mse": "lower", "ssim": "higher", "lpips": "lower"}  # per-image column → better for the attacker
 
 Values = Mapping[str, pd.DataFrame]  # cell id → its members' numbers, by index
@@ -36,7 +38,7 @@ def section(groups: Sequence[Group], values: Values) -> list[str]:
     mine = [g for g in groups if g.track == "informed" and g.cell_ids and all(cell in values for cell in g.cell_ids.values())]
     if not mine:
         return []
-    return [*_against_pool(mine, values), *_along_axis(mine, values), *_against_base(mine, values)]
+    return [*_against_pool(mine, values), *_along_axis(mine, values), *_against_base(mine, values), *_against_random(mine, values)]
 
 
 def paired(a: Sequence[np.ndarray], b: Sequence[np.ndarray], *names: str) -> Interval:
@@ -200,6 +202,36 @@ def _against_base(groups: Sequence[Group], values: Values) -> list[str]:
         "Not corrected for the number of comparisons.",
         "",
         *table([*head, "attack", *_heads()], rows),
+        "",
+    ]
+
+
+def _against_random(groups: Sequence[Group], values: Values) -> list[str]:
+    """Guided lines beside a random mask of the same size, where the grid has one."""
+    names = axis_names(groups)
+    randoms = {(g.label, g.hyperparameters.get("keep"), g.hyperparameters.get("level")): g for g in groups if g.attack == RANDOM}
+    rows, found = [], dict[str, dict[str, Interval | None]]()
+    for group in groups:
+        chosen = group.hyperparameters
+        if "detector" not in chosen or chosen.get("ablate") == "informative":
+            continue
+        level = "unit" if chosen["detector"] in OF_UNITS else "coordinate"
+        other = randoms.get((group.label, chosen.get("keep"), level))
+        if other is None:
+            continue
+        found.setdefault(_name(group), {})[group.label or "all"] = _compare(group, other, values, "mse")
+        rows.append([*_labels(group, names), _name(group), escape(other.name), *_differences(group, other, values)])
+    if not rows:
+        return []
+    head = [*(escape(name) for name in names)] or ["setting"]
+    return [
+        "### Against a random mask of the same size, image by image",
+        "",
+        *(f"- {name}, against random: {_in_words(differences)}." for name, differences in found.items()),
+        "",
+        "A mask that is chosen well has to beat one that is drawn. Not corrected for the number of comparisons.",
+        "",
+        *table([*head, "attack", "random mask", *_heads()], rows),
         "",
     ]
 

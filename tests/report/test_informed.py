@@ -46,6 +46,27 @@ def test_verdicts_follow_from_paired_images():
     assert "Means over 180 secret images of 3 initialisations" in text
 
 
+def test_a_guided_line_is_compared_with_a_random_mask_of_its_size():
+    guided, smaller, random = (
+        group("mnemonist_informed", "relu"),
+        group("mnemonist_informed", "relu"),
+        group("random_mask", "relu", "control"),
+    )
+    ablated = group("mnemonist_informed", "relu")
+    guided.hyperparameters = {"detector": "lime", "keep": 0.5, "ablate": "redundant"}
+    smaller.hyperparameters = {"detector": "lime", "keep": 0.25, "ablate": "redundant"}
+    ablated.hyperparameters = {"detector": "lime", "keep": 0.5, "ablate": "informative"}
+    random.hyperparameters = {"keep": 0.5, "level": "unit"}
+    for number, g in enumerate((guided, smaller, ablated)):
+        g.variant = f"v{number}"
+    groups = [guided, smaller, ablated, random]
+    text = "\n".join(informed.section(groups, values(groups, {("mnemonist_informed", "relu"): 0.019, ("random_mask", "relu"): 0.02})))
+    part = text[text.index("### Against a random mask") :]
+    assert "- mnemonist_informed (v0), against random: **better** at relu." in part
+    assert "v1" not in part, "no random mask of its size"
+    assert "v2" not in part, "an ablation is no guided attack"
+
+
 def test_a_section_of_another_track_or_without_image_rows_has_no_lines():
     g = group("informed_adversary", "relu")
     assert informed.section([g], {}) == []
