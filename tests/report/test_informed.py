@@ -59,6 +59,7 @@ def test_a_guided_line_is_compared_with_a_random_mask_of_its_size():
     random.hyperparameters = {"keep": 0.5, "level": "unit"}
     for number, g in enumerate((guided, smaller, ablated)):
         g.variant = f"v{number}"
+        g.cell_ids = {seed: f"{cell}-{number}" for seed, cell in g.cell_ids.items()}
     groups = [guided, smaller, ablated, random]
     text = "\n".join(informed.section(groups, values(groups, {("mnemonist_informed", "relu"): 0.019, ("random_mask", "relu"): 0.02})))
     part = text[text.index("### Against a random mask") :]
