@@ -275,6 +275,23 @@ def check(
 
 
 @app.command()
+def anatomy(
+    dataset: Annotated[str, typer.Option("--dataset", metavar="NAME", help="data set (python -m bench ls)")] = "photo_tiles",
+    activation: Annotated[
+        list[str], typer.Option("--activation", metavar="NAME", help="training curves of this one; may be repeated (default: all)")
+    ] = [],  # noqa: B006
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="the first of three")] = 0,
+    out: Out = "",
+) -> int:
+    """Look inside networks: which units die, which weights remember."""
+    from bench.anatomy import ACTIVATIONS
+    from bench.anatomy import anatomy as look
+
+    print(f"read {look(dataset, activation or ACTIVATIONS, seed, _results_dir(out))}")
+    return OK
+
+
+@app.command()
 def merge(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="results folders, or local stores (.reconbench)")],
     into: Annotated[str, typer.Option("--into", metavar="DIR", help="where to (default: results/ of this project)")] = "",

@@ -50,7 +50,8 @@ class GuidedInformed(Attack):
         weights = sum(w[0].numel() for w in release.weights.values())
         return 4 * self.shadows * (7 * weights + 6 * self.shadows)
 
-    def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
+    def mask(self, release: Release, generator: torch.Generator) -> tuple[Study, Mapping[str, Tensor]]:
+        """The shadows, and which parameters are kept: name → Bool[Tensor, "..."] of the weight's shape, without a leading axis."""
         assert release.train is not None, "granted with known_data and initial_weights"
         train, trained = release.train, {}
 
@@ -59,8 +60,11 @@ class GuidedInformed(Attack):
             return trained
 
         of = study(replace(release, train=once), self.shadows, self.mirror)
-        kept = self.chosen(release, of, trained, generator)
-        mask = torch.cat([kept[name].flatten() for name in of.shapes])
-        digest = hashlib.sha256(mask.cpu().numpy().tobytes()).hexdigest()[:16]
-        images, error = rebuild(of, release, self.reconstructor, mask, f"mask {digest}", self.epochs)
+        return of, self.chosen(release, of, trained, generator)
+
+    def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
+        of, kept = self.mask(release, generator)
+        flat = torch.cat([kept[name].flatten() for name in of.shapes])
+        digest = hashlib.sha256(flat.cpu().numpy().tobytes()).hexdigest()[:16]
+        images, error = rebuild(of, release, self.reconstructor, flat, f"mask {digest}", self.epochs)
         return Candidates(images, loss=error)
