@@ -46,8 +46,11 @@ def outputs_of(setting: Setting) -> int:
     return 1 if classes == 2 and setting.loss != "ce" else classes
 
 
-def split(images: ImageSet, setting: Setting) -> Split:
+def split(images: ImageSet, setting: Setting, most_public: int = MAX_PUBLIC) -> Split:
     """Draws the parts of a setting; a pure function of the data, ``classes``, ``n_per_class`` and ``seed``.
+
+    Args:
+        most_public: images that the public part holds at most.
 
     Raises:
         BenchError: too few classes or images for the setting (it says the largest n_per_class that works), or a source with an image twice.
@@ -70,7 +73,7 @@ def split(images: ImageSet, setting: Setting) -> Split:
         test = [p[n:, 0] for p in pairs]
         public = [p[n:, 1] for p in pairs]
     test = _balanced(test, MAX_TEST)
-    public = _balanced(public, min(MAX_PUBLIC, PUBLIC_PER_MEMBER * n * len(sides)))
+    public = _balanced(public, min(most_public, PUBLIC_PER_MEMBER * n * len(sides)))
 
     result = Split(
         _pixels(images.images, members),

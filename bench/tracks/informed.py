@@ -26,7 +26,7 @@ from torch import Tensor
 
 from bench import registry, seeds
 from bench.api import Architecture, Candidates, Defense, Release, Row, Secret, Setting, Target
-from bench.data.split import Split, split
+from bench.data.split import MAX_PUBLIC, Split, split
 from bench.errors import BenchError
 from bench.metrics import lpips
 from bench.metrics.ncc import ncc_pairs
@@ -45,6 +45,7 @@ __all__ = ["STACKS", "check_answer", "fingerprint", "narrow", "obtain", "pool", 
 
 STACKS = False  # the shadows of one target fill the machine; another target brings others
 NETWORKS = 100  # networks a target, one secret image each, shared out over the classes
+SHADOWS_PER_KNOWN = 6  # of large training sets the attacker owns so many images for each known one, where there are as many
 AT_ONCE = 1024  # networks trained between two looks at the disk: what a kill can cost
 GRANTABLE = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
 SHADOWS = "shadows"  # folder beside the targets: networks trained by recipes, and what attacks keep
@@ -64,8 +65,9 @@ def obtain(settings: Sequence[Setting], cache: TargetCache | None, device: torch
 
 def _obtain(setting: Setting, cache: TargetCache | None, device: torch.device) -> Target:
     source = registry.resolve_data(setting.dataset)
-    parts = split(source.load(), setting)
+    parts = _parts(setting)
     drawn = _draw(parts, setting)
+    public, public_labels = _public(parts)
     name = target_id(setting, source.digest(), "informed")
     defense: Defense = registry.get("defense", setting.defense)(**setting.defense_params)
     if type(defense).before_training is not Defense.before_training:
@@ -79,7 +81,7 @@ def _obtain(setting: Setting, cache: TargetCache | None, device: torch.device) -
     hit = cache.get(name) if cache is not None else None
     if hit is None:
         weights, facts = _train(known, drawn, parts, device)
-        pool = _nearest(drawn.members, torch.from_numpy(parts.public), device)
+        pool = _nearest(drawn.members, public, device)
         hit = weights, facts | {key: [round(float(v), 6) for v in values] for key, values in pool.items()}
         if cache is not None:
             cache.put(name, {key: w.cpu().contiguous() for key, w in weights.items()}, hit[1])
@@ -100,8 +102,8 @@ def _obtain(setting: Setting, cache: TargetCache | None, device: torch.device) -
         initial_weights={key: w.to(device, dtype) for key, w in known.start.items()},
         known_images=known.images.to(device, dtype),
         known_labels=known.labels.to(device),
-        shadow_images=torch.from_numpy(parts.public).to(device, dtype),
-        shadow_labels=torch.from_numpy(parts.public_labels).to(device),
+        shadow_images=public.to(device, dtype),
+        shadow_labels=public_labels.to(device),
         train=Recipe(known, device, folder, name),
         keep=Keeper(folder, name, device),
     )
@@ -120,9 +122,22 @@ def known_of(setting: Setting, parts: Split) -> Known:
 
 def secret_of(setting: Setting) -> Secret:
     """The secret of a setting, drawn again from its data."""
-    parts = split(registry.resolve_data(setting.dataset).load(), setting)
+    parts = _parts(setting)
     drawn = _draw(parts, setting)
-    return dataclasses.replace(drawn, pool=_nearest(drawn.members, torch.from_numpy(parts.public), torch.device("cpu")))
+    return dataclasses.replace(drawn, pool=_nearest(drawn.members, _public(parts)[0], torch.device("cpu")))
+
+
+def _parts(setting: Setting) -> Split:
+    """The data of a setting; of large training sets with a public part that is larger too."""
+    source = registry.resolve_data(setting.dataset).load()
+    classes = 2 if setting.classes == "binary" else setting.classes
+    return split(source, setting, max(MAX_PUBLIC, SHADOWS_PER_KNOWN * setting.n_per_class * classes))
+
+
+def _public(parts: Split) -> tuple[Tensor, Tensor]:
+    """What the attacker owns besides the known images, and its labels: the public part, and the controls that this track has no use for."""
+    images = np.concatenate([parts.public, parts.control])
+    return torch.from_numpy(images), torch.from_numpy(np.concatenate([parts.public_labels, parts.control_labels]))
 
 
 def _draw(parts: Split, setting: Setting) -> Secret:
