@@ -24,8 +24,9 @@ from .problem import real_images
 from .recovery import Recovered, recovered
 from .training import Trained, problem, ways
 
-# name → the fields that differ from the base; the first is the papers' own way
-CONTENDERS: tuple[tuple[str, dict[str, Any]], ...] = (("gd", {}), ("heavy_ball", {"optimizer": "heavy_ball", "epochs": 0.1}))
+# name → the fields that differ from the base; the first is the papers' own way. Momentum 0.9 moves ten times as far in an epoch as gd does,
+# once it is under way: a tenth of the epochs, and a twentieth of that for the start.
+CONTENDERS: tuple[tuple[str, dict[str, Any]], ...] = (("gd", {}), ("heavy_ball", {"optimizer": "heavy_ball", "epochs": 0.105}))
 ATTACK = HaimKKT(optimizer="adam", lr=0.1, lr_lambda=0.01)
 
 
