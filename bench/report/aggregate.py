@@ -132,8 +132,8 @@ def _records(scores: pd.DataFrame) -> list[dict[str, Any]]:
     columns = []
     for name in _NEEDED:
         column = scores[name]
-        values = column.astype("object").to_numpy()
-        columns.append(np.where(column.notna(), values, None).tolist())
+        values = column.astype("object").tolist()
+        columns.append([value if there else None for value, there in zip(values, column.notna().tolist(), strict=True)])
     return [dict(zip(_NEEDED, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
