@@ -20,7 +20,7 @@ from attacks.redundancy.constant import constant
 from attacks.redundancy.evidence import Evidence
 from attacks.redundancy.guided_informed import GuidedInformed
 from attacks.redundancy.inactive import inactive
-from attacks.redundancy.lime import lime
+from attacks.redundancy.lime import Surrogate, lime
 from attacks.redundancy.units import groups, mask_of_units, most_informative
 from attacks.redundancy.unmoved import unmoved
 from attacks.redundancy.verdict import in_shape
@@ -28,7 +28,7 @@ from bench.api import Release
 from bench.registry import register
 
 OF_UNITS = ("lime", "inactive")
-MASKS = 400  # that LIME draws, at least; and four a group
+MASKS = 200  # that LIME draws, at least; and four a group
 
 
 @register
@@ -40,7 +40,7 @@ class MnemonistInformed(GuidedInformed):
     paper: ClassVar[str] = "after Shahin Shamsabadi, Hayes, Balle, Weller: Mnemonist. UAI 2023 (the detectors and their use here are ours)"
     track: ClassVar[str] = "informed"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
-    version: ClassVar[int | None] = 1
+    version: ClassVar[int | None] = 2
 
     # inherited `keep`: share of hidden units (lime, inactive) or of parameters; 0: all that the detector does not call redundant
     detector: str = "lime"  # lime | constant | unmoved | inactive
@@ -56,28 +56,39 @@ class MnemonistInformed(GuidedInformed):
     def chosen(self, release: Release, of: Study, weights: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
         like = {name: w[0] for name, w in weights.items()}
         if self.detector in OF_UNITS:
-            return mask_of_units(self._kept_units(*self._units(release, of, weights, generator)), like)
+            return mask_of_units(self._kept_units(*self._units(release, of, weights)), like)
         verdict = (constant if self.detector == "constant" else unmoved)(_evidence(release, of, weights))
         values = torch.cat([v.flatten() for v in verdict.informativeness.values()])
         redundant = torch.cat([r.flatten() for r in verdict.redundant.values()])
         return in_shape(self._kept(values, redundant), like)
 
-    def _units(
-        self, release: Release, of: Study, weights: Mapping[str, Tensor], generator: torch.Generator
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    def _units(self, release: Release, of: Study, weights: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Of each hidden layer's units how informative they are, and which are redundant."""
         widths = list(release.architecture.hidden)
         if self.detector == "inactive":
             values = list(inactive(_evidence(release, of, weights)).units)
             return values, [v == 0 for v in values]
-        like = {name: w[0] for name, w in weights.items()}
-        number = torch.cat([g.flatten() for g in groups(like, widths).values()])
-        count = int(number.max()) + 1
-        found = lime(blanking_error(of.shadows, of.images, number), count, generator, masks=max(MASKS, 4 * count))
+        found = self._surrogate(release, of, weights)
         size = sum(widths)
         judged = (found.informativeness[:size], found.redundant()[:size])  # the group after the units is the output bias
         informativeness, redundant = (list(v.to(release.device).split(widths)) for v in judged)
         return informativeness, redundant
+
+    def _surrogate(self, release: Release, of: Study, weights: Mapping[str, Tensor]) -> Surrogate:
+        """What LIME finds: one for all masks of a target, so that they are nested, and asked for once."""
+        number = torch.cat([g.flatten() for g in groups({k: w[0] for k, w in weights.items()}, release.architecture.hidden).values()])
+        count = int(number.max()) + 1
+        masks = max(MASKS, 4 * count)
+
+        def make() -> dict[str, Tensor]:
+            error = blanking_error(of.shadows, of.images, number)
+            found = lime(error, count, torch.Generator().manual_seed(0), masks=masks)
+            fit = torch.tensor([found.intercept, found.explained], dtype=torch.float64)
+            return {"informativeness": found.informativeness, "standard_error": found.standard_error, "fit": fit}
+
+        name = f"lime {masks} masks, {len(of.shadows)} shadows, mirror {self.mirror}"
+        kept = make() if release.keep is None else release.keep(name, make)
+        return Surrogate(kept["informativeness"], kept["standard_error"], float(kept["fit"][0]), float(kept["fit"][1]))
 
     def _kept_units(self, units: list[Tensor], redundant: list[Tensor]) -> list[Tensor]:
         if self.keep == 0:

@@ -173,6 +173,28 @@ def test_the_network_reconstructor_is_kept_on_disk_by_mask(tmp_path, target):
     assert not torch.equal(answers[0].images, answers[2].images)
 
 
+def test_lime_is_asked_once_for_all_masks_of_a_target(release, shadows, monkeypatch):
+    of, weights = shadows
+    kept, made = {}, []
+
+    def keep(name, make):
+        if name not in kept:
+            made.append(name)
+            kept[name] = make()
+        return kept[name]
+
+    own = dataclasses.replace(release, keep=keep)
+    masks = [
+        MnemonistInformed(keep=share, ablate=side).chosen(own, of, weights, seeds.generator(share, side))["layers.0.bias"]
+        for share, side in ((0.25, "redundant"), (0.75, "redundant"), (0.25, "informative"), (0.0, "redundant"))
+    ]
+    assert len(made) == 1
+    assert bool((masks[0] <= masks[1]).all())  # nested
+    assert not bool((masks[2] & masks[0]).any())
+    fresh = MnemonistInformed(keep=0.25).chosen(dataclasses.replace(release, keep=None), of, weights, seeds.generator(9))
+    assert torch.equal(fresh["layers.0.bias"], masks[0])
+
+
 def test_the_black_box_is_the_reconstructor_with_groups_at_their_mean(shadows):
     of, weights = shadows
     number = torch.cat([g.flatten() for g in groups({n: w[0] for n, w in weights.items()}, (8,)).values()])
