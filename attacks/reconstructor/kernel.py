@@ -14,7 +14,7 @@ from torch import Tensor
 
 WIDTHS = (0.3, 1.0, 3.0)  # inverse squared width, in units of one over the median squared distance
 RIDGES = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
-CHOSEN_ON = 1000  # shadows on which width and ridge are chosen: the fit takes the cube of their number
+CHOSEN_ON = 600  # shadows on which width and ridge are chosen: the fit takes the cube of their number
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,9 @@ def study(release: Release, shadows: int, mirror: bool = False) -> Study:
     mean, deviation = rows.mean(0), rows.std(0)
     varies = deviation > CONSTANT * mean.abs().clamp_min(CONSTANT)
     scale = torch.where(varies, deviation, 1.0)
-    keep = varies.to(rows.dtype)
+    scale = torch.where(varies, 1 / scale, 0.0)
     shapes = {name: tuple(value.shape[1:]) for name, value in weights.items()}
-    return Study((rows - mean) / scale * keep, images, (attacked - mean) / scale * keep, shapes, varies)
+    return Study(rows.sub_(mean).mul_(scale), images, attacked.sub_(mean).mul_(scale), shapes, varies)
 
 
 def shadow_set(release: Release, mirror: bool) -> tuple[Float[Tensor, "s c h w"], Int[Tensor, " s"]]:

@@ -154,9 +154,10 @@ class _Basis:
         s, known = self.known.setting, self.known
         _, unit, _ = self.directions(images)
         shrunk = left(1 - s.lr * s.weight_decay, MOMENTUM[s.optimizer], known.epochs)
-        along = outside.to(self.device, torch.float64) - shrunk * (unit @ self.beyond.mT)
-        weights = inside.to(self.device, torch.float64) @ self.V.mT + along[:, :, None] * unit[:, None, :] + shrunk * self.beyond
-        return weights.to(self.dtype)
+        along = (outside.to(self.device, torch.float64) - shrunk * (unit @ self.beyond.mT)).to(self.dtype)
+        # the one large product, in the networks' own precision: shadows and the networks under attack go through the same rounding
+        weights = inside.to(self.device, self.dtype) @ self.V.to(self.dtype).mT
+        return weights.baddbmm_(along[:, :, None], unit.to(self.dtype)[:, None, :]).add_((shrunk * self.beyond).to(self.dtype))
 
     def train(self, images: Tensor, labels: Tensor, watch: Watch | None) -> Compact:
         known, s, dtype = self.known, self.known.setting, self.dtype
