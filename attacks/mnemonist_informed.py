@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from attacks.reconstructor import Study
-from attacks.redundancy.blanking import blanking_error
 from attacks.redundancy.constant import constant
 from attacks.redundancy.evidence import Evidence
 from attacks.redundancy.guided_informed import GuidedInformed
 from attacks.redundancy.inactive import inactive
 from attacks.redundancy.lime import Surrogate, lime
+from attacks.redundancy.refit import refit_error
 from attacks.redundancy.units import groups, mask_of_units, most_informative
 from attacks.redundancy.unmoved import unmoved
 from attacks.redundancy.verdict import in_shape
@@ -40,7 +40,7 @@ class MnemonistInformed(GuidedInformed):
     paper: ClassVar[str] = "after Shahin Shamsabadi, Hayes, Balle, Weller: Mnemonist. UAI 2023 (the detectors and their use here are ours)"
     track: ClassVar[str] = "informed"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
-    version: ClassVar[int | None] = 2
+    version: ClassVar[int | None] = 3
 
     # inherited `keep`: share of hidden units (lime, inactive) or of parameters; 0: all that the detector does not call redundant
     detector: str = "lime"  # lime | constant | unmoved | inactive
@@ -81,12 +81,12 @@ class MnemonistInformed(GuidedInformed):
         masks = max(MASKS, 4 * count)
 
         def make() -> dict[str, Tensor]:
-            error = blanking_error(of.shadows, of.images, number)
+            error = refit_error(of.shadows, of.images, number)
             found = lime(error, count, torch.Generator().manual_seed(0), masks=masks)
             fit = torch.tensor([found.intercept, found.explained], dtype=torch.float64)
             return {"informativeness": found.informativeness, "standard_error": found.standard_error, "fit": fit}
 
-        name = f"lime {masks} masks, {len(of.shadows)} shadows, mirror {self.mirror}"
+        name = f"lime by refitting, {masks} masks, {len(of.shadows)} shadows, mirror {self.mirror}"
         kept = make() if release.keep is None else release.keep(name, make)
         return Surrogate(kept["informativeness"], kept["standard_error"], float(kept["fit"][0]), float(kept["fit"][1]))
 

@@ -10,7 +10,7 @@ improves once they are left out. The paper's text beyond its abstract is not at 
 ``unmoved``    coordinates that training left where they were, but for the shrinking that weight decay does to all
 ``constant``   coordinates that are the same whatever the missing image is
 ``lime``       random masks over groups, and a ridge surrogate of the reconstruction error
-``blanking``   the error that LIME asks for: of a reconstructor with groups of weights at their mean over the shadows
+``refit``      the error that LIME asks for: of a reconstructor fitted on some groups of the weights
 ``guided_kkt`` a KKT attack that listens to some hidden units only
 ``guided_informed``  an informed adversary that reads some of the weights only
 """

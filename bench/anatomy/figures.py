@@ -17,8 +17,8 @@ RECIPES = {
     "kkt": "500 units, tiny start, weight decay,\ntrained for long",
 }
 PANELS = (
-    ("dead", 0, "Silent hidden units"),
-    ("moved", 0, "First layer's way from its start"),
+    ("quiet", 0, "Hidden units that hardly vary"),
+    ("moved", 0, "First layer's distance from its start"),
     ("moved", 1, "Output layer's way from its start"),
 )
 SOFT = "#6f6f6f"
@@ -42,7 +42,7 @@ FIRST = (
 
 @_styled
 def dynamics(table: pd.DataFrame, title: str) -> bytes | None:
-    """PNG: silent units and the way of the weights against epochs, a line an activation, a row a recipe. None: nothing to draw."""
+    """PNG: units that hardly vary, and distances of weights, against epochs, a line an activation, a row a recipe. None: nothing to draw."""
     table = table[table["part"] == "dynamics"]
     recipes = [name for name in RECIPES if (table["recipe"] == name).any()]
     if not recipes:
@@ -56,10 +56,10 @@ def dynamics(table: pd.DataFrame, title: str) -> bytes | None:
             mine = table[(table["recipe"] == recipe) & (table["measure"] == measure) & (table["index"] == layer)]
             for name in names:
                 _curve(axis, mine[mine["activation"] == name], colour[name], name)
-            if measure == "dead":
+            if measure == "quiet":
                 for name in names:
-                    quiet = table[(table["recipe"] == recipe) & (table["measure"] == "quiet") & (table["activation"] == name)]
-                    _curve(axis, quiet, colour[name], None)
+                    dead = table[(table["recipe"] == recipe) & (table["measure"] == "dead") & (table["activation"] == name)]
+                    _curve(axis, dead, colour[name], None)
                 shares = table[(table["recipe"] == recipe) & table["measure"].isin(["dead", "quiet"])]["value"]
                 axis.set_ylim(-0.03 * max(0.1, shares.max()), 1.06 * max(0.1, shares.max()))
                 axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -84,17 +84,17 @@ def dynamics(table: pd.DataFrame, title: str) -> bytes | None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=colour[name], linewidth=2.6 if name == "relu" else 1.6, label=name) for name in names]
-    kinds = [Line2D([], [], color=SOFT, linewidth=1.6, label=DEAD), Line2D([], [], color=SOFT, linewidth=1.6, linestyle=":", label=QUIET)]
-    first = figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.915, 0.89), frameon=False, title="activation")
-    first.get_title().set_fontweight("bold")
-    figure.legend(handles=kinds, loc="upper left", bbox_to_anchor=(0.915, 0.45), frameon=False, title="silent units", alignment="left")
+    kinds = [Line2D([], [], color=SOFT, linewidth=1.6, label=QUIET), Line2D([], [], color=SOFT, linewidth=1.6, linestyle=":", label=DEAD)]
+    for lines, heading, top in ((handles, "activation", 0.89), (kinds, "hidden units vary", 0.45)):
+        legend = figure.legend(handles=lines, loc="upper left", bbox_to_anchor=(0.915, top), frameon=False, title=heading, alignment="left")
+        legend.get_title().set_fontweight("bold")
     figure.suptitle(clean(title, 100), x=0.075, y=0.99, ha="left", fontweight="bold", fontsize=12)
     figure.subplots_adjust(left=0.1, right=0.9, top=0.89, bottom=0.09, wspace=0.27, hspace=0.32)
     return _png(figure)
 
 
-DEAD = "never vary"
-QUIET = "vary < 10 % of the\nmost varying unit"
+DEAD = "not at all"
+QUIET = "< 10 % of the\nmost varying unit"
 
 
 def _curve(axis: Axes, rows: pd.DataFrame, colour: str, name: str | None) -> None:

@@ -59,7 +59,7 @@ def _dynamics(mine: pd.DataFrame, folder: Path, display: str, slug: str) -> list
     if curves.empty:
         return []
     png = figures.dynamics(mine, f"Inside training: {display}")
-    alt = f"Silent hidden units and distance of the weights from their start against epochs, by activation, {display}"
+    alt = f"Hidden units that hardly vary, and distance of the weights from their start against epochs, by activation, {display}"
     ends = curves.sort_values("epoch").groupby(["recipe", "activation", "seed", "measure", "index"], sort=False).last().reset_index()
     lines = []
     for (recipe, activation), own in ends.groupby(["recipe", "activation"], sort=False):
@@ -80,11 +80,11 @@ def _dynamics(mine: pd.DataFrame, folder: Path, display: str, slug: str) -> list
                 "output layer moved": f"{mean('moved', 1):.3g}",
             }
         )
-    order = {name: i for i, name in enumerate(figures.RECIPES)}
-    lines.sort(key=lambda line: order[str(line["recipe"])])
+    recipes, names = list(figures.RECIPES), list(dict.fromkeys(curves["activation"]))
+    lines.sort(key=lambda line: (recipes.index(line["recipe"]), names.index(line["activation"])))
     count = curves["seed"].nunique()
     return [
-        "### When units fall silent, and how far weights move",
+        "### Which units fall silent, and how far weights move",
         *_figure(folder, f"anatomy-{slug}-dynamics.png", png, alt),
         f"Means of {count} networks at the end of training. A unit never varies if its activation is the same on all training images "
         "(a ReLU that never fires, above all); the next column counts units whose activations span less than 10 % of the widest span. "
@@ -94,14 +94,26 @@ def _dynamics(mine: pd.DataFrame, folder: Path, display: str, slug: str) -> list
     ]
 
 
+KINKED = ("relu", "leaky_relu")
+
+
 def _in_words(ends: pd.DataFrame) -> str:
-    """Whether ReLU units died."""
-    relu = ends[(ends["activation"] == "relu") & (ends["measure"] == "dead")]
+    """Whether ReLU units died, and how many hardly vary beside those of smooth activations."""
     said = []
-    for recipe, own in relu.groupby("recipe", sort=False):
-        share = float(own["value"].mean())
-        said.append(f"in `{recipe}` " + ("no ReLU unit is dead" if share == 0 else f"{share:.1%} of the ReLU units are dead"))
-    return f"At the end of training, {' and '.join(said)}." if said else ""
+    for recipe in figures.RECIPES:
+        own = ends[ends["recipe"] == recipe]
+
+        def shares(measure: str, names: pd.Series, own: pd.DataFrame = own) -> pd.Series:
+            return own[(own["measure"] == measure) & names].groupby("activation")["value"].mean()
+
+        dead, quiet = (shares(measure, own["activation"] == "relu") for measure in ("dead", "quiet"))
+        smooth = shares("quiet", ~own["activation"].isin(KINKED))
+        if dead.empty or quiet.empty:
+            continue
+        died = "no ReLU unit is dead" if dead.iloc[0] == 0 else f"{dead.iloc[0]:.1%} of the ReLU units are dead"
+        beside = f", against {smooth.min():.0%} to {smooth.max():.0%} with smooth activations" if len(smooth) else ""
+        said.append(f"`{recipe}`: {died}, and {quiet.iloc[0]:.0%} hardly vary{beside}.")
+    return "At the end of training, " + " ".join(said) if said else ""
 
 
 def _portraits(mine: pd.DataFrame, folder: Path, display: str, slug: str) -> list[str]:

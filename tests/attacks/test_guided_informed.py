@@ -11,8 +11,8 @@ from attacks.informed_adversary import InformedAdversary
 from attacks.mnemonist_informed import MnemonistInformed
 from attacks.random_mask import RandomMask
 from attacks.reconstructor import study
-from attacks.reconstructor.kernel import fit_kernel
-from attacks.redundancy.blanking import blanking_error
+from attacks.reconstructor.kernel import fit_kernel, squared_distances
+from attacks.redundancy.refit import refit_error
 from attacks.redundancy.units import groups
 from bench import seeds
 from bench.api import Setting
@@ -195,18 +195,26 @@ def test_lime_is_asked_once_for_all_masks_of_a_target(release, shadows, monkeypa
     assert torch.equal(fresh["layers.0.bias"], masks[0])
 
 
-def test_the_black_box_is_the_reconstructor_with_groups_at_their_mean(shadows):
+def test_the_black_box_is_the_leave_one_out_error_of_a_reconstructor_on_the_kept_groups(shadows):
     of, weights = shadows
+    rows, images = of.shadows[:30], of.images[:30]
     number = torch.cat([g.flatten() for g in groups({n: w[0] for n, w in weights.items()}, (8,)).values()])
-    error = blanking_error(of.shadows, of.images, number)
-    held = SHADOWS // 5
-    kernel = fit_kernel(of.shadows[: SHADOWS - held], of.images[: SHADOWS - held])
-    for mask in (torch.ones(9, dtype=torch.bool), torch.zeros(9, dtype=torch.bool), torch.arange(9) % 3 > 0):
-        blanked = of.shadows[SHADOWS - held :] * mask[number]
-        expected = (kernel(blanked) - of.images[SHADOWS - held :]).square().mean()
-        assert error(mask) == pytest.approx(float(expected), rel=1e-3)
+    error = refit_error(rows, images, number)
+    best = fit_kernel(rows, images)
+    width = best.sharpness * squared_distances(rows, rows).median()
+    truth = (images - images.mean(0)).flatten(1).double()
+    for mask in (torch.ones(9, dtype=torch.bool), torch.arange(9) % 3 > 0, torch.arange(9) == 4):
+        squares = squared_distances(rows[:, mask[number]], rows[:, mask[number]])
+        kernel = torch.exp(-width / squares.median() * squares).double()
+        off = []
+        for i in range(30):
+            others = torch.arange(30) != i
+            inside = kernel[others][:, others] + best.ridge * torch.eye(29, dtype=torch.float64)
+            off.append(kernel[i, others] @ torch.linalg.solve(inside, truth[others]) - truth[i])
+        assert error(mask) == pytest.approx(float(torch.stack(off).square().mean()), rel=1e-3)
+    assert error(torch.zeros(9, dtype=torch.bool)) == pytest.approx(float(truth.square().mean()), rel=1e-6)
     with pytest.raises(ValueError, match="ten shadows"):
-        blanking_error(of.shadows[:9], of.images[:9], number)
+        refit_error(rows[:9], images[:9], number)
 
 
 @pytest.mark.parametrize(
