@@ -42,7 +42,7 @@ FIRST = (
 
 @_styled
 def dynamics(table: pd.DataFrame, title: str) -> bytes | None:
-    """PNG: units that hardly vary, and distances of weights, against epochs, a line an activation, a row a recipe. None: nothing to draw."""
+    """PNG: units that hardly vary, and distances of weights, against epochs; a line an activation, a row a recipe. None: nothing there."""
     table = table[table["part"] == "dynamics"]
     recipes = [name for name in RECIPES if (table["recipe"] == name).any()]
     if not recipes:
