@@ -19,7 +19,7 @@ RECIPES = {
 PANELS = (
     ("quiet", 0, "Hidden units that hardly vary"),
     ("moved", 0, "First layer's distance from its start"),
-    ("moved", 1, "Output layer's way from its start"),
+    ("moved", 1, "Output layer's distance from its start"),
 )
 SOFT = "#6f6f6f"
 # the lines of the lower half: measure → what it is called, and how it is rebuilt
@@ -112,7 +112,7 @@ def _curve(axis: Axes, rows: pd.DataFrame, colour: str, name: str | None) -> Non
     style: dict[str, Any] = {"linestyle": "-" if name else ":", "linewidth": 2.6 if strong else 1.5, "zorder": 4 if strong else 3}
     axis.plot(wide.index, wide.mean(axis=1), color=colour, **style)
     if name:
-        axis.fill_between(wide.index, wide.min(axis=1), wide.max(axis=1), color=colour, alpha=0.13, linewidth=0, zorder=2)
+        axis.fill_between(wide.index, wide.min(axis=1), wide.max(axis=1), color=colour, alpha=0.09, linewidth=0, zorder=2)
 
 
 @_styled

@@ -111,9 +111,14 @@ def _in_words(ends: pd.DataFrame) -> str:
         if dead.empty or quiet.empty:
             continue
         died = "no ReLU unit is dead" if dead.iloc[0] == 0 else f"{dead.iloc[0]:.1%} of the ReLU units are dead"
-        beside = f", against {smooth.min():.0%} to {smooth.max():.0%} with smooth activations" if len(smooth) else ""
+        beside = f", against {_span(smooth)} with smooth activations" if len(smooth) else ""
         said.append(f"`{recipe}`: {died}, and {quiet.iloc[0]:.0%} hardly vary{beside}.")
     return "At the end of training, " + " ".join(said) if said else ""
+
+
+def _span(shares: pd.Series) -> str:
+    low, high = (f"{value:.0%}" for value in (shares.min(), shares.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def _portraits(mine: pd.DataFrame, folder: Path, display: str, slug: str) -> list[str]:
