@@ -25,8 +25,9 @@ from .recovery import Recovered, recovered
 from .training import Trained, problem, ways
 
 # name → the fields that differ from the base; the first is the papers' own way. Momentum 0.9 moves ten times as far in an epoch as gd does,
-# once it is under way: a tenth of the epochs, and a twentieth of that for the start.
-CONTENDERS: tuple[tuple[str, dict[str, Any]], ...] = (("gd", {}), ("heavy_ball", {"optimizer": "heavy_ball", "epochs": 0.105}))
+# once it is under way: a tenth of the epochs, and a little for the start, so that the residual comes out the same and not just no worse.
+CONTENDERS: tuple[tuple[str, dict[str, Any]], ...] = (("gd", {}), ("heavy_ball", {"optimizer": "heavy_ball", "epochs": 0.1012}))
+EQUAL = 0.01  # residuals that differ by less than this share are the same
 ATTACK = HaimKKT(optimizer="adam", lr=0.1, lr_lambda=0.01)
 
 
@@ -69,7 +70,7 @@ def run(size: Size) -> Part:
     theirs.epoch()
     each = tuple(seconds(theirs.epoch) for _ in range(size.baseline_epochs))
     plain = Samples(each).times(papers.epochs, "training", f"{size.baseline_epochs} epochs timed and scaled to {papers.epochs}")
-    good = [way for way in done if way.residual <= papers.residual * 1.01]
+    good = [way for way in done if abs(way.residual - papers.residual) <= EQUAL * papers.residual]
     best = min(good, key=lambda way: way.seconds)
     line = Line(
         "training-kkt",
@@ -79,7 +80,7 @@ def run(size: Size) -> Part:
         plain,
         at_least=10.0,
         checks=(
-            Check("KKT residual above the papers' way by", max(0.0, best.residual - papers.residual), 0.01 * papers.residual),
+            Check("KKT residual apart from the papers' way by", abs(best.residual - papers.residual), EQUAL * papers.residual),
             Check("mean SSIM of the attack below it by", max(0.0, found[papers.name].ssim - found[best.name].ssim), 0.01),
         ),
         note=f"recovered (members / controls, mean SSIM): {found[best.name]} against {found[papers.name]}",
