@@ -11,6 +11,7 @@ import contextlib
 import errno
 import math
 import os
+import re
 import secrets
 import time
 import warnings
@@ -54,7 +55,7 @@ __all__ = [
 ]  # fmt: skip
 
 SCORES_FILE = "scores.parquet"
-IMAGES_FILE = "images.parquet"
+IMAGES_FILE = "images.parquet"  # of the reconstruction track; other tracks have images_TRACK.parquet beside it
 COMPACT_ABOVE = 64  # parts of one table before they are joined into one
 LARGE_PART = 32 * 2**20  # bytes; parts above this are left alone by compaction, so that joining stays cheap
 
@@ -331,7 +332,12 @@ def load_results(results_dir: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _load(folder: Path) -> tuple[pa.Table, pa.Table]:
-    return _load_file(folder / SCORES_FILE, "scores"), _load_file(folder / IMAGES_FILE, "images")
+    return _load_file(folder / SCORES_FILE, "scores"), pa.concat_tables([_load_file(path, "images") for path in images_files(folder)])
+
+
+def images_files(folder: Path) -> list[Path]:
+    """Where a results folder has its image rows: a file a track, so that none grows large. The first may not be there yet."""
+    return [folder / IMAGES_FILE, *sorted(folder.glob("images_*.parquet"))]
 
 
 def _load_file(path: Path, table: Literal["scores", "images"]) -> pa.Table:
@@ -355,7 +361,7 @@ def publish(
     *,
     store: Store | None = None,
 ) -> tuple[Path, Path]:
-    """Merges fresh rows into ``scores.parquet`` and ``images.parquet``; the caller passes only what was newly computed.
+    """Merges fresh rows into ``scores.parquet`` and the image files; the caller passes only what was newly computed.
 
     A fresh row replaces the published row of its key, and also rows of the same grid, setting, attack and parameters under an older
     cell_id (an older version of the attack or of the training code), which it supersedes. Thumbnails are kept only where a figure
@@ -417,11 +423,32 @@ def _write_results(
     images = images.filter(pc.is_in(images["cell_id"], done))  # others failed since, or were superseded
     images = _prune_thumbnails(frame, images, store)
     # Images first: a kill in between leaves the older score rows, and image rows that the next publication settles.
-    paths = folder / SCORES_FILE, folder / IMAGES_FILE
-    for path, content in ((paths[1], _serialise(images)), (paths[0], _serialise(scores))):
+    contents = {folder / name: _serialise(part) for name, part in _by_track(frame, images).items()}
+    for path, content in [*contents.items(), (folder / SCORES_FILE, _serialise(scores))]:
         if not path.exists() or path.read_bytes() != content:
             atomic_write(path, content)
-    return paths
+    for path in set(images_files(folder)) - set(contents):
+        path.unlink(missing_ok=True)  # of a track that has no rows any more
+    return folder / SCORES_FILE, folder / IMAGES_FILE
+
+
+SHOWN_OF_CONTROLS = ("ssim",)  # outside the reconstruction track; their other numbers stay in the local store
+
+
+def _by_track(scores: pd.DataFrame, images: pa.Table) -> dict[str, pa.Table]:
+    """The image rows of each track, by file name. The file of the reconstruction track is always there."""
+    track = dict(zip(scores["cell_id"], scores["track"].fillna("reconstruction"), strict=True))
+    owner = pa.array([track.get(cell, "reconstruction") for cell in images["cell_id"].to_pylist()], TEXT)
+    parts = {IMAGES_FILE: images.filter(pc.equal(owner, "reconstruction"))}
+    for name in sorted(set(owner.to_pylist()) - {"reconstruction"}):
+        part = images.filter(pc.equal(owner, name))
+        control = pc.equal(part["split"], "control")
+        for column in part.schema:
+            if pa.types.is_floating(column.type) and column.name not in SHOWN_OF_CONTROLS:
+                lean = pc.if_else(control, pa.scalar(None, column.type), part[column.name])
+                part = part.set_column(part.schema.get_field_index(column.name), column, lean)
+        parts[f"images_{re.sub('[^a-z0-9_]', '_', name)[:40]}.parquet"] = part  # a merged table may call its tracks anything
+    return parts
 
 
 def _prune_thumbnails(scores: pd.DataFrame, images: pa.Table, store: Store | None) -> pa.Table:

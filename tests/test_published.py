@@ -11,7 +11,7 @@ import pytest
 
 from bench.report import render
 from bench.report.aggregate import aggregate
-from bench.store import load_results
+from bench.store import images_files, load_results
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -26,8 +26,8 @@ def groups():
 
 
 def test_the_pages_follow_from_the_parquet_files_alone(tmp_path):
-    for name in ("scores.parquet", "images.parquet"):
-        shutil.copy(RESULTS / name, tmp_path)
+    for path in (RESULTS / "scores.parquet", *images_files(RESULTS)):
+        shutil.copy(path, tmp_path)
     made = [path.relative_to(tmp_path) for path in render(tmp_path)]
     assert Path("leaderboard.md") in made
     for path in made:

@@ -9,7 +9,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from bench.store import IMAGES_FILE, SCORES_FILE, atomic_write, load_results
+from bench.store import SCORES_FILE, atomic_write, images_files, load_results
 
 FIGURES = "figures"
 HEADLINE_GRID = "quick"  # its picture stands on the leaderboard and in the README
@@ -76,7 +76,7 @@ def _stamp(folder: Path) -> str:
     """Hash of the tables and of the code that renders them."""
     digest = hashlib.sha256()
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    for path in [folder / SCORES_FILE, folder / IMAGES_FILE, *sources]:
+    for path in [folder / SCORES_FILE, *images_files(folder), *sources]:
         digest.update(path.read_bytes() if path.is_file() else b"\0")
     return digest.hexdigest()[:16]
 
