@@ -314,7 +314,7 @@ def test_each_track_has_an_image_file_of_its_own_and_its_controls_show_their_ssi
     scores, found = S.load_results(tmp_path)
     assert len(scores) == 2
     assert len(found) == len(rows)
-    controls = found[found["split"] == "control"]
+    controls = found[(found["cell_id"] == "b" * 16) & (found["split"] == "control")]
     assert controls["mse"].isna().all()
     assert controls["ssim"].round(2).eq(0.25).all()
     assert found[(found["cell_id"] == "b" * 16) & (found["split"] == "member")]["pool_mse"].round(3).eq(0.02).all()
