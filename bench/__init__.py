@@ -19,6 +19,7 @@ The rooms, in the order in which that line passes through them:
 ``engine``    plans the cells of a grid, runs them, loses nothing
 ``store``     the Parquet tables: schema, atomic append, merge, resume
 ``report``    Markdown, pictures and the comparison with published numbers
+``anatomy``   looks inside networks in training: what falls silent, what moves, what remembers
 ============  =========================================================================
 
 Attacks live in ``attacks/``, defences in ``defenses/``; neither ever sees a Secret.

@@ -1,4 +1,4 @@
-"""The command line: ``python -m bench run | ls | info | report | score | check | merge | fetch | doctor``.
+"""The command line: ``python -m bench run | ls | info | report | score | check | merge | fetch | doctor | anatomy``.
 
 Nothing heavy is imported at the top, so that ``--help`` and ``ls`` answer at once. Exit codes:
 
