@@ -6,7 +6,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help venv bench test perf perf-gpu lint clean
+.PHONY: help venv bench test full-gpu perf perf-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -28,6 +28,9 @@ perf: $(VENV)/.installed  ## time it beside the alternatives and write results/p
 
 perf-gpu: $(VENV)/.installed  ## the rows of it that need a CUDA device; writes results/perf_gpu.md
 	$(RUN) -m tests.perf --only gpu --page perf_gpu
+
+full-gpu: $(VENV)/.installed  ## the informed adversary at full scale, for a CUDA device (BENCH_DATA or fetch mnist)
+	$(RUN) -m bench run --grid mnemonist2023_full --device cuda
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(RUN) -m ruff check .
