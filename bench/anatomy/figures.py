@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.figures import COLOURS, FAINT, INK, _decode, _figure, _png, _styled
+from bench.report.figures import COLOURS, FAINT, INK, decode, new_figure, as_png, styled
 from bench.report.text import clean
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ FIRST = (
 )
 
 
-@_styled
+@styled
 def dynamics(table: pd.DataFrame, title: str) -> bytes | None:
     """PNG: units that hardly vary, and distances of weights, against epochs; a line an activation, a row a recipe. None: nothing there."""
     table = table[table["part"] == "dynamics"]
     recipes = [name for name in RECIPES if (table["recipe"] == name).any()]
     if not recipes:
         return None
-    figure = _figure(13.2, 3.5 * len(recipes) + 0.5)
+    figure = new_figure(13.2, 3.5 * len(recipes) + 0.5)
     axes = figure.subplots(len(recipes), 3, squeeze=False)
     names = list(dict.fromkeys(table["activation"]))
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
@@ -90,7 +90,7 @@ def dynamics(table: pd.DataFrame, title: str) -> bytes | None:
         legend.get_title().set_fontweight("bold")
     figure.suptitle(clean(title, 100), x=0.075, y=0.99, ha="left", fontweight="bold", fontsize=12)
     figure.subplots_adjust(left=0.1, right=0.9, top=0.89, bottom=0.09, wspace=0.27, hspace=0.32)
-    return _png(figure)
+    return as_png(figure)
 
 
 DEAD = "not at all"
@@ -115,7 +115,7 @@ def _curve(axis: Axes, rows: pd.DataFrame, colour: str, name: str | None) -> Non
         axis.fill_between(wide.index, wide.min(axis=1), wide.max(axis=1), color=colour, alpha=0.09, linewidth=0, zorder=2)
 
 
-@_styled
+@styled
 def portrait(table: pd.DataFrame, seed: int, title: str) -> bytes | None:
     """PNG: a network's first layer under both masks, and below what is rebuilt from which parameters. None: nothing to draw."""
     mine = table[(table["seed"] == seed) & (table["activation"] == "relu")]
@@ -132,7 +132,7 @@ def portrait(table: pd.DataFrame, seed: int, title: str) -> bytes | None:
     below = top + len(FIRST) * row + gap
     height = below + len(LINES) * pitch + 0.05
     scale = 0.78
-    figure = _figure(width * scale, height * scale)
+    figure = new_figure(width * scale, height * scale)
     axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axis.set_xlim(0, width)
     axis.set_ylim(height, 0)
@@ -164,7 +164,7 @@ def portrait(table: pd.DataFrame, seed: int, title: str) -> bytes | None:
             if len(mean):
                 text = f"{kind.upper()} {float(mean.iloc[0]):.{digits}f}"
                 _number(axis, label + len(targets) + 0.2 + end / 2, y + at, text, 9 if kind == "ssim" else 8, kind == "ssim")
-    return _png(figure)
+    return as_png(figure)
 
 
 def _number(axis: Axes, x: float, y: float, text: str, size: float, strong: bool) -> None:
@@ -172,7 +172,7 @@ def _number(axis: Axes, x: float, y: float, text: str, size: float, strong: bool
 
 
 def _tile(axis: Axes, png: Any, left: float, top: float, side: float = 1.0) -> None:
-    pixels = _decode(png)
+    pixels = decode(png)
     if pixels is None:
         return
     grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels.ndim == 2 else {}

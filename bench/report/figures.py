@@ -46,7 +46,7 @@ MAX_STRIPS = 16
 MAX_TICKS = 24
 
 
-def _styled(draw: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
+def styled(draw: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
     """Runs a drawing under STYLE on matplotlib's defaults, whatever this machine's settings are, and leaves those as they were."""
 
     @functools.wraps(draw)
@@ -61,14 +61,14 @@ def _styled(draw: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
     return wrapper
 
 
-@_styled
+@styled
 def excess(groups: Sequence[Group], title: str) -> bytes | None:
     """PNG of excess recall against the axis, a panel a section: dots with intervals, controls dashed and grey. None: nothing to draw."""
     panels = [(name, mine) for name, mine in _panels(groups) if any(g.excess for g in mine)][:MAX_PANELS]
     if not panels:
         return None
     most = max(len({(g.axis_index, g.label) for g in mine}) for _, mine in panels)
-    figure = _figure(max(5.6, min(10.0, 2.6 + 0.8 * most)) + 1.9, 3.4 * len(panels) + 0.35)
+    figure = new_figure(max(5.6, min(10.0, 2.6 + 0.8 * most)) + 1.9, 3.4 * len(panels) + 0.35)
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     colour = _colours(groups)
     for axis, (name, mine) in zip(axes, panels, strict=True):
@@ -78,7 +78,7 @@ def excess(groups: Sequence[Group], title: str) -> bytes | None:
         axis.legend(handles, labels, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
     if any(name for name, _ in panels):
         figure.suptitle(clean(title, 80), x=0.01, ha="left", fontweight="bold", fontsize=11)
-    return _png(figure)
+    return as_png(figure)
 
 
 def _panels(groups: Sequence[Group]) -> list[tuple[str, list[Group]]]:
@@ -147,7 +147,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-@_styled
+@styled
 def leaderboard(groups: Sequence[Group]) -> bytes | None:
     """PNG of one grid at a glance: a row per attack and control, a block per setting, controls grey. None: nothing to draw."""
     scored = [group for group in groups if group.excess]
@@ -157,7 +157,7 @@ def leaderboard(groups: Sequence[Group]) -> bytes | None:
     for group in scored:
         blocks.setdefault((group.section, group.axis_index, group.label), []).append(group)
     chosen = list(blocks.items())[:MAX_PANELS]
-    figure = _figure(8.2, 0.55 + sum(0.36 * len(mine) + 0.55 for _, mine in chosen))
+    figure = new_figure(8.2, 0.55 + sum(0.36 * len(mine) + 0.55 for _, mine in chosen))
     axes = figure.subplots(len(chosen), 1, squeeze=False, sharex=True, height_ratios=[len(mine) + 0.6 for _, mine in chosen])[:, 0]
     low = min(-0.12, min(group.excess.low for group in scored if group.excess) - 0.04)
     for axis, ((section, _, label), mine) in zip(axes, chosen, strict=True):
@@ -193,7 +193,7 @@ def leaderboard(groups: Sequence[Group]) -> bytes | None:
         linespacing=1.15,
     )
     axes[-1].set_xlabel("excess recall at SSIM > 0.4 (share of members − share of controls), 95 % interval")
-    return _png(figure)
+    return as_png(figure)
 
 
 def _block_title(heading: str, group: Group) -> str:
@@ -202,7 +202,7 @@ def _block_title(heading: str, group: Group) -> str:
     return clean(f"{heading or setting.get('dataset_display')}, {sides}, {setting.get('model')} {setting.get('hidden')}", 90)
 
 
-@_styled
+@styled
 def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | None:
     """PNG with a strip per setting of one grid: best, middle and worst reconstructions above the images they were paired with.
 
@@ -229,7 +229,7 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
         x += columns[band] + (gap if columns[band] else 0)
     width, scale = x - gap, 0.72
     total = head + height * len(rows) - 0.2
-    figure = _figure(width * scale, total * scale)
+    figure = new_figure(width * scale, total * scale)
     axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axis.set_xlim(0, width)
     axis.set_ylim(total, 0)
@@ -257,7 +257,7 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
                     left + 0.5, top + 2.2, "none" if pd.isna(ssim) else f"{ssim:.2f}", ha="center", va="center", fontsize=7.5,
                     color=INK if hit else "#888888", fontweight="bold" if hit else "normal",
                 )  # fmt: skip
-    return _png(figure)
+    return as_png(figure)
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -268,7 +268,7 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def _tile(axis: Axes, png: Any, left: float, top: float) -> None:
-    pixels = _decode(png)
+    pixels = decode(png)
     edge = 0.03
     if pixels is None:
         axis.fill(
@@ -281,7 +281,7 @@ def _tile(axis: Axes, png: Any, left: float, top: float) -> None:
     axis.imshow(pixels, extent=(left + edge, left + 1 - edge, top + 1 - edge, top + edge), interpolation="nearest", aspect="auto", **grey)
 
 
-def _decode(png: Any) -> np.ndarray | None:
+def decode(png: Any) -> np.ndarray | None:
     """Pixels of a thumbnail, h × w or h × w × 3, uint8; None for one that is missing or broken."""
     from PIL import Image
 
@@ -296,7 +296,8 @@ def _decode(png: Any) -> np.ndarray | None:
         return None
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, on white, that no window shows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -305,7 +306,8 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def as_png(figure: Figure) -> bytes:
+    """The figure as PNG, the same bytes for the same content."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
     return buffer.getvalue()
