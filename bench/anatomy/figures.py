@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.figures import COLOURS, FAINT, INK, decode, new_figure, as_png, styled
+from bench.report.figures import COLOURS, FAINT, INK, as_png, decode, new_figure, styled
 from bench.report.text import clean
 
 if TYPE_CHECKING:
