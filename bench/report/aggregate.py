@@ -320,7 +320,8 @@ def _variant(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str
     if mine is None or any(other is None for other in every):
         return "; ".join(_short(text) for text in (row["attack_params"], row["sweep"]) if text not in (None, "", "{}")) or "defaults"
     known = [other for other in every if other is not None]
-    names = [name for name in dict.fromkeys(n for other in known for n in other) if len({repr(other.get(name)) for other in known}) > 1]
+    # in alphabetical order: a line has one name at every axis value, wherever its hyperparameters stood
+    names = [name for name in sorted({n for other in known for n in other}) if len({repr(other.get(name)) for other in known}) > 1]
     parts = [f"{name}={mine[name]}" for name in names if name in mine]
     texts = [", ".join(parts), _short(row["sweep"]) if row["sweep"] else ""]
     return "; ".join(text for text in texts if text) or "defaults"

@@ -187,6 +187,9 @@ def test_lines_of_one_attack_are_told_apart_by_what_differs_defaults_included():
     second = {"attack": "guided", "attack_params": '{"keep":0.25,"mirror":true}', "attack_defaults": '{"steps":9}', "sweep": None}
     assert aggregate_module._variant(first, [first, second]) == "keep=0.5"
     assert aggregate_module._variant(second, [first, second]) == "keep=0.25"
+    third = {**first, "attack_params": '{"ablate":"x","mirror":true}', "attack_defaults": '{"keep":0.5,"steps":9}'}
+    names = {aggregate_module._variant(first, order) for order in ([first, second, third], [third, first, second], [second, third, first])}
+    assert names == {"keep=0.5"}, "the same name wherever the line stands"
     old = {**second, "attack_defaults": None}
     assert aggregate_module._variant(first, [first, old]) == "mirror=True", "a row that does not know its defaults shows what it has"
     assert aggregate_module._variant({**first, "attack_params": "{}"}, [first, old]) == "defaults"
