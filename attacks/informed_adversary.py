@@ -2,6 +2,9 @@
 
 The attacker knows every training image but one, the recipe and the initial weights. It trains shadow networks, each with another image in
 the missing place, learns to read the image off the weights, and reads the secret one off the released weights.
+
+Of the two reconstructors the kernel has the lower squared error and is many times faster; the network's images are sharper, with a higher
+SSIM and a lower LPIPS (grid `reconstructors`).
 """
 
 from __future__ import annotations
