@@ -307,7 +307,7 @@ def test_a_corrupt_published_file_is_an_error_and_stays(tmp_path: Path) -> None:
 
 def test_each_track_has_an_image_file_of_its_own_and_its_controls_show_their_ssim_alone(tmp_path: Path) -> None:
     plain, other = score("a" * 16), score("b" * 16, grid="mnemonist", track="informed")
-    rows = [*images("a" * 16), *images("b" * 16, mse=0.01, pool_mse=0.02, ssim=0.25)]
+    rows = [*images("a" * 16, psnr=20.0), *images("b" * 16, psnr=20.0, mse=0.01, pool_mse=0.02, ssim=0.25)]
     S.publish([plain, other], rows, tmp_path)
     assert {path.name for path in tmp_path.glob("*.parquet")} == {"scores.parquet", "images.parquet", "images_informed.parquet"}
     assert set(pq.read_table(tmp_path / "images.parquet")["cell_id"].to_pylist()) == {"a" * 16}
@@ -316,6 +316,8 @@ def test_each_track_has_an_image_file_of_its_own_and_its_controls_show_their_ssi
     assert len(found) == len(rows)
     controls = found[(found["cell_id"] == "b" * 16) & (found["split"] == "control")]
     assert controls["mse"].isna().all()
+    assert found.loc[found["cell_id"] == "b" * 16, "psnr"].isna().all()
+    assert found.loc[found["cell_id"] == "a" * 16, "psnr"].notna().all()
     assert controls["ssim"].round(2).eq(0.25).all()
     assert found[(found["cell_id"] == "b" * 16) & (found["split"] == "member")]["pool_mse"].round(3).eq(0.02).all()
     before = {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")}
