@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-from bench.report import render
+from bench.report import informed, render
 from bench.report.aggregate import aggregate
 from bench.store import images_files, load_results
 
@@ -70,3 +70,34 @@ def test_every_published_row_says_where_it_is_from():
     assert done.loc[done["n_submitted"] >= 2 * done["n_members"], "lpips_median"].notna().all()
     assert set(done["cell_id"]) == set(images["cell_id"])
     assert (scores.loc[scores["status"] != "ok", "reason"].str.len() > 10).all()
+
+
+@pytest.fixture(scope="module")
+def informed_lines():
+    """The informed adversary's lines on all parameters, with the numbers of their secret images: (grid, activation) → (group, values)."""
+    scores, images = load_results(RESULTS)
+    rows = scores[scores["track"] == "informed"]
+    values = informed.members(images[images["cell_id"].isin(rows["cell_id"])])
+    return {(g.grid, g.label): (g, values) for g in aggregate(rows) if g.attack == "informed_adversary" and "network" not in g.variant}
+
+
+def gap(group, values, column):
+    """Answers' mean squared error less that of the null model, over seeds and images."""
+    cells = [values[cell] for _, cell in sorted(group.cell_ids.items())]
+    return informed.paired([c["mse"].to_numpy(float) for c in cells], [c[column].to_numpy(float) for c in cells], "published", group.label)
+
+
+def test_on_mnist_the_informed_adversary_beats_the_nearest_public_image_for_every_activation(informed_lines):
+    mine = {label: line for (grid, label), line in informed_lines.items() if grid == "mnemonist2023"}
+    assert set(mine) == {"relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"}
+    for group, values in mine.values():
+        assert len(group.cell_ids) >= 3
+        assert sum(len(values[cell]) for cell in group.cell_ids.values()) >= 300
+        assert gap(group, values, "pool_mse").high < 0, group.label
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu", "softplus"])
+def test_on_photo_tiles_it_comes_nearer_than_the_nearest_public_image_and_than_looking_up(informed_lines, groups, activation):
+    group, values = informed_lines["activations", activation]
+    assert gap(group, values, "pool_mse").high < 0
+    assert group.excess.low > groups["activations", activation, "nearest_shadow"].excess.high

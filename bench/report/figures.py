@@ -94,7 +94,8 @@ def _colours(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
     for role, palette in (("attack", COLOURS), ("control", GREYS)):
         names = sorted({group.name for group in groups if (group.role == "control") == (role == "control")})
         for i, name in enumerate(names):
-            looks[name] = {"color": palette[i % len(palette)], "marker": MARKS[i % len(MARKS)]}
+            mark = MARKS[(i + i // len(palette)) % len(MARKS)]  # a colour that comes again has another mark
+            looks[name] = {"color": palette[i % len(palette)], "marker": mark}
             looks[name]["linestyle"] = DASHES[i % len(DASHES)] if role == "control" else "-"
     return looks
 
@@ -114,7 +115,7 @@ def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str,
         high = [group.excess.high - group.excess.estimate for group in mine if group.excess]
         control = mine[0].role == "control"
         look = looks[name]
-        label = f"{clean(name)} (control)" if control else clean(name)
+        label = f"{clean(name, 80)} (control)" if control else clean(name, 80)
         line = look["linestyle"] if ordered else "none"
         axis.errorbar(
             x, middle, yerr=np.clip([low, high], 0, None), color=look["color"], marker=look["marker"], markersize=4.5 if control else 6,
@@ -170,7 +171,7 @@ def leaderboard(groups: Sequence[Group]) -> bytes | None:
             members, controls = group.hits.get("members", (0, 0)), group.hits.get("controls", (0, 0))
             counts = f"{members[0]}/{members[1]}  ·  {controls[0]}/{controls[1]}"
             axis.text(1.02, y, counts, transform=axis.get_yaxis_transform(), va="center", fontsize=8.5, color=colour)
-        axis.set_yticks(range(len(mine)), [f"{clean(g.name)} (control)" if g.role == "control" else clean(g.name) for g in mine])
+        axis.set_yticks(range(len(mine)), [f"{clean(g.name, 80)} (control)" if g.role == "control" else clean(g.name, 80) for g in mine])
         for text, group in zip(axis.get_yticklabels(), mine, strict=True):
             text.set_color("#6f6f6f" if group.role == "control" else INK)
         axis.set_ylim(len(mine) - 0.4, -0.6)

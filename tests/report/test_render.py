@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import fake
@@ -296,3 +297,12 @@ def test_publishing_one_grid_again_leaves_the_pictures_of_the_others(rendered: P
     assert len(strips) > 1
     for name in strips:
         assert after[name] == before[name], name
+
+
+def test_no_two_attacks_look_alike():
+    from bench.report import figures
+    from bench.report.aggregate import Group
+
+    groups = [Group("g", "", {}, 0, "informed", f"attack {i:02d}", "", "attack", "", {}, [0], Counter(ok=1), []) for i in range(20)]
+    looks = figures._colours(groups)
+    assert len({(look["color"], look["marker"]) for look in looks.values()}) == 20
