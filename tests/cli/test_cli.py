@@ -325,13 +325,20 @@ def test_an_unexpected_fault_is_one_line_unless_debugging(bench, tmp_path, monke
         main(["run", "--grid", "quick"])
 
 
+def _hear_interrupts() -> None:
+    """A suite that runs in the background of a shell passes on that interrupts are ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_in_a_real_process_keeps_finished_cells(tmp_path, bench_home):
     body = "import time\nopen(RELEASED, 'w').close()\ntime.sleep(60)\nreturn torch.zeros(4, 1, 25, 25)"
     plugin = write_plugin(tmp_path, "slow", body, before=f"\nRELEASED = {str(tmp_path / 'started')!r}\n")
     grid = write_grid(tmp_path, "mean_image")
     words = ["-m", "bench", "run", "--grid", str(grid), "--plugin", str(plugin), "--json"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    process = subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, preexec_fn=_hear_interrupts
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "started").exists():
         assert time.monotonic() < deadline
