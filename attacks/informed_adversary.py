@@ -10,18 +10,18 @@ SSIM and a lower LPIPS (grid `reconstructors`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 
-from attacks.reconstructor import rebuild, study
-from bench.api import Attack, Candidates, Release
+from attacks.reconstructor import WeightReader, rebuild, study
+from bench.api import Candidates, Release
 from bench.registry import register
 
 
 @register
 @dataclass(frozen=True)
-class InformedAdversary(Attack):
+class InformedAdversary(WeightReader):
     """A reconstructor from weights to images, fitted on shadows: by kernel ridge regression (ours), or by a neural network (theirs)."""
 
     name: ClassVar[str] = "informed_adversary"
@@ -29,19 +29,6 @@ class InformedAdversary(Attack):
     track: ClassVar[str] = "informed"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
     version: ClassVar[int | None] = 1
-
-    shadows: int = 3000  # networks that the attacker trains, at most; no more than there are shadow images
-    reconstructor: Literal["kernel", "network"] = "kernel"
-    mirror: bool = False  # mirrored images as further shadows, for sets where these are as likely
-    epochs: int = 30  # of the neural network's training
-
-    def __post_init__(self) -> None:
-        if self.shadows < 20 or self.reconstructor not in ("kernel", "network") or self.epochs < 1:
-            raise ValueError("shadows is at least 20, epochs at least 1, reconstructor 'kernel' or 'network'")
-
-    def memory(self, release: Release) -> int:
-        weights = sum(w[0].numel() for w in release.weights.values())
-        return 4 * self.shadows * (5 * weights + 6 * self.shadows)
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
         images, error = rebuild(study(release, self.shadows, self.mirror), release, self.reconstructor, epochs=self.epochs)

@@ -28,11 +28,6 @@ class Study:
     shapes: Mapping[str, tuple[int, ...]]  # tensor name → shape, in the order in which the p coordinates follow
     varies: Bool[Tensor, " p"]  # coordinates that differ between shadows at all; the others are 0 in both
 
-    def split(self, values: Float[Tensor, " p"]) -> dict[str, Tensor]:
-        """One value a coordinate, in the shape of the weights."""
-        sizes = [torch.Size(shape).numel() for shape in self.shapes.values()]
-        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), values.split(sizes), strict=True)}
-
 
 def study(release: Release, shadows: int, mirror: bool = False) -> Study:
     """Trains shadows by the release's recipe, and scales all weights by the shadows' means and deviations.
@@ -50,8 +45,7 @@ def study(release: Release, shadows: int, mirror: bool = False) -> Study:
     rows, attacked = flat(weights), flat({name: release.weights[name] for name in weights})
     mean, deviation = rows.mean(0), rows.std(0)
     varies = deviation > CONSTANT * mean.abs().clamp_min(CONSTANT)
-    scale = torch.where(varies, deviation, 1.0)
-    scale = torch.where(varies, 1 / scale, 0.0)
+    scale = torch.where(varies, 1 / deviation, 0.0)
     shapes = {name: tuple(value.shape[1:]) for name, value in weights.items()}
     return Study(rows.sub_(mean).mul_(scale), images, attacked.sub_(mean).mul_(scale), shapes, varies)
 

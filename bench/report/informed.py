@@ -15,7 +15,7 @@ import pandas as pd
 from bench import seeds as streams
 from bench.metrics.intervals import Interval
 from bench.report.aggregate import Group, axis_names
-from bench.report.text import NONE, escape, number, table
+from bench.report.text import NONE, attack_name, escape, number, table
 
 RESAMPLES = 2000
 BASE = "informed_adversary"  # the attack that the guided ones are compared with
@@ -50,16 +50,12 @@ def paired(a: Sequence[np.ndarray], b: Sequence[np.ndarray], *names: str) -> Int
     """
     deltas = [x - y for x, y in zip(a, b, strict=True)]
     rng = streams.numpy_generator("report", "paired", *names)
-    # by seed first: the means of resampled images, drawn for as often as each seed may come up
-    means = np.stack([d[rng.integers(len(d), size=(RESAMPLES, len(d)))].mean(1) for d in deltas], 1)
-    again = [d[rng.integers(len(d), size=(RESAMPLES, len(d)))].mean(1) for d in deltas] if len(deltas) > 1 else []
     drawn = rng.integers(len(deltas), size=(RESAMPLES, len(deltas)))
-    first = np.take_along_axis(means, drawn, 1)
-    if again:  # a seed drawn twice brings other images the second time
-        second = np.take_along_axis(np.stack(again, 1), drawn, 1)
-        odd = np.arange(len(deltas)) % 2 == 1
-        first = np.where(odd, second, first)
-    low, high = np.quantile(first.mean(1), [0.025, 0.975])
+    means = np.empty(drawn.shape)
+    for seed, delta in enumerate(deltas):  # a seed that is drawn again brings other images
+        here = drawn == seed
+        means[here] = delta[rng.integers(len(delta), size=(int(here.sum()), len(delta)))].mean(1)
+    low, high = np.quantile(means.mean(1), [0.025, 0.975])
     return Interval(float(np.mean([d.mean() for d in deltas])), float(low), float(high))
 
 
@@ -100,10 +96,6 @@ def _labels(group: Group, names: Sequence[str]) -> list[str]:
     return [escape(group.axis.get(name, "")) for name in names] or ["all"]
 
 
-def _name(group: Group) -> str:
-    return f"*{escape(group.name)}* (control)" if group.role == "control" else escape(group.name)
-
-
 def _against_pool(groups: Sequence[Group], values: Values) -> list[str]:
     names = axis_names(groups)
     rows = []
@@ -115,7 +107,7 @@ def _against_pool(groups: Sequence[Group], values: Values) -> list[str]:
         rows.append(
             [
                 *_labels(group, names),
-                _name(group),
+                attack_name(group),
                 f"{np.mean([m.mean() for m in mse]):.4f}",
                 f"{np.mean([p.mean() for p in pool]):.4f}",
                 _shown(difference),
@@ -186,8 +178,8 @@ def _against_base(groups: Sequence[Group], values: Values) -> list[str]:
         base = bases.get(group.label)
         if base is None or group is base:
             continue
-        others.setdefault(_name(group), {})[group.label or "all"] = _compare(group, base, values, "mse")
-        rows.append([*_labels(group, names), _name(group), *_differences(group, base, values)])
+        others.setdefault(attack_name(group), {})[group.label or "all"] = _compare(group, base, values, "mse")
+        rows.append([*_labels(group, names), attack_name(group), *_differences(group, base, values)])
     for name, found in others.items():
         words.append(f"- {name}, against {escape(next(iter(bases.values())).name)}: {_in_words(found)}.")
     if not rows:
@@ -219,8 +211,8 @@ def _against_random(groups: Sequence[Group], values: Values) -> list[str]:
         other = randoms.get((group.label, chosen.get("keep"), level))
         if other is None:
             continue
-        found.setdefault(_name(group), {})[group.label or "all"] = _compare(group, other, values, "mse")
-        rows.append([*_labels(group, names), _name(group), escape(other.name), *_differences(group, other, values)])
+        found.setdefault(attack_name(group), {})[group.label or "all"] = _compare(group, other, values, "mse")
+        rows.append([*_labels(group, names), attack_name(group), escape(other.name), *_differences(group, other, values)])
     if not rows:
         return []
     head = [*(escape(name) for name in names)] or ["setting"]

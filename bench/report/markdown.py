@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.report import informed
 from bench.report.aggregate import Difference, Group, axis_names, differences
-from bench.report.text import NONE, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
+from bench.report.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
 from bench.schema import SETTING_COLUMNS
 
 GENERATED = "<!-- Generated from scores.parquet and images.parquet by `python -m bench report`. Do not edit. -->"
@@ -165,11 +165,6 @@ def ranking(groups: Sequence[Group]) -> list[str]:
         )
     first = len(names)
     return [*table(head, rows, right=[first, *range(first + 3, len(head) - 1)]), ""]
-
-
-def attack_name(group: Group) -> str:
-    """Name, marked when it is a control."""
-    return f"*{escape(group.name)}* (control)" if group.role == "control" else escape(group.name)
 
 
 def access(text: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.metrics.intervals import Interval
+
+if TYPE_CHECKING:
+    from bench.report.aggregate import Group
 
 NONE = "—"
 _SPECIAL = re.compile(r"([\\`*\[\]|])")
@@ -96,3 +99,8 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{int(value)}" if value.is_integer() and abs(value) < 1e15 else f"{value:g}"
     return str(value)
+
+
+def attack_name(group: Group) -> str:
+    """Name, marked when it is a control."""
+    return f"*{escape(group.name)}* (control)" if group.role == "control" else escape(group.name)

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench import registry, seeds
-from bench.api import Architecture, Candidates, Defense, Release, Row, Secret, Setting, Target
+from bench.api import Candidates, Defense, Release, Row, Secret, Setting, Target
 from bench.data.split import MAX_PUBLIC, Split, split
 from bench.errors import BenchError
 from bench.metrics import lpips
@@ -39,7 +39,7 @@ from bench.targets.losses import accuracy, loss_targets, loss_value
 from bench.targets.models import architecture, bound_forward, forward, initial_weights
 from bench.targets.one_missing import Compact, Known
 from bench.tracks import reconstruction
-from bench.tracks.reconstruction import AttackFault, add_thumbnails, compare, copies, copy, fingerprint, image_rows
+from bench.tracks.reconstruction import AttackFault, add_thumbnails, compare, copy, fingerprint, image_rows
 
 __all__ = ["STACKS", "check_answer", "fingerprint", "narrow", "obtain", "pool", "score", "secret_of", "ungrantable"]
 
@@ -291,25 +291,17 @@ def narrow(release: Release, needs: frozenset[str]) -> Release:
     """A release with the granted tiers only, made of fresh copies. The recipe comes with the known data and the initial weights.
 
     Raises:
-        BenchError: a tier that is unknown or that the track cannot grant.
+        BenchError: what `reconstruction.narrow` raises, of the tiers of this track.
     """
     reason = ungrantable(needs)
     if reason:
         raise BenchError(f"attack {reason}", expected="tiers among " + ", ".join(sorted(GRANTABLE)), got=", ".join(sorted(needs)))
-    fields = {f.name: getattr(release.architecture, f.name) for f in dataclasses.fields(Architecture)}
 
     def granted(tier: str, value: Tensor | None) -> Tensor | None:
         return copy(value) if tier in needs and value is not None else None
 
-    starts = "initial_weights" in needs and release.initial_weights is not None
-    return Release(
-        architecture=Architecture(**fields),
-        weights=copies(release.weights),
-        forward=release.forward,
-        n_train=release.n_train,
-        input_range=tuple(release.input_range),  # type: ignore[arg-type]
-        mean_image=granted("mean_image", release.mean_image),
-        initial_weights=copies(release.initial_weights) if starts and release.initial_weights is not None else None,
+    return dataclasses.replace(
+        reconstruction.narrow(release, needs & reconstruction.GRANTABLE),
         known_images=granted("known_data", release.known_images),
         known_labels=granted("known_data", release.known_labels),
         shadow_images=granted("shadow_data", release.shadow_images),

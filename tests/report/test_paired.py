@@ -109,3 +109,11 @@ def test_one_seed_is_resampled_over_its_images():
     found = informed.paired([np.arange(100.0)], [np.zeros(100)], "x")
     assert found.estimate == pytest.approx(49.5)
     assert 35 < found.low < 49.5 < found.high < 64
+
+
+def test_a_seed_that_is_drawn_again_brings_other_images():
+    # seeds with the very same mean: all that varies is which images are drawn, so the width is that of one sample of all of them
+    images = np.random.default_rng(0).normal(0, 1, 200)
+    seeds = [np.random.default_rng(k).permutation(images) for k in range(5)]
+    found = informed.paired(seeds, [np.zeros(200)] * 5, "again")
+    assert found.high - found.low == pytest.approx(2 * 1.96 * images.std() / 1000**0.5, rel=0.08)

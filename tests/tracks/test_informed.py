@@ -228,3 +228,10 @@ class HalveData(Defense):
     registry.load_plugin(str(plugin))
     with pytest.raises(BenchError, match="changes the training data"):
         informed.obtain([Setting(**SMALL, defense="halve_data")], None)
+
+
+def test_a_forward_that_holds_data_is_refused(target):
+    secret = target.secret.members
+    leaking = dataclasses.replace(target.release, forward=lambda weights, x: x + secret[0])
+    with pytest.raises(BenchError, match="forward function holds data"):
+        informed.narrow(leaking, ALL)
