@@ -42,7 +42,14 @@ class Setting(BaseModel):
         "binary", description="'binary': the set's two-class task; K: its first K classes"
     )
     n_per_class: int = Field(10, ge=1, le=50_000, description="training images a class")
-    model: Literal["mlp"] = Field("mlp", description="architecture family")
+    model: Literal["mlp", "cnn"] = Field("mlp", description="architecture family; a cnn has convolutions before its hidden layers")
+    channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
+        (32,), min_length=1, max_length=8, description="output channels of a cnn's convolutions"
+    )
+    kernel: int = Field(3, ge=1, le=15, description="side of a cnn's square kernels, in pixels; zero padding keeps the size where it is odd")
+    pooling: Literal["none", "stride", "max", "avg"] = Field(
+        "stride", description="how each convolution of a cnn halves the image: by its stride, by max or average pooling, or not at all"
+    )
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
         (500,), min_length=1, max_length=16, description="widths of the hidden layers"
     )
@@ -73,7 +80,8 @@ class Setting(BaseModel):
 class Architecture:
     """The public description of a network: enough to rebuild it and to say whether an attack applies.
 
-    ``weights`` of an MLP are named ``layers.L.weight`` (out × in) and ``layers.L.bias``, as in the authors' checkpoints.
+    Weights are named ``layers.L.weight`` and ``layers.L.bias``, as in the authors' checkpoints: out × in of a linear layer, out × in × k × k
+    of a convolution. A cnn's convolutions come first.
     """
 
     model: str
@@ -83,6 +91,9 @@ class Architecture:
     activation: str
     bias: str
     loss: str
+    channels: tuple[int, ...] = ()  # of a cnn
+    kernel: int = 0
+    pooling: str = ""
 
     @property
     def homogeneous(self) -> bool:

@@ -81,6 +81,9 @@ SETTING_COLUMNS: tuple[Column, ...] = (
     Column("n_per_class", INT, "training images a class", "images", ">= 1"),
     Column("model", TEXT, "architecture family"),
     Column("hidden", TEXT, "widths of the hidden layers joined by '-'", "units"),
+    Column("channels", TEXT, "output channels of the convolutions joined by '-'; null: no convolutions"),
+    Column("kernel", INT, "side of the square kernels; null: no convolutions", "pixels", ">= 1"),
+    Column("pooling", TEXT, "how each convolution halves the image: none, stride, max, avg; null: no convolutions"),
     Column("activation", TEXT, "activation after each hidden layer"),
     Column("bias", TEXT, "which layers have a bias: first, all, none"),
     Column("loss", TEXT, "training loss"),
@@ -104,6 +107,7 @@ SCORES: tuple[Column, ...] = (
     Column("grid", TEXT, "grid that the cell was run for; part of the key"),
     Column("grid_title", TEXT, "title of the grid's page"),
     Column("grid_question", TEXT, "the question that the grid asks"),
+    Column("grid_published", TEXT, "figures that the grid's paper prints, to stand beside ours; null: none", json=True),
     Column("cell_id", TEXT, "16 hex digits: hash of target, attack, parameters, sweep, versions; without the grid; part of the key"),
     Column("target_id", TEXT, "16 hex digits: hash of the setting, the data and the version of the training code"),
     Column("attack", TEXT, "registered name of the attack or control"),
@@ -111,6 +115,13 @@ SCORES: tuple[Column, ...] = (
     Column("attack_params", TEXT, "hyperparameters of the attack that differ from its defaults", json=True),
     Column("attack_defaults", TEXT, "hyperparameters of the attack that stayed at their defaults", json=True),
     Column("sweep", TEXT, "hyperparameters drawn per run, their ranges and the number of runs; null: no sweep", json=True),
+    Column(
+        "sweep_runs",
+        TEXT,
+        "of each run of the sweep: number, drawn hyperparameters, its own final objective, members and controls over the threshold when its "
+        "candidates alone are scored; null: no sweep",
+        json=True,
+    ),
     Column("role", TEXT, "attack, or control (a null model)"),
     Column("access", TEXT, "what the attack may see, tiers joined by '+'"),
     Column("axis", TEXT, "the cell's labels on the grid's axes, in grid order", json=True),
@@ -206,6 +217,8 @@ IMAGES: tuple[Column, ...] = (
     _metric("mse", "mean squared error of the answer (track informed)", "1", "[0, 1]", "lower", 5),
     _metric("pool_mse", "mean squared error of the nearest image of the public pool (track informed)", "1", "[0, 1]", "none", 5),
     _metric("pool_ssim", "SSIM of the most similar image of the public pool (track informed)", "1", "[-1, 1]", "none"),
+    _metric("margin", "the constraint gᵢ of the released network at the image: y·Φ(x), or Φ_y(x) minus the best other class", "1", "", "none"),
+    _metric("multiplier", "λᵢ of the member that best explains the weights (the largest by size, of several); null: a control", "1", "", "none"),
     Column("candidate", SMALL, "rank of the one-to-one partner among the candidates; -1: none", "", ">= -1"),
     Column("truth_png", BYTES, "thumbnail of the true image; only for cells that figures show", "PNG"),
     Column("recon_png", BYTES, "thumbnail of its partner; only for cells that figures show", "PNG"),
@@ -333,7 +346,10 @@ def _wrong_type(column: Column, value: Any) -> BenchError:
 def setting_row(setting: Setting) -> Row:
     """A setting flattened into its columns (``dataset_display`` and ``input_shape`` come from the data, not from the setting)."""
     row = setting.model_dump()
-    return {**row, "classes": str(row["classes"]), "hidden": "-".join(map(str, row["hidden"]))}
+    row |= {"classes": str(row["classes"]), "hidden": "-".join(map(str, row["hidden"]))}
+    convolutions = setting.model == "cnn"
+    row |= {"channels": "-".join(map(str, row["channels"])) if convolutions else None}
+    return row if convolutions else row | {"kernel": None, "pooling": None}
 
 
 def empty(table: Literal["scores", "images"]) -> pd.DataFrame:

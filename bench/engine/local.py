@@ -245,7 +245,10 @@ def setting_of(row: Mapping[str, Any]) -> Setting:
     """The setting that a score row was made from."""
     import json
 
-    fields = {name: row[name] for name in Setting.model_fields if name in row}
+    fields = {name: row[name] for name in Setting.model_fields if name in row and name not in ("channels", "kernel", "pooling")}
+    if row["model"] == "cnn":
+        fields |= {"channels": tuple(int(width) for width in str(row["channels"]).split("-"))}
+        fields |= {"kernel": int(row["kernel"]), "pooling": row["pooling"]}
     fields["classes"] = row["classes"] if row["classes"] == "binary" else int(row["classes"])
     fields["hidden"] = tuple(int(width) for width in str(row["hidden"]).split("-"))
     fields["defense_params"] = json.loads(row["defense_params"] or "{}")

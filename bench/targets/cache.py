@@ -25,7 +25,8 @@ def target_id(setting: Setting, data_digest: str, track: str = "reconstruction")
 
     The name of the data set is left out: the same images under another path train the same target. Threat model and attack are not in it.
     """
-    facts: dict[str, Any] = setting.model_dump(mode="json", exclude={"dataset"})
+    without = {"dataset"} if setting.model == "cnn" else {"dataset", "channels", "kernel", "pooling"}  # what an MLP does not have
+    facts: dict[str, Any] = setting.model_dump(mode="json", exclude=without)
     facts["data"] = data_digest
     facts["train_version"] = TRAIN_VERSION
     if track in TRACK_VERSIONS:

@@ -36,6 +36,7 @@ def architecture(setting: Setting, input_shape: tuple[int, int, int], classes: i
         activation=setting.activation,
         bias=setting.bias,
         loss=setting.loss,
+        **({"channels": setting.channels, "kernel": setting.kernel, "pooling": setting.pooling} if setting.model == "cnn" else {}),
     )
 
 
