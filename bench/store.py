@@ -2,7 +2,7 @@
 
 There are two places. A ``Store`` is a folder of small part files, one pair per append, each written whole or not at all, so that a
 kill loses nothing that was finished and several writers can share it. A *results folder* holds ``scores.parquet`` and
-``images.parquet``, which ``publish`` rewrites with fresh rows taking the place of older ones under the same key.
+``images/GRID.parquet``, which ``publish`` rewrites with fresh rows taking the place of older ones under the same key.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = [
 ]  # fmt: skip
 
 SCORES_FILE = "scores.parquet"
-IMAGES_FILE = "images.parquet"  # of the reconstruction track; other tracks have images_TRACK.parquet beside it
+IMAGES_FOLDER = "images"  # a file a grid, so that none grows large
 COMPACT_ABOVE = 64  # parts of one table before they are joined into one
 LARGE_PART = 32 * 2**20  # bytes; parts above this are left alone by compaction, so that joining stays cheap
 
@@ -332,12 +332,14 @@ def load_results(results_dir: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _load(folder: Path) -> tuple[pa.Table, pa.Table]:
-    return _load_file(folder / SCORES_FILE, "scores"), pa.concat_tables([_load_file(path, "images") for path in images_files(folder)])
+    parts = [schema("images").empty_table(), *(_load_file(path, "images") for path in images_files(folder))]
+    return _load_file(folder / SCORES_FILE, "scores"), pa.concat_tables(parts)
 
 
 def images_files(folder: Path) -> list[Path]:
-    """Where a results folder has its image rows: a file a track, so that none grows large. The first may not be there yet."""
-    return [folder / IMAGES_FILE, *sorted(folder.glob("images_*.parquet"))]
+    """Where a results folder has its image rows: a file a grid; older folders had one a track."""
+    older = [folder / "images.parquet", *folder.glob("images_*.parquet")]
+    return sorted(path for path in older if path.is_file()) + sorted((folder / IMAGES_FOLDER).glob("*.parquet"))
 
 
 def _load_file(path: Path, table: Literal["scores", "images"]) -> pa.Table:
@@ -360,13 +362,16 @@ def publish(
     results_dir: Path | str,
     *,
     store: Store | None = None,
-) -> tuple[Path, Path]:
+) -> list[Path]:
     """Merges fresh rows into ``scores.parquet`` and the image files; the caller passes only what was newly computed.
 
     A fresh row replaces the published row of its key, and also rows of the same grid, setting, attack and parameters under an older
     cell_id (an older version of the attack or of the training code), which it supersedes. Thumbnails are kept only where a figure
     shows them (``bench.report.selection``); where a newly shown cell has none, they are looked up in ``store``. The same content
     gives the same bytes, and a file that would not change is not touched.
+
+    Returns:
+        The tables of the folder: ``scores.parquet`` first, then the image rows, a file a grid.
 
     Raises:
         BenchError: a row that does not fit the schema, a corrupt or newer published file, a folder that cannot be written, a full disk.
@@ -415,7 +420,7 @@ def _write_results(
     fresh_scores: pa.Table,
     fresh_images: pa.Table,
     store: Store | None = None,
-) -> tuple[Path, Path]:
+) -> list[Path]:
     scores = _sorted(pa.concat_tables([old_scores, fresh_scores]), ["grid", "dataset", "axis_index", "attack", "seed", "cell_id"])
     images = _sorted(_latest_images([old_images, fresh_images]), list(IMAGE_KEY))
     frame = scores.to_pandas()
@@ -423,13 +428,13 @@ def _write_results(
     images = images.filter(pc.is_in(images["cell_id"], done))  # others failed since, or were superseded
     images = _prune_thumbnails(frame, images, store)
     # Images first: a kill in between leaves the older score rows, and image rows that the next publication settles.
-    contents = {folder / name: _serialise(part) for name, part in _by_track(frame, images).items()}
+    contents = {folder / IMAGES_FOLDER / name: _serialise(part) for name, part in _by_grid(frame, images).items()}
     for path, content in [*contents.items(), (folder / SCORES_FILE, _serialise(scores))]:
         if not path.exists() or path.read_bytes() != content:
             atomic_write(path, content)
     for path in set(images_files(folder)) - set(contents):
-        path.unlink(missing_ok=True)  # of a track that has no rows any more
-    return folder / SCORES_FILE, folder / IMAGES_FILE
+        path.unlink(missing_ok=True)  # of a grid that has no rows any more, or of the older layout
+    return [folder / SCORES_FILE, *contents]
 
 
 # Outside the reconstruction track, where a cell has hundreds of image rows; the other numbers stay in the local store.
@@ -437,21 +442,30 @@ UNPUBLISHED = ("ssim_w3", "psnr")  # the papers' window is not asked for there, 
 SHOWN_OF_CONTROLS = ("ssim",)
 
 
-def _by_track(scores: pd.DataFrame, images: pa.Table) -> dict[str, pa.Table]:
-    """The image rows of each track, by file name. The file of the reconstruction track is always there."""
-    track = dict(zip(scores["cell_id"], scores["track"].fillna("reconstruction"), strict=True))
-    owner = pa.array([track.get(cell, "reconstruction") for cell in images["cell_id"].to_pylist()], TEXT)
-    parts = {IMAGES_FILE: images.filter(pc.equal(owner, "reconstruction"))}
-    for name in sorted(set(owner.to_pylist()) - {"reconstruction"}):
-        part = images.filter(pc.equal(owner, name))
-        control = pc.equal(part["split"], "control")
-        for column in part.schema:
-            if pa.types.is_floating(column.type) and column.name not in SHOWN_OF_CONTROLS:
-                hidden = pa.scalar(True) if column.name in UNPUBLISHED else control
-                lean = pc.if_else(hidden, pa.scalar(None, column.type), part[column.name])
-                part = part.set_column(part.schema.get_field_index(column.name), column, lean)
-        parts[f"images_{re.sub('[^a-z0-9_]', '_', name)[:40]}.parquet"] = part  # a merged table may call its tracks anything
+def _by_grid(scores: pd.DataFrame, images: pa.Table) -> dict[str, pa.Table]:
+    """The image rows of each grid, by file name; a cell that several grids share lies with the first of them, by name."""
+    ok = scores[scores["status"] == "ok"].sort_values("grid", kind="stable").drop_duplicates("cell_id")
+    cells = images["cell_id"].to_pandas()
+    owner = cells.map(dict(zip(ok["cell_id"], ok["grid"], strict=True)))
+    other = cells.isin(ok.loc[ok["track"].fillna("reconstruction") != "reconstruction", "cell_id"])
+    images = _lean(images, pa.array(other))
+    parts: dict[str, pa.Table] = {}
+    for grid in sorted(set(owner)):
+        name = f"{re.sub('[^a-z0-9_]', '_', grid.lower())[:60] or 'grid'}.parquet"  # a merged table may call its grids anything
+        part = images.filter(pa.array(owner == grid))
+        parts[name] = part if name not in parts else _sorted(pa.concat_tables([parts[name], part]), list(IMAGE_KEY))
     return parts
+
+
+def _lean(images: pa.Table, other: pa.Array) -> pa.Table:
+    """Without the numbers that other tracks do not publish."""
+    control = pc.equal(images["split"], "control")
+    for column in images.schema:
+        if pa.types.is_floating(column.type) and column.name not in SHOWN_OF_CONTROLS:
+            hidden = other if column.name in UNPUBLISHED else pc.and_(other, control)
+            lean = pc.if_else(hidden, pa.scalar(None, column.type), images[column.name])
+            images = images.set_column(images.schema.get_field_index(column.name), column, lean)
+    return images
 
 
 def _prune_thumbnails(scores: pd.DataFrame, images: pa.Table, store: Store | None) -> pa.Table:

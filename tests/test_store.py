@@ -305,12 +305,12 @@ def test_a_corrupt_published_file_is_an_error_and_stays(tmp_path: Path) -> None:
     assert (tmp_path / "scores.parquet").read_bytes() == b"PAR1 no"
 
 
-def test_each_track_has_an_image_file_of_its_own_and_its_controls_show_their_ssim_alone(tmp_path: Path) -> None:
+def test_each_grid_has_an_image_file_and_controls_of_other_tracks_show_their_ssim_alone(tmp_path: Path) -> None:
     plain, other = score("a" * 16), score("b" * 16, grid="mnemonist", track="informed")
     rows = [*images("a" * 16, psnr=20.0), *images("b" * 16, psnr=20.0, mse=0.01, pool_mse=0.02, ssim=0.25)]
     S.publish([plain, other], rows, tmp_path)
-    assert {path.name for path in tmp_path.glob("*.parquet")} == {"scores.parquet", "images.parquet", "images_informed.parquet"}
-    assert set(pq.read_table(tmp_path / "images.parquet")["cell_id"].to_pylist()) == {"a" * 16}
+    assert {path.name for path in tmp_path.rglob("*.parquet")} == {"scores.parquet", f"{plain['grid']}.parquet", "mnemonist.parquet"}
+    assert set(pq.read_table(tmp_path / "images" / f"{plain['grid']}.parquet")["cell_id"].to_pylist()) == {"a" * 16}
     scores, found = S.load_results(tmp_path)
     assert len(scores) == 2
     assert len(found) == len(rows)
@@ -320,13 +320,26 @@ def test_each_track_has_an_image_file_of_its_own_and_its_controls_show_their_ssi
     assert found.loc[found["cell_id"] == "a" * 16, "psnr"].notna().all()
     assert controls["ssim"].round(2).eq(0.25).all()
     assert found[(found["cell_id"] == "b" * 16) & (found["split"] == "member")]["pool_mse"].round(3).eq(0.02).all()
-    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")}
+    before = {path.name: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
     S.publish([], [], tmp_path)
-    assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")}
+    assert before == {path.name: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
     S.publish([{**other, "status": "failed", "reason": "boom", "finished_at": datetime.now(timezone.utc)}], [], tmp_path)
-    assert not (tmp_path / "images_informed.parquet").exists(), "a track without image rows has no file"
+    assert not (tmp_path / "images" / "mnemonist.parquet").exists(), "a grid without image rows has no file"
 
 
-def test_a_track_with_a_strange_name_stays_in_its_folder(tmp_path: Path) -> None:
-    S.publish([score("c" * 16, track="../../evil")], images("c" * 16), tmp_path / "results")
-    assert {path.name for path in tmp_path.rglob("*.parquet")} == {"scores.parquet", "images.parquet", "images_______evil.parquet"}
+def test_a_grid_with_a_strange_name_stays_in_its_folder(tmp_path: Path) -> None:
+    S.publish([score("c" * 16, grid="../../evil")], images("c" * 16), tmp_path / "results")
+    assert {str(path.relative_to(tmp_path / "results")) for path in tmp_path.rglob("*.parquet")} == {
+        "scores.parquet",
+        "images/______evil.parquet",
+    }
+
+
+def test_a_cell_of_two_grids_is_published_once_and_the_older_layout_is_taken_over(tmp_path: Path) -> None:
+    S.publish([score(grid="b"), score(grid="a")], images(), tmp_path)
+    assert {path.name for path in tmp_path.rglob("*.parquet")} == {"scores.parquet", "a.parquet"}
+    (tmp_path / "images" / "a.parquet").rename(tmp_path / "images.parquet")
+    assert len(S.load_results(tmp_path)[1]) == len(images())
+    S.publish([], [], tmp_path)
+    assert {path.name for path in tmp_path.rglob("*.parquet")} == {"scores.parquet", "a.parquet"}
+    assert len(S.load_results(tmp_path)[1]) == len(images())

@@ -14,7 +14,7 @@ from bench.report.aggregate import Difference, Group, axis_names, differences
 from bench.report.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
 from bench.schema import SETTING_COLUMNS
 
-GENERATED = "<!-- Generated from scores.parquet and images.parquet by `python -m bench report`. Do not edit. -->"
+GENERATED = "<!-- Generated from scores.parquet and images/*.parquet by `python -m bench report`. Do not edit. -->"
 _DESCRIPTIONS = {column.name: column for column in SETTING_COLUMNS}
 _TIERS = {"final_weights": "weights"}
 
@@ -509,5 +509,5 @@ def _how_to_read() -> list[str]:
         *lines,
         "Means over seeds weigh each seed equally. With few seeds a bootstrap over seeds is somewhat too narrow; differences along an axis",
         "are therefore tested by Student's t over paired seeds, on the grids' own pages. `python -m bench info schema` describes every",
-        "column of `scores.parquet` and `images.parquet`, from which all of this is made.",
+        "column of `scores.parquet` and `images/*.parquet`, from which all of this is made.",
     ]

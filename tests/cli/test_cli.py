@@ -59,7 +59,7 @@ def test_run_publishes_renders_compares_and_resumes(bench, tmp_path):
     assert f"read {out / 'tiny.md'}" in text
     assert "mean_image" in text
     assert "8 run, 0 failed of 8 cells" in err
-    assert {p.name for p in out.iterdir()} >= {"scores.parquet", "images.parquet", "leaderboard.md", "tiny.md"}
+    assert {p.name for p in out.iterdir()} >= {"scores.parquet", "images", "leaderboard.md", "tiny.md"}
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     code, text, err = bench("run", "--grid", grid, "--out", out)
     assert (code, "8 cached" in err, "8 of 8 cells agree" in text) == (0, True, True)

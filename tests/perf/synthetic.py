@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from bench.api import Setting
-from bench.store import IMAGES_FILE, SCORES_FILE, Store, setting_row, to_table
+from bench.store import IMAGES_FOLDER, SCORES_FILE, Store, setting_row, to_table
 from tests.report.fake import cell, png
 
 ATTACKS = ("haim_kkt", "regression_kkt", "mean_image", "heldout_images")
@@ -51,7 +51,7 @@ def fill_store(grid: str) -> int:
 
 
 def write_results(folder: str, rows: int, images_a_row: int) -> dict[str, int]:
-    """scores.parquet and images.parquet of a results folder; thumbnails for the cells that the report shows."""
+    """scores.parquet and image rows of a results folder; thumbnails for the cells that the report shows."""
     from bench.report.selection import figure_cells
 
     where = Path(folder)
@@ -97,5 +97,6 @@ def write_results(folder: str, rows: int, images_a_row: int) -> dict[str, int]:
         picture = png(rng.random((25, 25)))
         frame["truth_png"] = np.where(shown, picture, None)
         frame["recon_png"] = np.where(shown, picture, None)
-        pq.write_table(to_table(frame, "images"), where / IMAGES_FILE, compression="zstd")
+        (where / IMAGES_FOLDER).mkdir()
+        pq.write_table(to_table(frame, "images"), where / IMAGES_FOLDER / "synthetic.parquet", compression="zstd")
     return {"rows": rows, "images": rows * 2 * (images_a_row // 2), "settings": settings}
