@@ -108,6 +108,7 @@ SCORES: tuple[Column, ...] = (
     Column("grid_title", TEXT, "title of the grid's page"),
     Column("grid_question", TEXT, "the question that the grid asks"),
     Column("grid_published", TEXT, "figures that the grid's paper prints, to stand beside ours; null: none", json=True),
+    Column("gallery", SMALL, "members with thumbnails of a shown cell, best first; null: the six of a strip", "images", "[1, 100]"),
     Column("cell_id", TEXT, "16 hex digits: hash of target, attack, parameters, sweep, versions; without the grid; part of the key"),
     Column("target_id", TEXT, "16 hex digits: hash of the setting, the data and the version of the training code"),
     Column("attack", TEXT, "registered name of the attack or control"),
@@ -118,8 +119,8 @@ SCORES: tuple[Column, ...] = (
     Column(
         "sweep_runs",
         TEXT,
-        "of each run of the sweep: number, drawn hyperparameters, its own final objective, members and controls over the threshold when its "
-        "candidates alone are scored; null: no sweep",
+        "of each run of the sweep: number, drawn hyperparameters, its own final objective, members and controls over the threshold when "
+        "its candidates alone are scored; null: no sweep",
         json=True,
     ),
     Column("role", TEXT, "attack, or control (a null model)"),
@@ -217,8 +218,12 @@ IMAGES: tuple[Column, ...] = (
     _metric("mse", "mean squared error of the answer (track informed)", "1", "[0, 1]", "lower", 5),
     _metric("pool_mse", "mean squared error of the nearest image of the public pool (track informed)", "1", "[0, 1]", "none", 5),
     _metric("pool_ssim", "SSIM of the most similar image of the public pool (track informed)", "1", "[-1, 1]", "none"),
-    _metric("margin", "the constraint gᵢ of the released network at the image: y·Φ(x), or Φ_y(x) minus the best other class", "1", "", "none"),
-    _metric("multiplier", "λᵢ of the member that best explains the weights (the largest by size, of several); null: a control", "1", "", "none"),
+    _metric(
+        "margin", "the constraint gᵢ of the released network at the image: y·Φ(x), or Φ_y(x) minus the best other class", "1", "", "none"
+    ),
+    _metric(
+        "multiplier", "λᵢ of the member that best explains the weights (the largest by size, of several); null: a control", "1", "", "none"
+    ),
     Column("candidate", SMALL, "rank of the one-to-one partner among the candidates; -1: none", "", ">= -1"),
     Column("truth_png", BYTES, "thumbnail of the true image; only for cells that figures show", "PNG"),
     Column("recon_png", BYTES, "thumbnail of its partner; only for cells that figures show", "PNG"),

@@ -119,7 +119,7 @@ def run_batch(
         rounded = [_rounded(run) for run in answer]
         pooled = track.pool(rounded)
         keep(folder, cell.id, pooled)
-        scores, images = judge(cell.id, pooled, target.secret, cell.attack.track)
+        scores, images = judge(cell.id, pooled, target.secret, cell.attack.track, grid.gallery)
         losses = [run.loss for run in rounded if run.loss is not None]
         row = {
             **describe(cell, grid),
@@ -145,11 +145,17 @@ def _saved(release: Release) -> float:
     return sum(getattr(part, "saved", 0.0) for part in (release.train, release.keep))
 
 
-def judge(cell_id: str, candidates: Candidates, secret: Secret, track: str = "reconstruction") -> tuple[Row, list[Row]]:
-    """Scores pooled candidates against members and controls by the protocol of a track: score columns of the row, and image rows."""
+def judge(
+    cell_id: str, candidates: Candidates, secret: Secret, track: str = "reconstruction", gallery: int | None = None
+) -> tuple[Row, list[Row]]:
+    """Scores pooled candidates against members and controls by the protocol of a track: score columns of the row, and image rows.
+
+    Args:
+        gallery: how many of the best members get thumbnails; None: as many as a strip shows.
+    """
     candidates = Candidates(candidates.images.float().cpu(), candidates.confidence, candidates.loss)
     bootstrap = seeds.seed("bootstrap", cell_id)
-    scores, images = tracks.get(track).score(candidates, secret, bootstrap_seed=bootstrap)
+    scores, images = tracks.get(track).score(candidates, secret, bootstrap_seed=bootstrap, gallery=gallery)
     return scores, [{**image, "cell_id": cell_id} for image in images]
 
 
@@ -331,6 +337,8 @@ def labels(cell: Cell, grid: Grid) -> Row:
         "grid": grid.name,
         "grid_title": grid.title or grid.name,
         "grid_question": grid.question,
+        "grid_published": json.dumps([figure.model_dump() for figure in grid.published], ensure_ascii=False) if grid.published else None,
+        "gallery": grid.gallery,
         "axis": json.dumps(dict(cell.axis), ensure_ascii=False),
         "axis_index": cell.axis_index,
     }

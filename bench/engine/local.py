@@ -162,8 +162,9 @@ def collect(plan: Plan, rows: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     rank = (frame["grid"] != plan.grid).astype(int) + 2 * (frame["status"] != "ok").astype(int)
     frame = frame.assign(_rank=rank).sort_values("_rank", kind="stable").drop_duplicates("cell_id").drop(columns="_rank")
     named = [labels(ids[cell], plan.loaded.grid) for cell in frame["cell_id"]]
-    for column in ("grid", "grid_title", "grid_question", "axis", "axis_index"):
-        frame[column] = pd.Series([row[column] for row in named], index=frame.index, dtype=frame[column].dtype)
+    for column in ("grid", "grid_title", "grid_question", "grid_published", "gallery", "axis", "axis_index"):
+        kind = "float64" if column == "gallery" else frame[column].dtype  # null in most grids
+        frame[column] = pd.Series([row[column] for row in named], index=frame.index, dtype=kind)
     return frame.reset_index(drop=True), rows.images(frame.loc[frame["status"] == "ok", "cell_id"])
 
 
@@ -198,7 +199,13 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
                 missing.setdefault(reason, []).append(name)
                 progress.finished(name, "missing", reason)
                 continue
-            scores, images = judge(row["cell_id"], candidates, drawn[1], row["track"] or "reconstruction")
+            scores, images = judge(
+                row["cell_id"],
+                candidates,
+                drawn[1],
+                row["track"] or "reconstruction",
+                None if row["gallery"] is None else int(row["gallery"]),
+            )
             row = {**row, **scores, "finished_at": None, "seconds_score": time.perf_counter() - began}
             rows.append([row], images)
             fresh.append(row)

@@ -21,7 +21,7 @@ from bench import registry, seeds
 from bench.api import Architecture, Attack, Setting
 from bench.data.split import check_size
 from bench.errors import BenchError, did_you_mean
-from bench.grids.load import AttackSpec, Loaded, expand, of_attack
+from bench.grids.load import AttackSpec, Grid, Loaded, Range, Sweep, expand, of_attack
 from bench.targets.cache import target_id
 from bench.targets.models import architecture
 
@@ -132,6 +132,7 @@ def plan(
     """
     attacks = [prepare(spec) for spec in loaded.grid.attacks]
     _check_distinct(attacks)
+    _check_published(loaded)
     points = expand(loaded.grid, loaded.source)
     if limit is not None:
         points = points[: -(-limit // len(attacks))]
@@ -180,6 +181,7 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
         role, track = str(facts.get("role", "attack")), str(facts.get("track", "reconstruction"))
         reason = f"{error.what}: {error.got}" if error.got else error.what
         return PlannedAttack(spec, None, _file_version(entry.origin), role, track, needs, (), reason)
+    spec = _with_ranges(spec, cls)
     fields: set[str] = {f.name for f in dataclasses.fields(cast(Any, cls)) if f.init} if dataclasses.is_dataclass(cls) else set()
     swept = spec.sweep.ranges if spec.sweep else {}
     for name in [*spec.params, *swept]:
@@ -206,11 +208,76 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
     return PlannedAttack(spec, cls, registry.source_version(cls), cls.role, cls.track, frozenset(cls.needs), instances)
 
 
+def _with_ranges(spec: AttackSpec, cls: type[Attack]) -> AttackSpec:
+    """A sweep that names no ranges draws from the attack's own, those of hyperparameters that the grid fixes aside."""
+    if spec.sweep is None or spec.sweep.ranges:
+        return spec
+    ranges = {
+        name: Range.model_validate({"low": low, "high": high, "scale": scale})
+        for name, (low, high, scale) in cls.ranges.items()
+        if name not in spec.params
+    }
+    if not ranges:
+        raise BenchError(
+            f"attack '{spec.name}' declares no ranges to sweep",
+            expected="ranges in the grid's sweep, or `ranges` on the attack's class",
+            got="a sweep without ranges",
+            hint="sweep: {runs: 4, ranges: {lr: {low: 1.0e-3, high: 1.0, scale: log}}}",
+        )
+    return spec.model_copy(update={"sweep": spec.sweep.model_copy(update={"ranges": ranges})})
+
+
+def with_runs(grid: Grid, runs: int) -> Grid:
+    """The grid with so many runs a cell, hyperparameters drawn, of every attack that has a sweep or declares ranges for one.
+
+    Raises:
+        BenchError: fewer than one run, more than ten thousand, or no such attack.
+    """
+    if not 1 <= runs <= 10_000:
+        raise BenchError(f"--runs {runs}: not understood", expected="runs a cell, 1 to 10000", got=str(runs))
+    swept = []
+    for spec in grid.attacks:
+        if spec.sweep is not None:
+            swept.append(spec.model_copy(update={"sweep": spec.sweep.model_copy(update={"runs": runs})}))
+        elif set(getattr(registry.get("attack", spec.name), "ranges", {})) - set(spec.params):
+            swept.append(spec.model_copy(update={"sweep": Sweep(runs=runs)}))
+        else:
+            swept.append(spec)
+    if all(spec.sweep is None for spec in swept):
+        raise BenchError(
+            f"--runs {runs}: no attack of grid '{grid.name}' has hyperparameters to draw",
+            expected="an attack with a sweep, or with `ranges` on its class",
+            got=", ".join(spec.name for spec in grid.attacks),
+            hint="--attack haim_kkt",
+        )
+    return grid.model_copy(update={"attacks": swept})
+
+
 def _is_default(cls: type[Attack], name: str, value: Any) -> bool:
     """Whether a hyperparameter has the value that it has when left out: written out or not, it is the same cell."""
     attribute = next(f for f in dataclasses.fields(cast(Any, cls)) if f.name == name)
     default = attribute.default_factory() if attribute.default_factory is not dataclasses.MISSING else attribute.default
     return isinstance(value, bool) == isinstance(default, bool) and bool(value == default)
+
+
+def _check_published(loaded: Loaded) -> None:
+    """A paper's figure stands beside a score column that holds a number."""
+    if not loaded.grid.published:
+        return
+    import pyarrow as pa
+
+    from bench.schema import SCORES
+
+    known = [c.name for c in SCORES if pa.types.is_floating(c.type) or pa.types.is_integer(c.type)]
+    for position, figure in enumerate(loaded.grid.published):
+        if figure.column not in known:
+            raise BenchError(
+                f"grid {loaded.source}: published[{position}]: no score column '{figure.column}' holds numbers."
+                f"{did_you_mean(figure.column, known)}",
+                expected="a column of numbers in scores.parquet",
+                got=repr(figure.column),
+                hint="python -m bench info schema",
+            )
 
 
 def _check_distinct(attacks: Sequence[PlannedAttack]) -> None:
@@ -258,6 +325,15 @@ def draws(spec: AttackSpec, cls: type) -> list[dict[str, Any]]:
 def cell_id(target: str, attack: PlannedAttack) -> str:
     """16 hex digits: SHA-256 of the target's key, the attack's name, parameters, sweep and version, and the protocol."""
     facts = [target, attack.spec.name, attack.params_json, attack.sweep_json, attack.version, PROTOCOL]
+    return hashlib.sha256(canonical(facts).encode()).hexdigest()[:16]
+
+
+def runs_id(cell: Cell) -> str:
+    """What names the runs of a cell, however many there are: a sweep of a hundred runs begins with the runs of a sweep of eight."""
+    if cell.attack.spec.sweep is None:
+        return cell.id
+    ranges = cell.attack.spec.sweep.model_dump(mode="json", include={"ranges"})
+    facts = [cell.target_id, cell.attack.spec.name, cell.attack.params_json, ranges, cell.attack.version, "runs"]
     return hashlib.sha256(canonical(facts).encode()).hexdigest()[:16]
 
 

@@ -16,9 +16,12 @@ A grid is a ``base`` setting, ``axes`` (each a list of values), ``seeds`` and ``
       - mean_image                               # controls stand in the same list
       - name: haim_kkt
         params: {steps: 3000}
-        sweep: {runs: 4, ranges: {lr: {low: 1.0e-3, high: 1.0, scale: log}}}
+        sweep: {runs: 4, ranges: {lr: {low: 1.0e-3, high: 1.0, scale: log}}}   # without ranges: those that the attack declares
         setting: {n_per_class: 5}                # targets of its own, where an attack needs others than the grid's base
     budget: {minutes: 30}                        # no new batch starts after that; what is left stays "to run"
+    gallery: 20                                  # pictures of the 20 best members on each setting, instead of a strip of six
+    published:                                   # figures of the paper, printed beside ours
+      - {what: members above 0.4, column: recall_members, value: 0.3, at: 500 images, source: "Someone et al. 2022, Fig. 3"}
 
 Everything wrong with a file becomes one ``BenchError`` that names the file, the line and the field. No torch is imported here, and no
 attack: names are checked against the registry's static listing, parameters when the plan is made.
@@ -74,7 +77,7 @@ class Sweep(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     runs: int = Field(ge=1, le=10_000, description="runs per cell")
-    ranges: dict[str, Range] = Field(min_length=1, description="attack hyperparameter → range")
+    ranges: dict[str, Range] = Field(default_factory=dict, description="attack hyperparameter → range; none: the attack's own ranges")
 
 
 class AttackSpec(BaseModel):
@@ -114,6 +117,24 @@ class AxisValue(BaseModel):
     set: dict[str, Any] = Field(min_length=1, description="Setting field → value")
 
 
+class Published(BaseModel):
+    """A figure that a paper prints, to stand beside ours on the grid's page."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    what: str = Field(min_length=1, description="what was measured, in words")
+    column: str = Field(min_length=1, description="our score column that measures the same (python -m bench info schema)")
+    value: float = Field(description="the paper's value, in the column's unit")
+    at: str = Field(min_length=1, description="at which scale and setting the paper measured it")
+    source: str = Field(min_length=1, description="paper, with its table, figure or section")
+    axis: dict[str, str] = Field(default_factory=dict, description="axis → label of our cells that stand beside it; empty: all cells")
+
+    @field_validator("axis", mode="before")
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        return {axis: _label(label) for axis, label in value.items()} if isinstance(value, Mapping) else value
+
+
 class Budget(BaseModel):
     """When to stop starting new work."""
 
@@ -135,6 +156,8 @@ class Grid(BaseModel):
     seeds: list[int] = Field(min_length=1, description="a count, or a list of seeds")
     attacks: list[AttackSpec] = Field(min_length=1, description="attacks and controls")
     budget: Budget = Field(default_factory=lambda: Budget(minutes=None), description="when to stop")
+    published: list[Published] = Field(default_factory=list, description="the paper's own figures, printed beside ours")
+    gallery: int | None = Field(None, ge=1, le=100, description="best members shown as pictures on each setting; null: a strip of six")
     smallest: dict[str, Any] = Field(default_factory=dict, description="overrides that make the smallest real cell, for continuous tests")
 
     @field_validator("seeds", mode="before")
@@ -274,6 +297,16 @@ def validate(raw: Mapping[str, Any], source: str, node: yaml.Node | None = None)
                 hint="remove one, or give it its own label",
             )
     _check_tied(grid, source)
+    for position, figure in enumerate(grid.published):
+        for name in figure.axis:
+            if name not in grid.axes:
+                raise BenchError(
+                    f"{_at(source, node, ('published', position))}: published[{position}]: unknown axis '{name}'."
+                    f"{did_you_mean(name, grid.axes)}",
+                    expected="one of " + (", ".join(grid.axes) or "(the grid has no axes)"),
+                    got=repr(name),
+                    hint="leave axis out for a figure of the whole grid",
+                )
     known = registry.entries("attack")
     seen: set[str] = set()
     for position, spec in enumerate(grid.attacks):
@@ -613,7 +646,7 @@ def _invalid(error: ValidationError, where: str, raw: Any, node: yaml.Node | Non
     field = fields.get(str(path[0])) if path else None
     if fault["type"] == "extra_forbidden":
         known: Iterable[str] = fields
-        for model, head in ((AttackSpec, "attacks"), (AxisValue, "axes"), (Budget, "budget")):
+        for model, head in ((AttackSpec, "attacks"), (AxisValue, "axes"), (Budget, "budget"), (Published, "published")):
             if len(path) > 1 and path[0] == head:
                 known = model.model_fields
         known = list(known)

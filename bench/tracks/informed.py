@@ -346,7 +346,9 @@ def pool(answers: Sequence[Candidates]) -> Candidates:
 POOL = ("pool_mse", "pool_ssim", "pool_lpips")
 
 
-def score(candidates: Candidates, secret: Secret, *, bootstrap_seed: int, thumbnails: bool = True) -> tuple[Row, list[Row]]:
+def score(
+    candidates: Candidates, secret: Secret, *, bootstrap_seed: int, thumbnails: bool = True, gallery: int | None = None
+) -> tuple[Row, list[Row]]:
     """Score columns of the cell's row, and one row an image for ``images.parquet`` (without ``cell_id``).
 
     Answers are clipped to [0, 1]; answer i is compared with member i and with control i. Hits are SSIM > 0.4, strictly.
@@ -380,7 +382,7 @@ def score(candidates: Candidates, secret: Secret, *, bootstrap_seed: int, thumbn
         "lpips_reason": "" if sides["member"]["lpips"] is not None else lpips.unavailable() or "LPIPS could not be computed",
     }
     if thumbnails:
-        add_thumbnails(rows, members.cpu(), images)
+        add_thumbnails(rows, members.cpu(), images, gallery)
     return row, rows
 
 

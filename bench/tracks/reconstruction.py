@@ -254,7 +254,13 @@ def pool(answers: Sequence[Candidates]) -> Candidates:
 
 
 def score(
-    candidates: Candidates, secret: Secret, *, bootstrap_seed: int, n_submit: int | None = None, thumbnails: bool = True
+    candidates: Candidates,
+    secret: Secret,
+    *,
+    bootstrap_seed: int,
+    n_submit: int | None = None,
+    thumbnails: bool = True,
+    gallery: int | None = None,
 ) -> tuple[Row, list[Row]]:
     """Score columns of the cell's row, and one row an image for ``images.parquet`` (without ``cell_id``).
 
@@ -268,6 +274,7 @@ def score(
             papers' m = 2n gives, where it is None.
         bootstrap_seed: names the random stream of the intervals.
         thumbnails: whether the rows of a few members (best, median, worst) carry PNGs of truth and reconstruction.
+        gallery: so many of the best members carry them too.
 
     Raises:
         BenchError: no members, controls or candidates, or n_submit < 1.
@@ -301,7 +308,7 @@ def score(
     }
     rows = image_rows("member", sides["members"], secret.member_labels) + image_rows("control", sides["controls"], secret.control_labels)
     if thumbnails:
-        add_thumbnails(rows, members.cpu(), submitted.cpu())
+        add_thumbnails(rows, members.cpu(), submitted.cpu(), gallery)
     return row, rows
 
 
@@ -394,15 +401,22 @@ def image_rows(part: str, side: dict[str, Any], labels: Int[Tensor, " n"]) -> li
     return rows
 
 
-def add_thumbnails(rows: list[Row], members: Float[Tensor, "n c h w"], submitted: Float[Tensor, "m c h w"]) -> None:
-    """PNGs for the strips: the best, the median and the worst members, misses last; a miss has no reconstruction to show."""
+def add_thumbnails(
+    rows: list[Row], members: Float[Tensor, "n c h w"], submitted: Float[Tensor, "m c h w"], gallery: int | None = None
+) -> None:
+    """PNGs for the strips: the best, the median and the worst members, misses last; a miss has no reconstruction to show.
+
+    Args:
+        gallery: how many of the best are kept for a gallery of them; None: none beyond the strip's.
+    """
     # The table keeps four decimals, and the report ranks by them: near-ties have to fall the same way here.
     members_rows = (r for r in rows if r["split"] == "member")
     ranked = sorted(members_rows, key=lambda r: (math.inf if r["ssim"] is None else -round(r["ssim"], 4), r["index"]))
     n = len(ranked)
     middle = n // 2 - SHOWN // 2
-    shown = range(n) if n <= 3 * SHOWN else [*range(SHOWN), *range(middle, middle + SHOWN), *range(n - SHOWN, n)]
-    for row in (ranked[i] for i in shown):
+    shown = set(range(n)) if n <= 3 * SHOWN else {*range(SHOWN), *range(middle, middle + SHOWN), *range(n - SHOWN, n)}
+    shown |= set(range(min(gallery or 0, n)))
+    for row in (ranked[i] for i in sorted(shown)):
         row["truth_png"] = png(members[row["index"]])
         if row["candidate"] >= 0:
             row["recon_png"] = png(submitted[row["candidate"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 
@@ -256,6 +257,22 @@ def test_cells_are_shared_between_grids(tmp_path):
     assert (summary.ok, summary.cached) == (0, 2)
     assert set(frame["grid"]) == {"other"}
     assert set(frame["axis"]) == {'{"weight_decay": "none"}'}
+
+
+def test_what_belongs_to_a_grid_is_written_over_cached_cells(tmp_path):
+    path = write_grid(tmp_path)
+    go(path)
+    plain = path.read_text()
+    figure = "{what: hits, column: recall_members, value: 0.3, at: 500 images, source: A paper}"
+    path.write_text(plain.replace("name: tiny", "name: other") + f"gallery: 3\npublished: [{figure}]\n")
+    summary, frame, _ = go(path)
+    assert summary.cached == len(frame)
+    assert set(frame["gallery"]) == {3}
+    assert [json.loads(text)[0]["value"] for text in frame["grid_published"]] == [0.3] * len(frame)
+    local.store().append(frame.to_dict("records"))
+    path.write_text(plain)
+    _, frame, _ = go(path)
+    assert frame[["gallery", "grid_published"]].isna().all(axis=None)
 
 
 def test_scoring_again_gives_the_same_numbers(tmp_path, bench_home):

@@ -213,3 +213,15 @@ def test_sweeps_draw_by_name_within_their_ranges():
     shorter = AttackSpec(name="x", sweep=Sweep(runs=5, ranges=spec.sweep.ranges))
     assert draws(shorter, Fake) == drawn[:5]  # more runs leave the earlier ones as they are
     assert draws(AttackSpec(name="x"), Fake) == [{}]
+
+
+def test_a_paper_s_figure_stands_beside_a_column_of_numbers(tmp_path):
+    path = write_grid(tmp_path)
+    figure = "published: [{{what: hits, column: {}, value: 0.3, at: 500 images, source: A paper}}]\n"
+    text = path.read_text()
+    path.write_text(text + figure.format("recall_members"))
+    assert plan(load(path), {}).cells
+    for column in ("recall_member", "attack"):
+        path.write_text(text + figure.format(column))
+        with pytest.raises(BenchError, match=f"no score column '{column}' holds numbers"):
+            plan(load(path), {})

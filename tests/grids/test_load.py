@@ -273,3 +273,37 @@ def test_random_structures_never_become_a_traceback(data):
 @settings(max_examples=250, deadline=None)
 def test_one_wrong_part_never_becomes_a_traceback(data, key):
     survives(yaml.safe_dump({**yaml.safe_load(GOOD.replace("1e-3", "1.0e-3")), key: data}))
+
+
+PUBLISHED = """
+gallery: 20
+published:
+  - {what: members above 0.4, column: recall_members, value: 0.3, at: 500 images, source: A paper, axis: {weight_decay: 1e-3}}
+"""
+
+
+def test_figures_of_a_paper_and_the_size_of_a_gallery(tmp_path):
+    grid = load(write(tmp_path, GOOD + PUBLISHED)).grid
+    assert grid.gallery == 20
+    (figure,) = grid.published
+    assert figure.axis == {"weight_decay": "0.001"}  # the label that the axis has
+    assert "0.001" in [value.label for value in grid.axes["weight_decay"]]
+    assert (figure.value, figure.column) == (0.3, "recall_members")
+    assert load(write(tmp_path, GOOD)).grid.gallery is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("axis: {weight_decay", "axis: {weight_deca"), "unknown axis 'weight_deca'. Did you mean 'weight_decay'?"),
+        (("value: 0.3", "value: many"), "valid number"),
+        (("value: 0.3", "value: .nan"), "finite"),
+        (("at: 500 images, ", ""), "published.0.at"),
+        (("source: A paper", "source: A paper, whta: x"), "unknown field 'published.0.whta'. Did you mean 'what'?"),
+        (("gallery: 20", "gallery: 101"), "less than or equal to 100"),
+    ],
+)
+def test_faults_in_what_is_published(tmp_path, change, message):
+    with pytest.raises(BenchError) as caught:
+        load(write(tmp_path, GOOD + PUBLISHED.replace(*change)))
+    assert message in str(caught.value)

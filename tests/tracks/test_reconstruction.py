@@ -503,3 +503,15 @@ def test_thumbnails_are_there_for_what_the_report_shows_even_in_near_ties():
     frame = pd.DataFrame(rows)
     frame["ssim"] = frame["ssim"].astype("float32").round(4)
     assert frame.loc[shown_images(frame).index, "truth_png"].notna().all()
+
+
+def test_a_gallery_gets_thumbnails_of_the_best_members_besides_those_of_the_strip():
+    secret = secret_of(20)
+    blend = torch.linspace(0, 1, 20).view(-1, 1, 1, 1)
+    images = secret.members * (1 - blend) + random(20, 9) * blend
+    _, rows = judge(images, secret, gallery=7)
+    ranked = sorted((r for r in rows if r["split"] == "member"), key=lambda r: (-round(r["ssim"], 4), r["index"]))
+    shown = {r["index"] for r in rows if r["truth_png"] is not None}
+    assert shown == {ranked[i]["index"] for i in (*range(7), 9, 10, 18, 19)}
+    every = judge(images, secret, gallery=100)[1]
+    assert all((r["truth_png"] is not None) == (r["split"] == "member") for r in every)
