@@ -30,7 +30,7 @@ perf-gpu: $(VENV)/.installed  ## the rows of it that need a CUDA device; writes 
 	$(RUN) -m tests.perf --only gpu --page perf_gpu
 
 full-gpu: $(VENV)/.installed  ## the informed adversary at full scale, for a CUDA device (BENCH_DATA or fetch mnist)
-	$(RUN) -m bench run --grid mnemonist2023_full --device cuda
+	$(RUN) -m bench run --grid mnemonist2023 --scale full --device cuda
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(RUN) -m ruff check .

@@ -73,6 +73,10 @@ class Setting(BaseModel):
     def _consistent(self) -> Setting:
         if self.loss == "bce" and self.classes != "binary":
             raise ValueError("loss 'bce' needs classes 'binary'; with K classes use loss 'ce'")
+        if self.model != "cnn":
+            for name in ("channels", "kernel", "pooling"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} belongs to a cnn, and model is '{self.model}'; set model 'cnn', or leave {name} out")
         return self
 
 
@@ -144,6 +148,8 @@ class Secret:
     control_labels: Int[Tensor, " n"]
     # of each member's nearest image in a public pool, where a track has one: pool_mse, pool_ssim, pool_lpips
     pool: Mapping[str, Tensor] = field(default_factory=dict)
+    # of the released network: member_margin and control_margin (gᵢ at each image), multiplier (λᵢ of each member)
+    stationarity: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,34 @@ class Candidates(NamedTuple):
     images: Float[Tensor, "m c h w"]  # in [0, 1]; values outside are clipped by the score
     confidence: Float[Tensor, " m"] | None = None  # higher is better, comparable between runs of one attack on one release
     loss: float | None = None  # the attack's own final objective, for the row
+    run: Int[Tensor, " m"] | None = None  # the run of a sweep that made each image; written by the track when it pools runs
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of a paper, and which rows of the tables decide it. ``bench/report/claims.py`` holds the tests.
+
+    ``where``, ``a`` and ``b`` choose score rows: column → value. The column is one of scores.parquet, or ``param:NAME``, a hyperparameter
+    of the attack, or ``axis:NAME``, a label of the grid. The value is what is asked for, a tuple of such values, ``"> 0"`` or ``"< 0"`` for
+    numbers, or None for null. Where no ``attack`` is chosen, the rows are those of the attack that the claim is declared on.
+    """
+
+    name: str  # snake_case, unique among all claims
+    text: str  # the statement, in our own words
+    source: str  # paper, and where in it; or that the claim is our own
+    grids: tuple[str, ...]  # each is tested by itself and gets a line of its own
+    test: Literal["works", "difference", "beats", "trend", "concordance", "margin"]
+    expected: Literal["above", "below", "either"] = "above"  # side of ``level`` on which the statement puts the effect
+    level: float = 0.0  # what the effect is compared with, fixed before looking
+    column: str = "excess_recall"  # of scores.parquet; test margin: of the image rows; test concordance has no use for it
+    minus: str = ""  # a column of the same row that is taken off first
+    where: Mapping[str, Any] = field(default_factory=dict)
+    a: Mapping[str, Any] = field(default_factory=dict)  # difference, beats: the rows of the one side
+    b: Mapping[str, Any] = field(default_factory=dict)  # and of the other
+    along: str = ""  # trend: the numeric setting column; margin: margin or multiplier
+    tied: tuple[str, ...] = ()  # columns that differ together with the two sides, or along the trend; pairs may differ in them
+    match: tuple[str, ...] = ()  # param:NAME that the two sides of a pair must share
+    words: tuple[str, str] = ("higher", "lower")  # verdicts where ``expected`` is either
 
 
 class Attack(ABC):
@@ -174,6 +208,9 @@ class Attack(ABC):
     role: ClassVar[str] = "attack"  # or "control": in every table, never ranked as an attack
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights"})
     version: ClassVar[int | None] = None  # raise it when results change; None: the hash of the source file stands in
+    claims: ClassVar[tuple[Claim, ...]] = ()  # of its paper; `python -m bench claims` tests them on the rows
+    # where a sweep draws hyperparameters from, if a grid names no ranges: name → (low, high, "log" or "linear")
+    ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {}
 
     def unsupported(self, architecture: Architecture) -> str:
         """An empty string, or the reason why the attack does not apply; the cell becomes a skipped row."""
@@ -256,4 +293,4 @@ class DataSource(ABC):
         return int(c), int(h), int(w)
 
 
-Row = dict[str, Any]  # one line of results/scores.parquet or images.parquet; the columns are in bench.store
+Row = dict[str, Any]  # one line of results/scores.parquet or results/images/; the columns are in bench.store

@@ -66,6 +66,11 @@ def run(
         list[str], typer.Option("--set", metavar="FIELD=VALUE", help="override a setting field; an axis of that name shrinks to it")
     ] = [],  # noqa: B006
     seeds: Annotated[str, typer.Option("--seeds", metavar="LIST", help="these seeds: 0 or 0,2 or 0-4 (a list, not a count)")] = "",
+    scale: Annotated[str, typer.Option("--scale", metavar="small|full", help="a scale of the grid (python -m bench info GRID)")] = "",
+    runs: Annotated[
+        int | None,
+        typer.Option("--runs", metavar="N", help="sweep: N runs a cell with drawn hyperparameters, candidates pooled; resumes run by run"),
+    ] = None,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="where to train and attack")] = "auto",
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="the first N cells of the plan only")] = None,
     memory: Annotated[
@@ -89,12 +94,16 @@ def run(
     if memory is not None and memory <= 0:
         raise BenchError(f"--memory {memory}: not understood", expected="GiB, more than 0", got=str(memory), hint="--memory 2")
     brought = _load_plugins(plugin)
-    loaded = load(grid)
+    loaded = load(grid, scale=scale)
     own = [spec.name for spec in loaded.grid.attacks]
     changed = override(loaded.grid, set_)
     changed = select_seeds(changed, seeds) if seeds else changed
     changed = select_attacks(changed, attack, extra=brought)
     others = [spec.name for spec in changed.attacks] != own
+    if runs is not None:
+        from bench.engine.plan import with_runs
+
+        changed = with_runs(changed, runs)
     loaded = _with(loaded, changed, set_)
 
     from bench.engine import local
@@ -107,7 +116,14 @@ def run(
         _show_plan(planned, json)
         return OK
 
-    options = (("--set", set_), ("--seeds", seeds), ("--limit", limit), ("--plugin", plugin), ("--attack", attack and others))
+    options = (
+        ("--set", set_),
+        ("--seeds", seeds),
+        ("--limit", limit),
+        ("--runs", runs),
+        ("--plugin", plugin),
+        ("--attack", attack and others),
+    )
     why = [name for name, given in options if given]
     why += ["a grid file that bears a built-in grid's name"] if _shadows(loaded) else []
     published = _results_dir("")
@@ -120,7 +136,7 @@ def run(
 
     _interrupt_on_sigterm()
     summary = local.run(planned, rows, where, choose(), no_cache=no_cache, memory_gib=memory)
-    again = _command(grid, attack, set_, seeds, device, limit, plugin, out)
+    again = _command(grid, attack, set_, seeds, device, limit, plugin, out, scale, runs)
     result: dict[str, Any] = {"grid": planned.grid, "cells": _counts(summary), "failures": _failures(summary), "seconds": summary.seconds}
     if summary.interrupted:
         done = summary.ok + summary.failed
@@ -435,7 +451,16 @@ def _interrupt_on_sigterm() -> None:
 
 
 def _command(
-    grid: str, attack: Sequence[str], set_: Sequence[str], seeds: str, device: str, limit: int | None, plugin: Sequence[str], out: str
+    grid: str,
+    attack: Sequence[str],
+    set_: Sequence[str],
+    seeds: str,
+    device: str,
+    limit: int | None,
+    plugin: Sequence[str],
+    out: str,
+    scale: str = "",
+    runs: int | None = None,
 ) -> str:
     """The command that was given, without --no-cache, --retry and --json: it resumes."""
     words = ["python", "-m", "bench", "run", "--grid", grid]
@@ -443,6 +468,8 @@ def _command(
         for value in values:
             words += [option, value]
     for option, value, default in (
+        ("--scale", scale, ""),
+        ("--runs", str(runs or ""), ""),
         ("--seeds", seeds, ""),
         ("--device", device, "auto"),
         ("--limit", str(limit or ""), ""),
@@ -604,11 +631,12 @@ def _grid_info(name: str) -> str:
     lines += [f"axis {axis}: {', '.join(value.label for value in values)}" for axis, values in grid.axes.items()]
     lines.append(f"seeds: {', '.join(map(str, grid.seeds))}")
     for spec in grid.attacks:
-        sweep = f", sweep of {spec.sweep.runs} runs over {', '.join(spec.sweep.ranges)}" if spec.sweep else ""
+        sweep = f", sweep of {spec.sweep.runs} runs over {', '.join(spec.sweep.ranges) or 'the ranges it declares'}" if spec.sweep else ""
         lines.append(f"attack {spec.name}{' ' + str(spec.params) if spec.params else ''}{sweep}")
     lines.append(f"cells: {len(points)} settings × {len(grid.attacks)} attacks = {len(points) * len(grid.attacks)}")
     minutes = grid.budget.minutes
     lines.append(f"budget: {f'{minutes:g} minutes' if minutes else 'none'}")
+    lines += [f"scale {scale}: {changes}" for scale, changes in grid.scales.items()]
     return "\n".join(line for line in lines if line)
 
 

@@ -7,7 +7,7 @@ precision and subspace rank are stacked along a leading dimension and stepped by
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,6 +33,14 @@ class KKTAttack(Attack):
 
     kind: ClassVar[Kind]
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image"})
+    # of the papers' random search (Haim et al. 2022, appendix; the authors' configuration files for lr_lambda)
+    ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
+        "sigma": (1e-6, 0.1, "log"),
+        "lr": (1e-5, 1.0, "log"),
+        "lr_lambda": (1e-5, 1.0, "log"),
+        "min_lambda": (0.01, 0.5, "linear"),
+        "alpha": (10.0, 500.0, "linear"),
+    }
 
     steps: int = 2500  # SGD steps; the papers run 50 000
     sigma: float = 8.9e-4  # std of the initial candidates, in centred pixels

@@ -2,7 +2,8 @@
 
 A batch is cells of one attack on targets of one shape; their runs (cells × runs of the sweep) go to ``Attack.reconstruct_batch`` together.
 If that raises, each cell is tried alone, so that only the culprit fails. Every run gets a copy of its release, narrowed to the attack's
-access tier, and a generator named by the cell and the run; a release that comes back changed fails the cell.
+access tier, and a generator named by the cell and the run; a release that comes back changed fails the cell. The runs of a sweep are kept
+one by one as they end: what is interrupted goes on with the next run, and a longer sweep begins with the runs of a shorter one.
 
 Answers are rounded to float16 before they are scored, and kept so: scoring them again later gives the same numbers.
 """
@@ -18,7 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ import bench
 from bench import registry, seeds, tracks
 from bench.api import Candidates, Release, Row, Secret, Target
 from bench.engine.memory import is_out_of_memory
-from bench.engine.plan import PROTOCOL, Cell, PlannedAttack
+from bench.engine.plan import PROTOCOL, Cell, PlannedAttack, draws, runs_id
 from bench.errors import BenchError
 from bench.grids.load import Grid
 from bench.store import atomic_write, setting_row
@@ -86,7 +87,14 @@ def run_bytes(cell: Cell, targets: Mapping[str, Target]) -> int:
 
 
 def run_batch(
-    cells: Sequence[Cell], targets: Mapping[str, Target], grid: Grid, folder: Path, device: torch.device, memory: int
+    cells: Sequence[Cell],
+    targets: Mapping[str, Target],
+    grid: Grid,
+    folder: Path,
+    device: torch.device,
+    memory: int,
+    *,
+    no_cache: bool = False,
 ) -> Iterator[Result]:
     """Attacks the targets of the cells and yields one result a cell, in order.
 
@@ -94,6 +102,7 @@ def run_batch(
         folder: where the raw reconstructions are kept, one file a cell.
         device: where the targets are.
         memory: bytes that the runs of one stack may take, by the attack's estimate.
+        no_cache: attack again also where a run of a sweep is kept.
 
     Raises:
         BenchError: the reconstructions cannot be written.
@@ -103,14 +112,17 @@ def run_batch(
         torch.cuda.reset_peak_memory_stats(device)
     track = tracks.get(cells[0].attack.track)
     saved = [_saved(targets[cell.target_id].release) for cell in cells]
-    answers, stack = _attack(cells, targets, device, memory)
+    runs = _Runs(folder)
+    if not no_cache:
+        runs.find(cells)
+    answers, stack = _attack(cells, targets, device, memory, runs)
     seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
     cost = {"seconds_attack": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
     cost |= {"stack": stack.size, "stack_halvings": stack.halvings}
     for cell, answer, before in zip(cells, answers, saved, strict=True):
         target = targets[cell.target_id]
         # what an attack found on disk, of its own or of others, cost what it cost when it was made
-        cost["seconds_attack"] = seconds + _saved(target.release) - before
+        cost["seconds_attack"] = seconds + _saved(target.release) - before + runs.spared.get(cell.id, 0.0)
         facts = {name: target.facts.get(name) for name in FACTS}
         if isinstance(answer, str):
             yield failed(cell, grid, answer, {**facts, **cost})
@@ -118,6 +130,8 @@ def run_batch(
         began = time.perf_counter()
         rounded = [_rounded(run) for run in answer]
         pooled = track.pool(rounded)
+        swept = cell.attack.spec.sweep is not None
+        pooled = pooled if swept else pooled._replace(run=None)
         keep(folder, cell.id, pooled)
         scores, images = judge(cell.id, pooled, target.secret, cell.attack.track, grid.gallery)
         losses = [run.loss for run in rounded if run.loss is not None]
@@ -130,6 +144,7 @@ def run_batch(
             "reason": "",
             "runs": len(answer),
             "attack_loss": min(losses) if losses else None,
+            "sweep_runs": _sweep_runs(cell, rounded, scores.get("sweep_runs") or []) if swept else None,
             "seconds_score": time.perf_counter() - began,
         }
         yield Result(cell, row, images)
@@ -153,14 +168,17 @@ def judge(
     Args:
         gallery: how many of the best members get thumbnails; None: as many as a strip shows.
     """
-    candidates = Candidates(candidates.images.float().cpu(), candidates.confidence, candidates.loss)
+    candidates = candidates._replace(images=candidates.images.float().cpu())
     bootstrap = seeds.seed("bootstrap", cell_id)
     scores, images = tracks.get(track).score(candidates, secret, bootstrap_seed=bootstrap, gallery=gallery)
     return scores, [{**image, "cell_id": cell_id} for image in images]
 
 
-def keep(folder: Path, cell_id: str, candidates: Candidates) -> None:
+def keep(folder: Path, cell_id: str, candidates: Candidates, seconds: float = 0.0) -> None:
     """Writes a cell's pooled candidates, best first, as float16 safetensors.
+
+    Args:
+        seconds: what they took, where that is to be known again.
 
     Raises:
         BenchError: the disk is full or the folder cannot be written.
@@ -170,19 +188,31 @@ def keep(folder: Path, cell_id: str, candidates: Candidates) -> None:
     tensors = {"images": candidates.images.half().cpu().contiguous()}
     if candidates.confidence is not None:
         tensors["confidence"] = candidates.confidence.float().cpu().contiguous()
-    atomic_write(kept_path(folder, cell_id), save(tensors, metadata={"cell_id": cell_id, "protocol": PROTOCOL}))
+    if candidates.run is not None:
+        tensors["run"] = candidates.run.to(torch.int32).cpu().contiguous()
+    metadata = {"cell_id": cell_id, "protocol": PROTOCOL, "seconds": repr(seconds)}
+    metadata |= {} if candidates.loss is None else {"loss": repr(candidates.loss)}
+    atomic_write(kept_path(folder, cell_id), save(tensors, metadata=metadata))
 
 
 def kept(folder: Path, cell_id: str) -> Candidates | None:
     """The kept candidates of a cell, or None where there are none, or the file is corrupt."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    found = _read(folder, cell_id)
+    return None if found is None else found[0]
 
-    path = kept_path(folder, cell_id)
+
+def _read(folder: Path, cell_id: str) -> tuple[Candidates, float] | None:
+    """Kept candidates and the seconds that they took, or None."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        tensors = load_file(path)
-        return Candidates(tensors["images"].float(), tensors.get("confidence"))
-    except (OSError, SafetensorError, KeyError):
+        with safe_open(kept_path(folder, cell_id), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            said = file.metadata() or {}
+        loss = float(said["loss"]) if "loss" in said else None
+        candidates = Candidates(tensors["images"].float(), tensors.get("confidence"), loss, tensors.get("run"))
+        return candidates, float(said.get("seconds", 0))
+    except (OSError, SafetensorError, KeyError, ValueError):
         return None
 
 
@@ -203,14 +233,58 @@ class _Stack:
     halvings: int = 0
 
 
+@dataclass
+class _Runs:
+    """The runs that need not be done again, and where those of sweeps are kept as they end."""
+
+    folder: Path
+    done: dict[tuple[str, int], Candidates] = field(default_factory=dict)  # (cell id, run)
+    spared: dict[str, float] = field(default_factory=dict)  # cell id → seconds that its runs took when they were made
+
+    def keep(self, cell: Cell, run: int, answer: Candidates, seconds: float) -> None:
+        """Takes note of a finished run, on disk if it is one of a sweep."""
+        self.done[cell.id, run] = answer
+        if cell.attack.spec.sweep is not None:
+            keep(self.folder / "runs" / runs_id(cell), f"{run}", _rounded(answer), seconds)
+
+    def find(self, cells: Sequence[Cell]) -> None:
+        """Reads the kept runs of the cells' sweeps."""
+        for cell in cells:
+            place = self.folder / "runs" / runs_id(cell)
+            if cell.attack.spec.sweep is None or not place.is_dir():
+                continue
+            for run in range(len(cell.attack.instances)):
+                found = _read(place, f"{run}")
+                if found is not None:
+                    self.done[cell.id, run] = found[0]
+                    self.spared[cell.id] = self.spared.get(cell.id, 0.0) + found[1]
+
+
+def _sweep_runs(cell: Cell, runs: Sequence[Candidates], scores: Sequence[Row]) -> list[Row]:
+    """What the row says of each run of a sweep: its draw, its own objective, and how it scores alone."""
+    scored = {score["run"]: score for score in scores}
+    assert cell.attack.cls is not None
+    return [
+        {
+            "run": k,
+            "params": {name: float(f"{value:.6g}") for name, value in draw.items()},
+            "loss": run.loss,
+            # confidences of a KKT run lie at minus its unexplained share, the larger the better
+            "unexplained": None if run.loss is None or run.confidence is None else float(-run.confidence.max()),
+            **{name: scored.get(k, {}).get(name) for name in ("members", "controls", "submitted")},
+        }
+        for k, (draw, run) in enumerate(zip(draws(cell.attack.spec, cell.attack.cls), runs, strict=True))
+    ]
+
+
 def _attack(
-    cells: Sequence[Cell], targets: Mapping[str, Target], device: torch.device, memory: int
+    cells: Sequence[Cell], targets: Mapping[str, Target], device: torch.device, memory: int, runs: _Runs
 ) -> tuple[list[list[Candidates] | str], _Stack]:
     """For each cell the candidates of its runs, or why there are none; and how they were stacked."""
     fit = memory // max(1, run_bytes(cells[0], targets))
     stack = _Stack(limit=max(1, min(RUNS_AT_ONCE[device.type], fit)))
     try:
-        return _attempt(cells, targets, stack), stack
+        return _attempt(cells, targets, stack, runs), stack
     except Exception as error:
         if len(cells) == 1:
             return [blame(error)], stack
@@ -218,7 +292,7 @@ def _attack(
     answers: list[list[Candidates] | str] = []
     for cell in cells:
         try:
-            answers += _attempt([cell], targets, stack)
+            answers += _attempt([cell], targets, stack, runs)
         except Exception as error:
             answers.append(blame(error))
     return answers, stack
@@ -228,30 +302,32 @@ class _PluginExitError(Exception):
     """A plug-in called sys.exit, which must not end the run."""
 
 
-def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: _Stack) -> list[list[Candidates] | str]:
-    """All runs of the cells, stack by stack."""
+def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: _Stack, kept_runs: _Runs) -> list[list[Candidates] | str]:
+    """All runs of the cells that are not done yet, stack by stack."""
     planned = cells[0].attack
     if planned.cls is None:
         return [planned.error for _ in cells]
     track = tracks.get(planned.track)
     prints = {cell.target_id: track.fingerprint(track.narrow(targets[cell.target_id].release, planned.needs)) for cell in cells}
-    runs = [(cell, k) for cell in cells for k in range(len(planned.instances))]
-    raw: list[tuple[Any, Release]] = []
-    while len(raw) < len(runs):
-        raw += _stacked(planned, runs[len(raw) : len(raw) + stack.limit], targets, stack)
-    answers: list[list[Candidates] | str] = []
-    per = len(planned.instances)
-    for position, cell in enumerate(cells):
-        mine = raw[position * per : (position + 1) * per]
-        try:
-            if any(track.fingerprint(release) != prints[cell.target_id] for _, release in mine):
-                raise AttackFault(
-                    "the attack changed the release that it was given", expected="a release that is only read", hint="clone before writing"
-                )
-            answers.append([track.check_answer(answer, release) for answer, release in mine])
-        except AttackFault as fault:
-            answers.append(blame(fault))
-    return answers
+    left = [(cell, k) for cell in cells for k in range(len(planned.instances)) if (cell.id, k) not in kept_runs.done]
+    faults: dict[str, str] = {}
+    while left:
+        began = time.perf_counter()
+        answers = _stacked(planned, left[: stack.limit], targets, stack)
+        seconds = (time.perf_counter() - began) / len(answers)
+        for (cell, k), (answer, release) in zip(left, answers, strict=False):  # out of memory, a stack answers for its first half
+            try:
+                if track.fingerprint(release) != prints[cell.target_id]:
+                    raise AttackFault(
+                        "the attack changed the release that it was given",
+                        expected="a release that is only read",
+                        hint="clone before writing",
+                    )
+                kept_runs.keep(cell, k, track.check_answer(answer, release), seconds)
+            except AttackFault as fault:
+                faults.setdefault(cell.id, blame(fault))
+        left = left[len(answers) :]
+    return [faults[cell.id] if cell.id in faults else [kept_runs.done[cell.id, k] for k in range(len(planned.instances))] for cell in cells]
 
 
 def _stacked(
@@ -261,7 +337,7 @@ def _stacked(
     assert planned.cls is not None
     while True:
         releases = [tracks.get(planned.track).narrow(targets[cell.target_id].release, planned.needs) for cell, _ in runs]
-        generators = [seeds.generator("attack", cell.id, k) for cell, k in runs]
+        generators = [seeds.generator("attack", runs_id(cell), k) for cell, k in runs]
         try:
             raw = planned.cls.reconstruct_batch([planned.instances[k] for _, k in runs], releases, generators)
             break
@@ -301,7 +377,7 @@ def _rounded(run: Candidates) -> Candidates:
     """To float16 and back, so that what is scored is what is kept. Values beyond float16 are clipped to its ends."""
     images = run.images.detach().float().clamp(-65504, 65504).half().float().cpu()
     confidence = None if run.confidence is None else run.confidence.detach().float().cpu()
-    return Candidates(images, confidence, run.loss)
+    return Candidates(images, confidence, run.loss, run.run)
 
 
 # -------------------------------------------------------------------------------------------------------------- describing

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
 import sys
 import time
@@ -127,7 +128,7 @@ def run(
         progress.start(len(waiting), summary.cached)
         _settled(plan, rows, summary)
         with contextlib.redirect_stdout(sys.stderr):  # what a plug-in prints is no part of our output
-            for result in _results(waiting, plan, cache, device, progress, deadline, budget(device, memory_gib)):
+            for result in _results(waiting, plan, cache, device, progress, deadline, budget(device, memory_gib), no_cache):
                 rows.append([result.row], result.images)
                 _count(summary, result)
                 progress.finished(in_words(result.cell), result.status, result.reason)
@@ -206,6 +207,9 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
                 row["track"] or "reconstruction",
                 None if row["gallery"] is None else int(row["gallery"]),
             )
+            if scores.get("sweep_runs"):
+                scores["sweep_runs"] = _with_draws(scores["sweep_runs"], row["sweep_runs"])
+            _carry_over(rows, row["cell_id"], images)
             row = {**row, **scores, "finished_at": None, "seconds_score": time.perf_counter() - began}
             rows.append([row], images)
             fresh.append(row)
@@ -213,6 +217,21 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
     finally:
         progress.close()
     return fresh, missing
+
+
+def _with_draws(scored: Sequence[Row], before: str | None) -> list[Row]:
+    """What the row said of each run, its draw and its objective, with the new scores."""
+    said = {run["run"]: run for run in json.loads(before or "[]")}
+    return [{**said.get(run["run"], {}), **run} for run in scored]
+
+
+def _carry_over(rows: Store, cell: str, images: Sequence[Row]) -> None:
+    """Numbers of image rows that follow from the target, which scoring again does not have."""
+    before = rows.images([cell]).set_index(["split", "index"])[["margin", "multiplier"]]
+    for row in images:
+        key = (row["split"], row["index"])
+        if key in before.index:
+            row |= {name: None if _null(value) else value for name, value in before.loc[key].items()}
 
 
 def _kept(row: Row) -> Candidates:
@@ -250,8 +269,6 @@ def _secret(row: Row) -> Secret:
 
 def setting_of(row: Mapping[str, Any]) -> Setting:
     """The setting that a score row was made from."""
-    import json
-
     fields = {name: row[name] for name in Setting.model_fields if name in row and name not in ("channels", "kernel", "pooling")}
     if row["model"] == "cnn":
         fields |= {"channels": tuple(int(width) for width in str(row["channels"]).split("-"))}
@@ -291,7 +308,14 @@ def _settled(plan: Plan, rows: Store, summary: Summary) -> None:
 
 
 def _results(
-    waiting: Sequence[Cell], plan: Plan, cache: TargetCache, device: torch.device, progress: Progress, deadline: float, memory: int
+    waiting: Sequence[Cell],
+    plan: Plan,
+    cache: TargetCache,
+    device: torch.device,
+    progress: Progress,
+    deadline: float,
+    memory: int,
+    no_cache: bool = False,
 ) -> Iterator[Result]:
     """Results in the order in which they come: shape by shape, targets by the stack, attack by attack."""
     shapes: dict[Hashable, list[Cell]] = {}
@@ -316,7 +340,7 @@ def _results(
                     if time.monotonic() >= deadline:
                         return
                     progress.stage(f"{batch[0].attack.spec.name} on {len(batch)} target{'s' if len(batch) > 1 else ''}")
-                    yield from run_batch(batch, trained, plan.loaded.grid, reconstructions(), device, memory)
+                    yield from run_batch(batch, trained, plan.loaded.grid, reconstructions(), device, memory, no_cache=no_cache)
 
 
 def _shape(cell: Cell) -> Hashable:

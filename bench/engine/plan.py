@@ -227,6 +227,14 @@ def _with_ranges(spec: AttackSpec, cls: type[Attack]) -> AttackSpec:
     return spec.model_copy(update={"sweep": spec.sweep.model_copy(update={"ranges": ranges})})
 
 
+def _declared(name: str) -> set[str]:
+    """The hyperparameters that an attack declares ranges of; none where its file cannot be imported, which the plan reports."""
+    try:
+        return set(cast("type[Attack]", registry.get("attack", name)).ranges)
+    except BenchError:
+        return set()
+
+
 def with_runs(grid: Grid, runs: int) -> Grid:
     """The grid with so many runs a cell, hyperparameters drawn, of every attack that has a sweep or declares ranges for one.
 
@@ -239,7 +247,7 @@ def with_runs(grid: Grid, runs: int) -> Grid:
     for spec in grid.attacks:
         if spec.sweep is not None:
             swept.append(spec.model_copy(update={"sweep": spec.sweep.model_copy(update={"runs": runs})}))
-        elif set(getattr(registry.get("attack", spec.name), "ranges", {})) - set(spec.params):
+        elif _declared(spec.name) - set(spec.params):
             swept.append(spec.model_copy(update={"sweep": Sweep(runs=runs)}))
         else:
             swept.append(spec)

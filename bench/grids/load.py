@@ -19,6 +19,8 @@ A grid is a ``base`` setting, ``axes`` (each a list of values), ``seeds`` and ``
         sweep: {runs: 4, ranges: {lr: {low: 1.0e-3, high: 1.0, scale: log}}}   # without ranges: those that the attack declares
         setting: {n_per_class: 5}                # targets of its own, where an attack needs others than the grid's base
     budget: {minutes: 30}                        # no new batch starts after that; what is left stays "to run"
+    scales:                                      # the same grid larger or smaller: run --scale full; a page of its own, weight_decay_full
+      full: {base: {n_per_class: 250}, seeds: 3} # base is merged, everything else replaced
     gallery: 20                                  # pictures of the 20 best members on each setting, instead of a strip of six
     published:                                   # figures of the paper, printed beside ours
       - {what: members above 0.4, column: recall_members, value: 0.3, at: 500 images, source: "Someone et al. 2022, Fig. 3"}
@@ -51,6 +53,7 @@ MAX_BYTES = 1_000_000  # a grid is written by hand; more is a wrong file
 MAX_NODES = 100_000  # expanded through aliases: stops an alias bomb before it is built
 MAX_DEPTH = 40
 MAX_POINTS = 200_000  # settings × seeds; more is a mistyped axis
+SMALL = "small"  # the scale that every grid has: as it stands, for two cores
 
 
 class Range(BaseModel):
@@ -158,6 +161,7 @@ class Grid(BaseModel):
     budget: Budget = Field(default_factory=lambda: Budget(minutes=None), description="when to stop")
     published: list[Published] = Field(default_factory=list, description="the paper's own figures, printed beside ours")
     gallery: int | None = Field(None, ge=1, le=100, description="best members shown as pictures on each setting; null: a strip of six")
+    scales: dict[str, dict[str, Any]] = Field(default_factory=dict, description="scale → parts of the grid that differ there")
     smallest: dict[str, Any] = Field(default_factory=dict, description="overrides that make the smallest real cell, for continuous tests")
 
     @field_validator("seeds", mode="before")
@@ -226,8 +230,11 @@ def titles() -> dict[str, str]:
     return result
 
 
-def load(asked: str | Path, overrides: Sequence[str] = ()) -> Loaded:
-    """A grid by built-in name or by path, with ``field=value`` overrides applied.
+def load(asked: str | Path, overrides: Sequence[str] = (), scale: str = "") -> Loaded:
+    """A grid by built-in name or by path, at a scale, with ``field=value`` overrides applied.
+
+    Args:
+        scale: one of the grid's ``scales``; empty or ``small``, where it has none of that name: the grid as it stands.
 
     Raises:
         BenchError: unknown name, unreadable or broken file, or anything in it that is not as the models above say.
@@ -237,9 +244,30 @@ def load(asked: str | Path, overrides: Sequence[str] = ()) -> Loaded:
     text = _read(path)
     raw, node = parse(text, source)
     grid = validate(raw, source, node)
+    larger = {name: validate(at_scale(raw, name), f"{source}, scale {name}") for name in grid.scales}
+    for name, other in larger.items():
+        expand(other, f"{source}, scale {name}")  # each is valid, whichever is asked for
+    if scale in larger:
+        grid = larger[scale]
+    elif scale not in ("", SMALL):
+        known = [SMALL, *larger]
+        raise BenchError(
+            f"grid '{grid.name}' has no scale '{scale}'.{did_you_mean(scale, known)}",
+            expected="one of " + ", ".join(known),
+            got=repr(scale),
+        )
     grid = override(grid, overrides)
     expand(grid, source)  # every setting is valid, or the user hears of it now
     return Loaded(grid, source, str(asked), tuple(overrides))
+
+
+def at_scale(raw: Mapping[str, Any], scale: str) -> dict[str, Any]:
+    """The plain data of a grid at one of its scales: ``base`` merged, other parts replaced, under a name and a title of its own."""
+    changes = raw["scales"][scale]
+    title = changes.get("title") or f"{raw.get('title') or raw['name']} ({scale} scale)"
+    base = {**(raw.get("base") or {}), **(changes.get("base") or {})}
+    merged = {**raw, **changes, "base": base, "name": f"{raw['name']}_{scale}", "title": title}
+    return {key: value for key, value in merged.items() if key != "scales"}
 
 
 def parse(text: str, source: str) -> tuple[dict[str, Any], yaml.Node | None]:

@@ -101,8 +101,28 @@ class _Plan:
             member_labels=self.labels,
             controls=torch.from_numpy(self.parts.control),
             control_labels=torch.from_numpy(self.parts.control_labels),
+            stationarity=self._stationarity(release, facts),
         )
         return Target(self.id, self.setting, release, secret, facts)
+
+    def _stationarity(self, release: Release, facts: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What the weights hold of each image: margins of members and controls, multipliers of members."""
+        import torch
+
+        from bench.targets.margin import margins, multiplier_of_each
+
+        mean = self.mean.to(release.device)
+
+        def margin(images: Tensor, labels: Tensor) -> Tensor:
+            return margins(release.forward, release.weights, images.to(release.device) - mean, labels).cpu()
+
+        found = {
+            "member_margin": margin(self.images, self.labels),
+            "control_margin": margin(torch.from_numpy(self.parts.control), torch.from_numpy(self.parts.control_labels)),
+        }
+        if facts.get("multipliers"):
+            found["multiplier"] = multiplier_of_each(facts["multipliers"], len(self.images))
+        return found
 
 
 def _train(group: list[_Plan], device: torch.device | str) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:

@@ -196,7 +196,7 @@ def check_answer(answer: object, release: Release) -> Candidates:
             confidences that do not fit.
     """
     candidates = answer if isinstance(answer, Candidates) else Candidates(answer)  # type: ignore[arg-type]
-    images, confidence, loss = candidates
+    images, confidence, loss, _ = candidates
     shape = release.architecture.input_shape
     wanted = f"a float tensor of shape (m, {', '.join(map(str, shape))}), 1 <= m <= {MAX_CANDIDATES * release.n_train}"
     if not isinstance(images, Tensor):
@@ -240,14 +240,16 @@ def pool(answers: Sequence[Candidates]) -> Candidates:
     if not answers:
         raise BenchError("no runs to pool", expected="at least one run of an attack")
     images = torch.cat([a.images for a in answers])
+    run = torch.repeat_interleave(torch.arange(len(answers)), torch.tensor([len(a.images) for a in answers]))
     losses = [a.loss for a in answers if a.loss is not None]
     loss = min(losses) if losses else None
     if all(a.confidence is not None for a in answers):
         confidence = torch.cat([a.confidence for a in answers])  # type: ignore[misc]
         order = torch.sort(confidence, descending=True, stable=True).indices
-        return Candidates(images[order], confidence[order], loss)
+        return Candidates(images[order], confidence[order], loss, run[order.cpu()])
     rank = torch.cat([torch.arange(len(a.images)) for a in answers])
-    return Candidates(images[torch.sort(rank, stable=True).indices.to(images.device)], None, loss)
+    order = torch.sort(rank, stable=True).indices
+    return Candidates(images[order.to(images.device)], None, loss, run[order])
 
 
 # --- how the answer is scored -----------------------------------------------------------------------------------------------------------
@@ -306,10 +308,25 @@ def score(
         "n_submitted": len(submitted),
         "lpips_reason": "" if sides["members"]["lpips"] is not None else lpips.unavailable() or "LPIPS could not be computed",
     }
+    if candidates.run is not None:
+        row["sweep_runs"] = _each_run(similarity, candidates.run.cpu(), len(members), n_submit)
+    sides["members"] |= {"margin": secret.stationarity.get("member_margin"), "multiplier": secret.stationarity.get("multiplier")}
+    sides["controls"]["margin"] = secret.stationarity.get("control_margin")
     rows = image_rows("member", sides["members"], secret.member_labels) + image_rows("control", sides["controls"], secret.control_labels)
     if thumbnails:
         add_thumbnails(rows, members.cpu(), submitted.cpu(), gallery)
     return row, rows
+
+
+def _each_run(similarity: Float[Tensor, "n m"], run: Int[Tensor, " m"], n_members: int, n_submit: int) -> list[Row]:
+    """How the runs of a sweep score alone: hits by the first ``n_submit`` candidates of each, members and controls, one-to-one."""
+    rows = []
+    for k in run.unique().tolist():
+        own = similarity[:, (run == k).nonzero().flatten()[:n_submit]]
+        sides = (own[:n_members], own[n_members:])
+        members, controls = (int((_picked(side, match.one_to_one(1 - side)) > THRESHOLD).sum()) for side in sides)
+        rows.append({"run": int(k), "members": members, "controls": controls, "submitted": own.shape[1]})
+    return rows
 
 
 def _compare(

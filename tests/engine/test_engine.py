@@ -15,7 +15,7 @@ from bench import registry
 from bench.check import holds_any, reachable_tensors
 from bench.engine import cell as cell_module
 from bench.engine import local
-from bench.engine.plan import plan
+from bench.engine.plan import plan, with_runs
 from bench.errors import BenchError
 from bench.grids.load import load
 from bench.tracks import reconstruction
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 def go(path, **options):
     """Plans and runs a grid file; returns the summary and this grid's rows by (attack, weight decay, seed)."""
     rows = local.store()
-    planned = plan(load(path), local.known(rows), no_cache=options.pop("no_cache", False), retry=options.pop("retry", False))
+    planned = plan(load(path), local.known(rows), no_cache=options.get("no_cache", False), retry=options.pop("retry", False))
     summary = local.run(planned, rows, CPU, **options)
     frame, images = local.collect(planned, rows)
     return summary, frame, images
@@ -128,6 +128,77 @@ def test_how_cells_are_batched_changes_no_score(tmp_path, monkeypatch):
     _, apart, _ = go(path, no_cache=True)
     for column in ("ssim_mean", "excess_recall", "auc", "ssim_mean_controls"):
         assert together.set_index("cell_id")[column].sort_index().equals(apart.set_index("cell_id")[column].sort_index()), column
+
+
+SWEPT = "{name: counting, sweep: {runs: RUNS, ranges: {scale: {low: 0.01, high: 0.3, scale: log}}}}"
+COUNTING = """
+import os
+calls = os.environ["COUNT_CALLS"]
+open(calls, "a").write("x")
+if open(calls).read() == "x" * 6 and os.environ.get("STOP_AT_SIX"):
+    raise KeyboardInterrupt
+return (release.mean_image + self.scale * torch.randn(4, *release.mean_image.shape, generator=generator)).clamp(0, 1)
+"""
+
+
+def test_a_sweep_resumes_run_by_run_and_grows_run_by_run(tmp_path, monkeypatch):
+    calls = tmp_path / "calls"
+    monkeypatch.setenv("COUNT_CALLS", str(calls))
+    monkeypatch.setitem(cell_module.RUNS_AT_ONCE, "cpu", 1)
+    registry.load_plugin(write_plugin(tmp_path, "counting", COUNTING.strip()))
+    path = write_grid(tmp_path, SWEPT.replace("RUNS", "2"))  # 4 cells
+    monkeypatch.setenv("STOP_AT_SIX", "1")
+    summary, _, _ = go(path)
+    assert summary.interrupted
+    monkeypatch.delenv("STOP_AT_SIX")
+    summary, two, _ = go(path)
+    assert (summary.failed, summary.left) == (0, 0)
+    assert calls.read_text() == "x" * (8 + 1), "five runs were kept, the sixth was interrupted"
+    longer = write_grid(tmp_path, SWEPT.replace("RUNS", "3"))
+    _, three, _ = go(longer)
+    assert calls.read_text() == "x" * (9 + 4), "the third run of each cell, and none of the others again"
+    _, fresh, _ = go(longer, no_cache=True)
+    assert calls.read_text() == "x" * (13 + 12)
+    assert three["ssim_mean"].equals(fresh["ssim_mean"]), "kept runs score as runs that were never kept"
+    runs = json.loads(three["sweep_runs"].iloc[0])
+    first = json.loads(two["sweep_runs"].iloc[0])
+    assert [run["run"] for run in runs] == [0, 1, 2]
+    assert {run["submitted"] for run in runs} == {4}
+    assert first == runs[:2]
+    assert len({run["params"]["scale"] for run in runs}) == 3
+    assert (three["seconds_attack"] > 0).all()
+
+
+def test_a_sweep_without_ranges_draws_from_those_that_the_attack_declares(tmp_path):
+    after = '\n    ranges: ClassVar = {"scale": (0.01, 0.02, "log")}\n'
+    registry.load_plugin(write_plugin(tmp_path, after=after))
+    _, frame, _ = go(write_grid(tmp_path, "{name: noise, sweep: {runs: 3}}"))
+    drawn = [run["params"]["scale"] for text in frame["sweep_runs"] for run in json.loads(text)]
+    assert all(0.01 <= value <= 0.02 for value in drawn)
+    assert json.loads(frame["sweep"].iloc[0])["ranges"]["scale"] == {"low": 0.01, "high": 0.02, "scale": "log"}
+    with pytest.raises(BenchError, match="declares no ranges"):
+        go(write_grid(tmp_path, "{name: mean_image, sweep: {runs: 3}}"))
+    grid = with_runs(load(write_grid(tmp_path, "noise, mean_image")).grid, 5)
+    assert [spec.sweep and spec.sweep.runs for spec in grid.attacks] == [5, None]
+    with pytest.raises(BenchError, match="no attack of grid"):
+        with_runs(load(write_grid(tmp_path, "mean_image")).grid, 5)
+    with pytest.raises(BenchError, match="--runs 0"):
+        with_runs(grid, 0)
+
+
+def test_image_rows_say_how_near_the_margin_each_image_is(tmp_path):
+    _, frame, images = go(write_grid(tmp_path))
+    assert images["margin"].notna().all()
+    members = images[images["split"] == "member"]
+    assert members["multiplier"].notna().all()
+    assert images.loc[images["split"] == "control", "multiplier"].isna().all()
+    accuracy = (members["margin"] > 0).groupby(members["cell_id"]).mean()
+    assert accuracy.to_dict() == frame.set_index("cell_id")["train_accuracy"].to_dict()
+    fresh, missing = local.rescore(local.store(), None)
+    assert len(fresh) == len(frame)
+    assert not missing
+    again = local.store().images(list(frame["cell_id"]))
+    assert again["margin"].notna().all(), "scoring again keeps what follows from the network"
 
 
 GREEDY = """

@@ -1,0 +1,35 @@
+"""How far each image is from the decision boundary of a released network, and how much it weighs in its weights.
+
+The margin is the constraint of the max-margin problem: gᵢ = yᵢ·Φ(xᵢ) with yᵢ = ±1 of a single output (Haim et al. 2022, eq. 3), or
+gᵢ = Φ_y(xᵢ) − max over j ≠ y of Φ_j(xᵢ) (Buzaglo et al. 2023, eq. 2). At a KKT point only the images on the margin, those of least gᵢ, have
+a multiplier λᵢ > 0, so that only these are in the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def margins(
+    forward: Callable[..., Tensor], weights: Mapping[str, Tensor], x: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """gᵢ of each image; below 0: misclassified.
+
+    Args:
+        x: centred inputs.
+    """
+    out = forward(weights, x.to(next(iter(weights.values()))))
+    if out.shape[1] == 1:
+        return out[:, 0] * (2 * labels - 1).to(out)
+    of_class = labels.to(out.device).unsqueeze(1)
+    return out.gather(1, of_class)[:, 0] - out.scatter(1, of_class, -torch.inf).amax(1)
+
+
+def multiplier_of_each(multipliers: Sequence[float], n: int) -> Float[Tensor, " n"]:
+    """One multiplier an image: its own, or of the several that K-output regression has the largest by size."""
+    each = torch.tensor(multipliers, dtype=torch.float64).view(n, -1)
+    return each.gather(1, each.abs().argmax(1, keepdim=True))[:, 0]
