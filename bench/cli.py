@@ -1,11 +1,12 @@
-"""The command line: ``python -m bench run | ls | info | report | score | check | merge | fetch | doctor | anatomy``.
+"""The command line: ``python -m bench run | ls | info | report | claims | score | audit | check | merge | fetch | doctor | anatomy``.
 
 Nothing heavy is imported at the top, so that ``--help`` and ``ls`` answer at once. Exit codes:
 
 ===  ====================================================================================================
 0    all fine
 1    wrong usage, or surroundings that do not allow it (a missing data set, a full disk): one message, on stderr
-2    some cells failed, or are left to run because a budget was spent; a failed ``check``; cells that ``score`` could not score
+2    some cells failed, or are left to run because a budget was spent; a failed ``check``; cells that ``score`` could not score;
+     an ``audit`` with ``--fail-above`` that found more than that, or could score no attack. Without that option findings are no fault: 0
 3    a fault in this program: one line, and the traceback with ``--debug`` or ``RECONBENCH_DEBUG=1``
 130  interrupted; finished cells are kept, the same command resumes
 ===  ====================================================================================================
@@ -48,6 +49,23 @@ Plugins = Annotated[list[str], typer.Option("--plugin", metavar="PATH", help="Py
 Out = Annotated[
     str, typer.Option("--out", metavar="DIR", help="results folder (default: results/, or .reconbench/results for part of a grid)")
 ]
+Dataset = Annotated[
+    str, typer.Option("--dataset", metavar="NAME", help="members and controls as a setting draws them; with --members: controls alone")
+]
+DrawnSet = Annotated[
+    list[str], typer.Option("--set", metavar="FIELD=VALUE", help="of that setting, as in n_per_class=250; may be repeated")
+]
+DrawnSeed = Annotated[int, typer.Option("--seed", metavar="N", help="of that draw")]
+Members = Annotated[
+    str,
+    typer.Option(
+        "--members", metavar="PATH", help="the training images: a folder of pictures, .npy, .npz, .pth, .safetensors, parquet:PATH"
+    ),
+]
+Controls = Annotated[
+    str, typer.Option("--controls", metavar="PATH", help="images of the same kind that were never trained on, at least as many")
+]
+Labels = Annotated[str, typer.Option("--labels", metavar="FILE", help="labels of --members, where sub-folders do not give them")]
 
 
 @app.callback()
@@ -231,13 +249,81 @@ def report(out: Out = "") -> int:
 
 
 @app.command()
+def claims(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
+    """Test what the papers claim on the rows, and write claims.md."""
+    _load_plugins(plugin)
+    from bench.report import CLAIMS, claims_page
+    from bench.report.claims import declared, findings
+    from bench.store import atomic_write, load_results
+
+    folder = _results_dir(out) if out or not plugin else _local_results()
+    if not (folder / "scores.parquet").exists():
+        raise BenchError(f"no results in {folder}", expected="scores.parquet", hint="python -m bench run --grid quick")
+    said, broken = declared()
+    found = findings(*load_results(folder), said)
+    path = folder / CLAIMS
+    atomic_write(path, claims_page.page(found, broken).encode())
+    for one in found:
+        print(claims_page.line(one))
+    for text in broken:
+        say(text)
+    print(path)
+    return OK
+
+
+@app.command()
 def score(
     grid: Annotated[str, typer.Option("--grid", metavar="NAME", help="only this grid's cells")] = "",
     plugin: Plugins = [],  # noqa: B006
-    out: Out = "",
+    out: Annotated[
+        str, typer.Option("--out", metavar="DIR", help="results folder; with --reconstructions: write page, pictures and rows there")
+    ] = "",
+    reconstructions: Annotated[
+        list[str],
+        typer.Option(
+            "--reconstructions",
+            metavar="FILE",
+            help="score a file instead: .pth, .safetensors, .npy, .npz or a folder of pictures; several are pooled",
+        ),
+    ] = [],  # noqa: B006
+    dataset: Dataset = "",
+    set_: DrawnSet = [],  # noqa: B006
+    seed: DrawnSeed = 0,
+    members: Members = "",
+    controls: Controls = "",
+    labels: Labels = "",
+    add_mean: Annotated[
+        str,
+        typer.Option(
+            "--add-mean",
+            metavar="auto|members|none|FILE",
+            help="what centred reconstructions lack; auto: the members' mean if many values are below 0",
+        ),
+    ] = "auto",
+    rescale: Annotated[bool, typer.Option("--rescale", help="scale each reconstruction by its own extremes to [0, 1]")] = False,
+    submit: Annotated[
+        int | None,
+        typer.Option("--submit", metavar="N", help="the first N count as the answer (default: two a member)", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="with --reconstructions: print one JSON object on stdout")] = False,
 ) -> int:
-    """Score the kept reconstructions again. Attacks nothing, and publishes."""
+    """Score reconstructions: those kept here, again, or with --reconstructions a file that anyone made."""
     _load_plugins(plugin)
+    if reconstructions:
+        if grid:
+            raise BenchError("--grid and --reconstructions do not go together", expected="one of them")
+        return _score_files(reconstructions, (dataset, set_, seed, members, controls, labels), add_mean, rescale, submit, out, json)
+    loose = (
+        ("--dataset", dataset),
+        ("--set", set_),
+        ("--members", members),
+        ("--controls", controls),
+        ("--labels", labels),
+        ("--json", json),
+    )
+    for option, given in (*loose, ("--rescale", rescale), ("--submit", submit), ("--add-mean", add_mean != "auto"), ("--seed", seed)):
+        if given:
+            raise BenchError(f"{option} without --reconstructions", expected="--reconstructions FILE, or neither")
     from bench.engine import local
     from bench.engine.progress import choose
 
@@ -269,6 +355,94 @@ def score(
     print(f"{len(fresh)} {'cell' if len(fresh) == 1 else 'cells'} scored again" + (f", {left} not" if left else ""))
     _say_grouped("missing", missing)
     return SOME_FAILED if missing else OK
+
+
+@app.command()
+def audit(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(metavar="CHECKPOINT", help="state dict of a fully connected or convolutional network: .pth, .pt or .safetensors"),
+    ],
+    members: Members = "",
+    controls: Controls = "",
+    labels: Labels = "",
+    dataset: Dataset = "",
+    set_: DrawnSet = [],  # noqa: B006
+    seed: DrawnSeed = 0,
+    attack: Annotated[
+        list[str], typer.Option("--attack", metavar="NAME", help="this attack; may be repeated (default: the KKT attacks)")
+    ] = [],  # noqa: B006
+    runs: Annotated[
+        int, typer.Option("--runs", metavar="N", help="runs an attack, hyperparameters drawn from the ranges that it declares")
+    ] = 1,
+    param: Annotated[
+        list[str], typer.Option("--param", metavar="NAME=VALUE", help="hyperparameter of the attacks, as in steps=500; may be repeated")
+    ] = [],  # noqa: B006
+    mean: Annotated[
+        str,
+        typer.Option(
+            "--mean", metavar="members|none|FILE", help="what the network subtracts from its input (default: the members' mean, else grey)"
+        ),
+    ] = "",
+    activation: Annotated[str, typer.Option("--activation", metavar="NAME", help="after each hidden layer (default: relu)")] = "",
+    loss: Annotated[str, typer.Option("--loss", metavar="NAME", help="training loss (default: bce for one output, else ce)")] = "",
+    shape: Annotated[str, typer.Option("--shape", metavar="CxHxW", help="of the input (default: the members', or a guess)")] = "",
+    pooling: Annotated[str, typer.Option("--pooling", metavar="NAME", help="of a convolutional network: stride, max, avg or none")] = "",
+    n_train: Annotated[
+        int | None,
+        typer.Option("--n-train", metavar="N", help="how many images it was trained on (default: the members)", show_default=False),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="where to attack")] = "auto",
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", metavar="GIB", help="what a stack of runs may take (default: half of what is free)", show_default=False),
+    ] = None,
+    fail_above: Annotated[
+        float | None,
+        typer.Option(
+            "--fail-above", metavar="X", help="exit code 2 if an attack's excess recall is above X, or none was scored", show_default=False
+        ),
+    ] = None,
+    plugin: Plugins = [],  # noqa: B006
+    out: Annotated[
+        str, typer.Option("--out", metavar="DIR", help="where page, pictures and candidates go (default: .reconbench/audits/NAME)")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")] = False,
+) -> int:
+    """Can the training images be rebuilt from this checkpoint? Attacks it and scores what comes back."""
+    _load_plugins(plugin)
+    from bench.artefacts.images import parse_shape
+    from bench.artefacts.truth import own_members
+    from bench.audit import audit as auditor
+    from bench.audit import page
+    from bench.audit.asked import truth_of
+    from bench.engine.local import pick_device
+    from bench.home import home
+
+    known = not members or bool(controls or dataset)
+    truth = truth_of(dataset, set_, seed, members, controls, labels) if known else None
+    if fail_above is not None and truth is None:
+        raise BenchError("--fail-above has nothing to score", expected="--members with --controls or --dataset, or --dataset alone")
+    where = pick_device(device)
+    subject = auditor.subject_of(
+        checkpoint, truth=truth, members=None if known else own_members(members, labels), mean=mean, shape=parse_shape(shape),
+        activation=activation, loss=loss, pooling=pooling, n_train=n_train, device=where,
+    )  # fmt: skip
+    planned = auditor.plan(attack, runs, param)
+    for line in auditor.described(subject):
+        say(line)
+    report = auditor.attack(subject, planned, seed=seed, memory_gib=memory, say=say)
+    folder = Path(out).expanduser() if out else home() / "audits" / Path(checkpoint).stem
+    written = auditor.write(report, folder, checkpoint)
+    code = report.exit_code(fail_above)
+    if json:
+        import json as json_module
+
+        print(json_module.dumps({**auditor.as_json(report, checkpoint), "read": str(written), "exit_code": code}))
+    else:
+        print(page.in_text(page.HEAD_MANY, page.many(report.judged)))
+        print(f"read {written}\n{report.verdict()}")
+    return code
 
 
 @app.command()
@@ -426,6 +600,40 @@ def _shadows(loaded: Loaded) -> bool:
 
     mine = builtin().get(loaded.grid.name)
     return mine is not None and mine != Path(loaded.source).resolve()
+
+
+def _score_files(
+    files: Sequence[str], asked: tuple[str, Sequence[str], int, str, str, str], add_mean: str, rescale: bool, submit: int | None, out: str,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """``score --reconstructions``: prints the judgement, and writes it where ``--out`` says."""
+    from bench.audit import page, scoring
+    from bench.audit.asked import truth_of
+
+    truth = truth_of(*asked)
+    if truth is None:
+        raise BenchError(
+            "--reconstructions against which images?",
+            expected="--dataset NAME (members and controls as a setting draws them), or --members PATH with --controls PATH",
+            hint="--dataset cifar10 --set n_per_class=250 --seed 0",
+        )
+    judged, notes = scoring.judge_files(files, truth, add_mean=add_mean, rescale=rescale, submit=submit)
+    assert judged.row is not None
+    notes = [*truth.notes, *notes]
+    for note in notes:
+        say(note)
+    if judged.row["lpips_reason"]:
+        say(f"no LPIPS: {judged.row['lpips_reason']}")
+    if as_json:
+        import json
+
+        print(json.dumps({"name": judged.name, "notes": notes, **page.facts(judged.row)}))
+    else:
+        print(page.in_text(page.HEAD_ONE, page.one(judged.row, judged)))
+        print(judged.sentence())
+    if out:
+        say(f"read {page.write_score(judged, truth.secret, notes, Path(out).expanduser())}")
+    return OK
 
 
 def _results_dir(out: str) -> Path:

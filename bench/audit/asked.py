@@ -1,0 +1,42 @@
+"""What the command line named as truth: a setting of a registered data set, or the user's own images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.api import Setting
+from bench.artefacts import truth
+from bench.artefacts.truth import Truth
+from bench.errors import BenchError
+from bench.grids.load import expand, override, validate
+
+
+def setting_of(dataset: str, overrides: Sequence[str], seed: int) -> Setting:
+    """The setting of ``--dataset NAME --set FIELD=VALUE … --seed N``.
+
+    Raises:
+        BenchError: an unknown field, or a value out of bounds.
+    """
+    raw: dict[str, Any] = {"name": "asked", "title": "Asked", "question": "What is drawn?", "base": {"dataset": dataset}}
+    grid = validate({**raw, "seeds": [seed], "attacks": ["mean_image"]}, "command line")
+    grid = override(grid, overrides)
+    if isinstance(grid.base.get("classes"), int) and grid.base.get("loss", "bce") == "bce":
+        grid = grid.model_copy(update={"base": {**grid.base, "loss": "ce"}})  # the loss is of no consequence for the draw
+    return expand(grid, "command line")[0].setting
+
+
+def truth_of(dataset: str, overrides: Sequence[str], seed: int, members: str, controls: str, labels: str) -> Truth | None:
+    """Members and controls as asked for; None where nothing was named.
+
+    Raises:
+        BenchError: options that do not go together, or images that cannot be had.
+    """
+    if overrides and not dataset:
+        raise BenchError("--set without --dataset: of which data set?", expected="--dataset NAME", hint="--dataset cifar10")
+    if (controls or labels) and not members:
+        raise BenchError(f"{'--controls' if controls else '--labels'} without --members", expected="--members PATH")
+    setting = setting_of(dataset, overrides, seed) if dataset else None
+    if members:
+        return truth.own(members, controls, labels, setting, seed)
+    return truth.drawn(setting) if setting is not None else None

@@ -1,0 +1,391 @@
+"""Can the training images be rebuilt from this checkpoint? A checkpoint becomes a release, the attacks that apply run on it, and what they
+find is scored beside the controls.
+
+The attacks get what a grid's attacks get: their access tiers, narrowed, in fresh copies. What the owner's training knew and the checkpoint
+does not say (the mean image, the number of training images) comes from the members, from options, or is assumed, and the report says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import yaml
+from torch import Tensor
+
+from bench import seeds
+from bench.api import Candidates, Release, Row
+from bench.artefacts import pictures
+from bench.artefacts.candidates import read_mean
+from bench.artefacts.checkpoints import Checkpoint, read_checkpoint
+from bench.artefacts.images import Pictures
+from bench.artefacts.truth import Truth
+from bench.audit import page
+from bench.audit.scoring import Judgement, judge
+from bench.engine.cell import RUNS_AT_ONCE, blame
+from bench.engine.memory import budget
+from bench.engine.plan import PlannedAttack, prepare
+from bench.errors import BenchError
+from bench.grids.load import AttackSpec, Sweep
+from bench.report.text import escape, number
+from bench.store import atomic_write
+from bench.targets.losses import accuracy
+from bench.targets.models import bound_forward
+from bench.targets.residual import kkt_residual
+from bench.tracks import reconstruction
+
+ATTACKS = ("haim_kkt", "multiclass_kkt", "regression_kkt")  # unless others are named
+CONTROLS = ("mean_image", "heldout_images", "first_layer_weights", "model_inversion")  # beside any attack
+ASSUMED_N = 100  # training images, where nobody says how many there were
+LOW_ACCURACY = 0.9  # on its own training images, below which something was misread
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint ready to be attacked, with what is known of its training images."""
+
+    release: Release
+    truth: Truth | None  # None: nothing to score against
+    facts: Row = field(default_factory=dict)  # train_accuracy, kkt_residual, where members are known
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an audit found."""
+
+    subject: Subject
+    judged: tuple[Judgement, ...]
+
+    @property
+    def found(self) -> list[Judgement]:
+        """The attacks that were scored, most excess recall first; controls left out."""
+        scored = [one for one in self.judged if one.row is not None and one.role == "attack"]
+        return sorted(scored, key=lambda one: -float(one.row["excess_recall"]))  # type: ignore[index]
+
+    def exit_code(self, fail_above: float | None) -> int:
+        """2 if a bar is set and an attack's excess recall is above it, or no attack was scored; else 0."""
+        if fail_above is None:
+            return 0
+        return 2 if not self.found or float(self.found[0].row["excess_recall"]) > fail_above else 0  # type: ignore[index]
+
+    def verdict(self) -> str:
+        """The last sentence, with its numbers."""
+        ran = [one for one in self.judged if one.candidates is not None and one.role == "attack"]
+        if not ran:
+            return "no attack ran on this checkpoint, so nothing was tested: the reasons are above"
+        if self.subject.truth is None:
+            return (
+                f"{', '.join(one.name for one in ran)} ran, but nothing could be scored: give the training images (--members PATH), and as "
+                "many of the same kind that were never trained on (--controls PATH, or --dataset NAME to draw them from)"
+            )
+        if not self.found:
+            return "no attack could be scored, so nothing was tested: the reasons are above"
+        best = self.found[0]
+        if best.beyond_controls:
+            return f"training images come back beyond what controls give. {best.sentence()}"
+        return f"no attack found more members than chance finds controls, which does not prove the model safe. {best.sentence()}"
+
+
+def subject_of(
+    checkpoint: str,
+    *,
+    truth: Truth | None = None,
+    members: Pictures | None = None,
+    mean: str = "",
+    shape: tuple[int, int, int] | None = None,
+    activation: str = "",
+    loss: str = "",
+    pooling: str = "",
+    n_train: int | None = None,
+    device: torch.device | None = None,
+) -> Subject:
+    """Reads a checkpoint and fills in its release.
+
+    Args:
+        truth: members and controls.
+        members: members alone, where there are no controls to score against.
+        mean: ``members``, ``none`` (the network gets pixels as they are), or a file with one image; empty: the members' mean where there
+            are members, else grey.
+        n_train: how many images the network was trained on; None: as many as there are members.
+
+    Raises:
+        BenchError: the checkpoint cannot be read, or does not fit the members.
+    """
+    images = truth.secret.members if truth is not None else None if members is None else members.images
+    own_shape = None if images is None else (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
+    if shape is not None and own_shape is not None and shape != own_shape:
+        raise BenchError("--shape is not that of the members", expected="x".join(map(str, own_shape)), got="x".join(map(str, shape)))
+    if n_train is not None and not 1 <= n_train <= 1_000_000:
+        raise BenchError(f"--n-train {n_train}: not understood", expected="a number of images, 1 or more", got=str(n_train))
+    read = read_checkpoint(checkpoint, shape=shape or own_shape, activation=activation, loss=loss, pooling=pooling)
+    notes = [*read.notes, *(truth.notes if truth is not None else ()), *(members.notes if members is not None else ())]
+    if n_train is None:
+        n_train = ASSUMED_N if images is None else len(images)
+        notes += [] if images is not None else [f"number of training images assumed: {n_train} (--n-train to say)"]
+    dtype = next(iter(read.weights.values())).dtype
+    centre = _mean(mean, images, read, notes).to(dtype)
+    facts = _at_members(read, truth, members, centre, notes) if images is not None else {}
+    device = device or torch.device("cpu")
+    release = Release(
+        architecture=read.architecture,
+        weights={name: weight.to(device) for name, weight in read.weights.items()},
+        forward=bound_forward(read.architecture),
+        n_train=n_train,
+        mean_image=centre.to(device),
+        public_images=truth.public.to(device, dtype) if truth is not None and truth.public is not None else None,
+    )
+    return Subject(release, truth, facts, tuple(notes))
+
+
+def plan(names: Sequence[str], runs: int, params: Sequence[str]) -> list[PlannedAttack]:
+    """The attacks and the controls, ready to run.
+
+    Args:
+        names: attacks; none: the KKT attacks.
+        runs: runs an attack, hyperparameters drawn from the ranges that it declares; 1: its defaults.
+        params: ``NAME=VALUE`` texts for every attack that has such a hyperparameter; controls keep their own.
+
+    Raises:
+        BenchError: an unknown attack, one of another track, or a hyperparameter that no attack has.
+    """
+    if not 1 <= runs <= 10_000:
+        raise BenchError(f"--runs {runs}: not understood", expected="a number of runs, 1 to 10000", got=str(runs))
+    given = dict(_param(text) for text in params)
+    planned, used = [], set()
+    chosen = list(dict.fromkeys([*(names or ATTACKS), *CONTROLS]))
+    for name in chosen:
+        bare = prepare(AttackSpec(name=name, sweep=None))
+        if bare.track != "reconstruction":
+            raise BenchError(
+                f"attack '{name}' is of the track {bare.track}, which attacks networks trained for it",
+                expected="an attack of the track reconstruction",
+                got=name,
+                hint="python -m bench ls",
+            )
+        if bare.cls is None or bare.role == "control":
+            planned.append(bare)
+            continue
+        fields = {f.name for f in dataclasses.fields(cast(Any, bare.cls)) if f.init} if dataclasses.is_dataclass(bare.cls) else set[str]()
+        own = {key: value for key, value in given.items() if key in fields}
+        used |= set(own)
+        swept = runs > 1 and bool(set(bare.cls.ranges) - set(own))
+        spec = AttackSpec(name=name, params=own, sweep=Sweep(runs=runs) if swept else None)
+        ready = prepare(spec)
+        planned.append(ready if swept or runs == 1 else dataclasses.replace(ready, instances=ready.instances * runs))
+    for key in given:
+        if key not in used:
+            raise BenchError(
+                f"--param {key}: no attack here has such a hyperparameter",
+                expected="one of an attack's",
+                hint="python -m bench info haim_kkt",
+            )
+    return planned
+
+
+def attack(
+    subject: Subject,
+    planned: Sequence[PlannedAttack],
+    *,
+    seed: int = 0,
+    memory_gib: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Runs what applies, one attack after another, and scores what comes back."""
+    judged = []
+    for one in planned:
+        reason = unsuited(one, subject.release)
+        if reason:
+            say(f"{one.spec.name}: not run: {reason}")
+            judged.append(Judgement(one.spec.name, None, role=one.role, reason=f"not run: {reason}"))
+            continue
+        began = time.perf_counter()
+        try:
+            candidates = _run(one, subject.release, seed, memory_gib)
+        except Exception as error:  # an attack's fault is a line of the report, as it is a row of a grid
+            say(f"{one.spec.name}: failed: {blame(error)}")
+            judged.append(Judgement(one.spec.name, None, role=one.role, reason=f"failed: {blame(error)}"))
+            continue
+        seconds = time.perf_counter() - began
+        runs = len(one.instances)
+        say(f"{one.spec.name}: {len(candidates.images)} candidates" + (f" of {runs} runs" if runs > 1 else "") + f", {seconds:.1f} s")
+        if subject.truth is None:
+            judged.append(Judgement(one.spec.name, candidates, role=one.role, reason="nothing to score against", seconds=seconds))
+        else:
+            submit = 2 * subject.release.n_train
+            judged.append(judge(one.spec.name, candidates, subject.truth.secret, role=one.role, submit=submit, seconds=seconds))
+    return Report(subject, tuple(judged))
+
+
+def write(report: Report, folder: Path, checkpoint: str) -> Path:
+    """``audit.md`` with pictures, ``audit.json``, and of each attack the candidates (``NAME.safetensors``, float16) and a contact sheet.
+
+    Returns:
+        the page.
+
+    Raises:
+        BenchError: the folder cannot be written.
+    """
+    from safetensors.torch import save
+
+    submit = 2 * report.subject.release.n_train
+    lines = [
+        f"# Audit of {escape(Path(checkpoint).name)}",
+        "",
+        f"{escape(report.verdict())}.",
+        "",
+        *page.in_markdown(page.HEAD_MANY, page.many(report.judged)),
+        "",
+    ]
+    lines += [f"- {escape(line)}" for line in described(report.subject)]
+    lines += [f"- {one.name} {escape(one.reason)}" for one in report.judged if one.candidates is None]
+    for one in report.judged:
+        if one.candidates is None:
+            continue
+        tensors = {"images": one.candidates.images.half().contiguous()}
+        tensors |= {} if one.candidates.confidence is None else {"confidence": one.candidates.confidence.float().contiguous()}
+        atomic_write(folder / f"{one.name}.safetensors", save(tensors, metadata={"attack": one.name}))
+        atomic_write(folder / f"{one.name}.png", pictures.sheet(one.candidates.images[:submit]))
+        lines += ["", f"## {escape(one.name)}"]
+        if report.subject.truth is not None:
+            lines += page.strips(one, report.subject.truth.secret, folder)
+        lines += ["", f"What was submitted, the first {min(pictures.MOST, submit)} at most:", "", f"![{escape(one.name)}]({one.name}.png)"]
+    atomic_write(folder / "audit.md", ("\n".join(lines) + "\n").encode())
+    page.write_json(as_json(report, checkpoint), folder / "audit.json")
+    if report.subject.truth is not None:
+        page.write_rows(report.judged, folder / "images.parquet")
+    return folder / "audit.md"
+
+
+def as_json(report: Report, checkpoint: str) -> dict[str, Any]:
+    """All numbers of the report."""
+    subject = report.subject
+    attacks = [
+        {"attack": one.name, "role": one.role, "reason": one.reason, "seconds_attack": round(one.seconds, 3)} | page.facts(one.row or {})
+        for one in report.judged
+    ]
+    return {
+        "checkpoint": checkpoint,
+        "architecture": dataclasses.asdict(subject.release.architecture),
+        "n_train": subject.release.n_train,
+        **subject.facts,
+        "notes": list(subject.notes),
+        "attacks": attacks,
+        "verdict": report.verdict(),
+    }
+
+
+def described(subject: Subject) -> list[str]:
+    """The network and its training images in a few lines, assumptions included."""
+    a = subject.release.architecture
+    widths = "-".join(map(str, [*(f"{c}c{a.kernel}" for c in a.channels), *a.hidden, a.outputs]))
+    lines = [
+        f"{a.model} {'x'.join(map(str, a.input_shape))}-{widths}, {a.activation}, bias {a.bias}, loss {a.loss}, "
+        f"{subject.release.n_train} training images"
+    ]
+    if subject.facts:
+        residual = subject.facts.get("kkt_residual")
+        lines.append(
+            f"at the members: accuracy {subject.facts['train_accuracy']:.1%}, KKT residual {number(residual, 3)} "
+            "(0: a KKT point; 1: no nearer than zero multipliers, where no KKT attack can be expected to work)"
+        )
+    return lines + list(subject.notes)
+
+
+def unsuited(planned: PlannedAttack, release: Release) -> str:
+    """Why an attack is not run on a release; empty: it is."""
+    if planned.cls is None:
+        return planned.error
+    missing = sorted(tier for tier in planned.needs if tier != "final_weights" and getattr(release, tier, None) is None)
+    if missing == ["public_images"]:
+        return "needs other images of the same distribution; --dataset NAME brings them"
+    if missing:
+        return f"needs {', '.join(missing)}, which a checkpoint does not hold"
+    return reconstruction.ungrantable(planned.needs) or str(planned.instances[0].unsupported(release.architecture))
+
+
+def _run(planned: PlannedAttack, release: Release, seed: int, memory_gib: float | None) -> Candidates:
+    """All runs of an attack, as many at once as fit, pooled; rounded to float16, as they are kept."""
+    assert planned.cls is not None
+    print_ = reconstruction.fingerprint(reconstruction.narrow(release, planned.needs))
+    each = max(1, planned.instances[0].memory(release))
+    at_once = max(1, min(RUNS_AT_ONCE[release.device.type], budget(release.device, memory_gib) // each))
+    answers = []
+    for start in range(0, len(planned.instances), at_once):
+        instances = planned.instances[start : start + at_once]
+        releases = [reconstruction.narrow(release, planned.needs) for _ in instances]
+        generators = [seeds.generator("audit", print_, planned.spec.name, seed, start + k) for k in range(len(instances))]
+        raw = planned.cls.reconstruct_batch(instances, releases, generators)
+        answers += [reconstruction.check_answer(answer, given) for answer, given in zip(raw, releases, strict=True)]
+    pooled = reconstruction.pool([a._replace(images=a.images.cpu().half().float(), confidence=_cpu(a.confidence)) for a in answers])
+    return pooled if len(answers) > 1 else pooled._replace(run=None)
+
+
+def _cpu(values: Tensor | None) -> Tensor | None:
+    return None if values is None else values.cpu()
+
+
+def _mean(asked: str, images: Tensor | None, read: Checkpoint, notes: list[str]) -> Tensor:
+    """What the network subtracts from its input, c × h × w."""
+    shape = read.architecture.input_shape
+    if asked == "none":
+        return torch.zeros(shape)
+    if asked not in ("", "members"):
+        return read_mean(asked, shape)
+    if images is not None:
+        notes.append("mean image: that of the members, as the papers subtract it (--mean none: the network gets pixels as they are)")
+        return images.mean(0)
+    if asked == "members":
+        raise BenchError("--mean members without members", expected="--members PATH, or --mean FILE")
+    notes.append("mean image not known: 0.5 grey assumed, which costs an attacker some of what a better guess finds (--mean FILE)")
+    return torch.full(shape, 0.5)
+
+
+def _at_members(read: Checkpoint, truth: Truth | None, members: Pictures | None, centre: Tensor, notes: list[str]) -> Row:
+    """Accuracy and KKT residual at the members."""
+    images = truth.secret.members if truth is not None else members.images  # type: ignore[union-attr]
+    labels = members.labels if members is not None else truth.secret.member_labels if truth is not None and truth.labelled else None
+    x = images.to(centre) - centre
+    out = bound_forward(read.architecture)(read.weights, x)
+    predicted = (out[:, 0] > 0).long() if out.shape[1] == 1 else out.argmax(1)
+    classes = max(2, read.architecture.outputs)
+    if labels is not None and int(labels.max()) >= classes:
+        notes.append(f"labels up to {int(labels.max())} do not fit {classes} classes")
+        labels = None
+    if labels is None:
+        notes.append("labels of the members not known: the network's own answers stand in, so the accuracy says nothing")
+        labels = predicted
+    correct = float(accuracy(out, labels))
+    if correct < LOW_ACCURACY:
+        hint = (
+            "the labels look swapped (--labels)"
+            if classes == 2 and correct < 0.5
+            else "is the mean, the activation or the order of the classes another?"
+        )
+        notes.append(f"only {correct:.0%} of the members are classified correctly: {hint}")
+    try:
+        residual: float | None = kkt_residual(read.architecture, read.weights, x, labels)[0]
+    except (KeyError, RuntimeError, ValueError):  # an architecture that the closed form does not cover
+        residual = None
+        notes.append(f"no KKT residual for a {read.architecture.model}")
+    return {"train_accuracy": correct, "kkt_residual": residual}
+
+
+def _param(text: str) -> tuple[str, Any]:
+    name, equals, raw = text.partition("=")
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        value = None
+    if not equals or not name.strip() or value is None:
+        raise BenchError(f"--param {text}: not understood", expected="name=value, as in --param steps=500", got=repr(text))
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)  # 1e-4, which YAML takes for a word
+    return name.strip(), value
