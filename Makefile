@@ -6,7 +6,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help venv bench test full-gpu perf perf-gpu lint clean
+.PHONY: help venv bench claims test full-gpu perf perf-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -18,6 +18,9 @@ venv: $(VENV)/.installed  ## install into .venv, with exact versions
 bench: $(VENV)/.installed  ## run the quick grid and render results/leaderboard.md
 	@$(RUN) -m bench fetch lpips || echo "warning: no LPIPS weights, so no LPIPS in the scores; later: $(RUN) -m bench fetch lpips" >&2
 	$(RUN) -m bench run --grid quick
+
+claims: $(VENV)/.installed  ## test what the papers claim on the published rows and write results/claims.md
+	$(RUN) -m bench claims
 
 test: $(VENV)/.installed-dev  ## run the whole test suite
 	@$(RUN) -m bench fetch lpips || echo "warning: no LPIPS weights: the tests of LPIPS values will be skipped" >&2

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from attacks.claims import haim2022
 from attacks.kkt.engine import KKTAttack
 from attacks.kkt.objective import Kind
-from bench.api import Architecture
+from bench.api import Architecture, Claim
 from bench.registry import register
 
 
@@ -20,6 +21,7 @@ class HaimKKT(KKTAttack):
     paper: ClassVar[str] = "Haim, Vardi, Yehudai, Shamir, Irani: Reconstructing Training Data from Trained Neural Networks. NeurIPS 2022"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image"})
     version: ClassVar[int | None] = 1
+    claims: ClassVar[tuple[Claim, ...]] = haim2022.CLAIMS
     kind: ClassVar[Kind] = "binary"
 
     def unsupported(self, architecture: Architecture) -> str:

@@ -14,8 +14,9 @@ from typing import ClassVar
 
 import torch
 
+from attacks.claims import balle2022
 from attacks.reconstructor import WeightReader, rebuild, study
-from bench.api import Candidates, Release
+from bench.api import Candidates, Claim, Release
 from bench.registry import register
 
 
@@ -29,6 +30,7 @@ class InformedAdversary(WeightReader):
     track: ClassVar[str] = "informed"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
     version: ClassVar[int | None] = 1
+    claims: ClassVar[tuple[Claim, ...]] = balle2022.CLAIMS
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
         images, error = rebuild(study(release, self.shadows, self.mirror), release, self.reconstructor, epochs=self.epochs)

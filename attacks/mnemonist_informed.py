@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks.claims import mnemonist2023
 from attacks.reconstructor import Study
 from attacks.redundancy.constant import constant
 from attacks.redundancy.evidence import Evidence
@@ -24,7 +25,7 @@ from attacks.redundancy.refit import refit_error
 from attacks.redundancy.units import groups, mask_of_units, most_informative
 from attacks.redundancy.unmoved import unmoved
 from attacks.redundancy.verdict import in_shape
-from bench.api import Release
+from bench.api import Claim, Release
 from bench.registry import register
 
 OF_UNITS = ("lime", "inactive")
@@ -41,6 +42,7 @@ class MnemonistInformed(GuidedInformed):
     track: ClassVar[str] = "informed"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
     version: ClassVar[int | None] = 3
+    claims: ClassVar[tuple[Claim, ...]] = mnemonist2023.ON_INFORMED
 
     # inherited `keep`: share of hidden units (lime, inactive) or of parameters; 0: all that the detector does not call redundant
     detector: str = "lime"  # lime | constant | unmoved | inactive

@@ -18,10 +18,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks.claims import mnemonist2023
 from attacks.redundancy.evidence import Evidence
 from attacks.redundancy.guided_kkt import GuidedKKT
 from attacks.redundancy.inactive import inactive
-from bench.api import Release
+from bench.api import Claim, Release
 from bench.registry import register
 
 
@@ -34,6 +35,7 @@ class MnemonistKKT(GuidedKKT):
     paper: ClassVar[str] = "after Shahin Shamsabadi, Hayes, Balle, Weller: Mnemonist. UAI 2023 (the detectors and their use here are ours)"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image"})
     version: ClassVar[int | None] = 1
+    claims: ClassVar[tuple[Claim, ...]] = mnemonist2023.ON_KKT
 
     detector: str = "norm"  # norm | inactive
     first_steps: int = 500  # steps of the first run, for inactive

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from attacks.claims import buzaglo2023
 from attacks.kkt.engine import KKTAttack
 from attacks.kkt.objective import Kind
-from bench.api import Architecture
+from bench.api import Architecture, Claim
 from bench.registry import register
 
 
@@ -20,6 +21,7 @@ class MulticlassKKT(KKTAttack):
     paper: ClassVar[str] = "Buzaglo, Haim, Yehudai, Vardi, Oz, Nikankin, Irani: Deconstructing Data Reconstruction. NeurIPS 2023"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image"})
     version: ClassVar[int | None] = 1
+    claims: ClassVar[tuple[Claim, ...]] = buzaglo2023.ON_MULTICLASS
     kind: ClassVar[Kind] = "multiclass"
 
     def unsupported(self, architecture: Architecture) -> str:

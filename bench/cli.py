@@ -253,7 +253,8 @@ def claims(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
     """Test what the papers claim on the rows, and write claims.md."""
     _load_plugins(plugin)
     from bench.report import CLAIMS, claims_page
-    from bench.report.claims import declared, findings
+    from bench.report.claims import findings
+    from bench.report.declarations import declared
     from bench.store import atomic_write, load_results
 
     folder = _results_dir(out) if out or not plugin else _local_results()

@@ -45,6 +45,7 @@ class Entry:
     class_name: str = ""
     entry_point: EntryPoint | None = None
     facts: dict[str, Any] | None = None  # literal class attributes: paper, role, needs, track, version
+    claims: str = ""  # source text of the declaration of its claims, if it has one
 
 
 def register(cls: type) -> type:
@@ -180,7 +181,17 @@ def _scan(kind: Kind, path: Path) -> Iterator[Entry]:
         facts = dict(_literals(node))
         if isinstance(facts.get("name"), str):
             summary = (ast.get_docstring(node) or "").partition("\n")[0]
-            yield Entry(kind, facts["name"], facts.get("summary") or summary, str(path), module=module, class_name=node.name, facts=facts)
+            line = facts.get("summary") or summary
+            yield Entry(kind, facts["name"], line, str(path), module=module, class_name=node.name, facts=facts, claims=_claims(node))
+
+
+def _claims(node: ast.ClassDef) -> str:
+    """The right-hand side of the class's ``claims = ...``, as source text."""
+    for statement in node.body:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        if isinstance(target, ast.Name) and target.id == "claims" and (value := getattr(statement, "value", None)) is not None:
+            return ast.unparse(value)
+    return ""
 
 
 def _decorator_name(node: ast.expr) -> str:
@@ -246,7 +257,8 @@ def _entry_of(cls: Any, origin: str) -> Entry:
     summary = getattr(cls, "summary", "") or (inspect.getdoc(cls) or "").partition("\n")[0]
     names = ("paper", "track", "role", "needs", "version")
     facts = {key: getattr(cls, key) for key in names if hasattr(cls, key)}
-    return Entry(cls.__bench_kind__, cls.name, summary, origin, cls=cls, facts=facts)
+    declared = cls.__dict__.get("claims", ())
+    return Entry(cls.__bench_kind__, cls.name, summary, origin, cls=cls, facts=facts, claims=repr(declared) if declared else "")
 
 
 def _collision(entry: Entry, other: Entry) -> BenchError:
