@@ -1,4 +1,4 @@
-"""The networks under attack: their public description, initial weights and forward pass.
+"""The networks under attack, fully connected (mlp) or convolutional (cnn): their public description, initial weights and forward pass.
 
 A network is an `Architecture` and a mapping of tensors; the forward pass is a pure function of both, so that weights can be stacked
 (a leading dimension of many networks), differentiated, and handed to an attack without an object that carries anything else.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bench.api import Architecture, Setting
+from bench.targets.convolutions import convolve, feature_maps
 
 if TYPE_CHECKING:
     import torch
@@ -26,9 +28,12 @@ def architecture(setting: Setting, input_shape: tuple[int, int, int], classes: i
     Args:
         input_shape: channels, height, width.
         classes: number of classes of the task; two classes under bce, mse or huber share one output.
+
+    Raises:
+        BenchError: images that are too small for a cnn's poolings.
     """
     outputs = 1 if classes == 2 and setting.loss != "ce" else classes
-    return Architecture(
+    described = Architecture(
         model=setting.model,
         input_shape=input_shape,
         hidden=setting.hidden,
@@ -36,13 +41,25 @@ def architecture(setting: Setting, input_shape: tuple[int, int, int], classes: i
         activation=setting.activation,
         bias=setting.bias,
         loss=setting.loss,
-        **({"channels": setting.channels, "kernel": setting.kernel, "pooling": setting.pooling} if setting.model == "cnn" else {}),
     )
+    if setting.model == "cnn":
+        described = replace(described, channels=setting.channels, kernel=setting.kernel, pooling=setting.pooling)
+    feature_maps(described)
+    return described
 
 
 def layer_widths(architecture: Architecture) -> list[int]:
-    """Widths of all layers, input and output included: [D, hidden…, outputs]."""
-    return [math.prod(architecture.input_shape), *architecture.hidden, architecture.outputs]
+    """Widths of the fully connected layers, input and output included: [D, hidden…, outputs]. Of a cnn, D is the size of what its
+    convolutions hand on."""
+    maps = feature_maps(architecture)
+    return [math.prod(maps[-1] if maps else architecture.input_shape), *architecture.hidden, architecture.outputs]
+
+
+def weight_shapes(architecture: Architecture) -> list[tuple[int, ...]]:
+    """The shape of each layer's weight, the first layer first: out × in × k × k of a convolution, out × in of a fully connected layer."""
+    k, channels = architecture.kernel, [architecture.input_shape[0], *architecture.channels]
+    convolutions = [(fan_out, fan_in, k, k) for fan_in, fan_out in pairwise(channels)]
+    return [*convolutions, *((fan_out, fan_in) for fan_in, fan_out in pairwise(layer_widths(architecture)))]
 
 
 def has_bias(architecture: Architecture, layer: int) -> bool:
@@ -54,14 +71,14 @@ def initial_weights(architecture: Architecture, init_scale: float | None, genera
     """Weights before training, float64.
 
     The first layer's W and b are init_scale·N(0, 1) (Haim et al. 2022, appendix B); every other layer, and the first where
-    init_scale is None, has PyTorch's default: U(−1/√fan_in, 1/√fan_in).
+    init_scale is None, has PyTorch's default: U(−1/√fan_in, 1/√fan_in), with fan_in the inputs of one unit (in · k² of a convolution).
     """
     import torch
 
     weights: dict[str, Tensor] = {}
-    widths = layer_widths(architecture)
-    for layer, (fan_in, fan_out) in enumerate(pairwise(widths)):
-        shapes = {"weight": (fan_out, fan_in)} | ({"bias": (fan_out,)} if has_bias(architecture, layer) else {})
+    for layer, full in enumerate(weight_shapes(architecture)):
+        fan_in = math.prod(full[1:])
+        shapes = {"weight": full} | ({"bias": full[:1]} if has_bias(architecture, layer) else {})
         for name, shape in shapes.items():
             if layer == 0 and init_scale is not None:
                 value = torch.randn(shape, generator=generator, dtype=torch.float64) * init_scale
@@ -74,18 +91,20 @@ def initial_weights(architecture: Architecture, init_scale: float | None, genera
 def forward(
     architecture: Architecture,
     weights: Mapping[str, Tensor],
-    x: Float[Tensor, "*stack n c h w"],
+    x: Float[Tensor, "*#stack n c h w"],
     activation: Callable[[Tensor], Tensor] | None = None,
-) -> Float[Tensor, "*stack n k"]:
+) -> Float[Tensor, "*#stack n k"]:
     """Outputs (logits) for centred inputs. Leading dimensions of weights and inputs broadcast.
 
     Args:
-        activation: replaces the network's own, for attacks that smooth its derivative.
+        activation: replaces the network's own, for attacks that smooth its derivative. It is given pre-activations as
+            … × n × units, feature maps flattened.
     """
     activate = activation or activation_function(architecture.activation)
-    a = x.flatten(-3)
-    last = len(architecture.hidden)
-    for layer in range(last + 1):
+    convolutions = len(architecture.channels)
+    a = convolve(architecture, weights, x, activate) if convolutions else x.flatten(-3)
+    last = convolutions + len(architecture.hidden)
+    for layer in range(convolutions, last + 1):
         a = a @ weights[f"layers.{layer}.weight"].mT
         bias = weights.get(f"layers.{layer}.bias")
         if bias is not None:

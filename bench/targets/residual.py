@@ -17,7 +17,10 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from bench.api import Architecture
-from bench.targets.models import activation_function, activation_slope
+from bench.targets.convolutions import activations_per_image, convolve
+from bench.targets.models import activation_function, activation_slope, forward
+
+GRADIENTS_AT_ONCE = 2**28  # bytes of convolutions' gradients, one a constraint, with the feature maps behind them
 
 
 def kkt_residual(
@@ -25,8 +28,9 @@ def kkt_residual(
 ) -> tuple[float, np.ndarray]:
     """Relative stationarity residual in [0, 1], and the multipliers (n, or n·k for K-output regression).
 
-    Non-negative least squares for bce and ce, signed least squares for mse and huber. Works on the Gram matrix of the per-image gradients,
-    which the layers' activations and deltas give without forming a gradient.
+    Non-negative least squares for bce and ce, signed least squares for mse and huber. Works on the Gram matrix of the per-image gradients.
+    Fully connected layers add to it without forming a gradient, through their activations and deltas; the far smaller gradients of
+    convolutions are formed, for as many constraints at a time as memory is meant to hold.
     """
     W = {name: w.double() for name, w in weights.items()}
     seeds, owner = _output_seeds(architecture, W, x.double(), labels)
@@ -49,8 +53,6 @@ def _output_seeds(architecture: Architecture, W: Mapping[str, Tensor], x: Tensor
         return torch.eye(k, dtype=torch.float64).repeat(n, 1), every.repeat_interleave(k)
     if k == 1:
         return (2.0 * labels.double() - 1).unsqueeze(1), every
-    from bench.targets.models import forward
-
     out = forward(architecture, W, x)
     rivals = out.scatter(1, labels.unsqueeze(1), -torch.inf).argmax(1)
     one_hot = torch.nn.functional.one_hot
@@ -58,25 +60,58 @@ def _output_seeds(architecture: Architecture, W: Mapping[str, Tensor], x: Tensor
 
 
 def _gram(architecture: Architecture, W: Mapping[str, Tensor], x: Tensor, seeds: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """∇gᵢ·∇gⱼ and θ·∇gᵢ, summed over the layers: (δᵢ·δⱼ)(aᵢ·aⱼ) and δᵢᵀ W aᵢ."""
-    depth = len(architecture.hidden) + 1
+    """∇gᵢ·∇gⱼ and θ·∇gᵢ, summed over the layers."""
+    if not architecture.channels:
+        gram, toward = _of_dense_layers(architecture, W, x.flatten(1), seeds)
+        return gram.numpy(), toward.numpy()
+    features = convolve(architecture, W, x, activation_function(architecture.activation))
+    gram, toward = _of_dense_layers(architecture, W, features, seeds)
+    convolutions = {n: w for n, w in W.items() if int(n.split(".")[1]) < len(architecture.channels)}
+    numbers = sum(w.numel() for w in convolutions.values()) + 4 * activations_per_image(architecture)
+    theta = torch.cat([w.flatten() for w in convolutions.values()])
+    parts = torch.arange(len(x)).split(max(1, GRADIENTS_AT_ONCE // (8 * numbers)))
+    for i, rows in enumerate(parts):
+        mine = _by_convolutions(architecture, W, convolutions, x[rows], seeds[rows])
+        toward[rows] += mine @ theta
+        for columns in parts[i:]:
+            other = mine if columns is rows else _by_convolutions(architecture, W, convolutions, x[columns], seeds[columns])
+            block = mine @ other.mT
+            gram[rows[:, None], columns] += block
+            if columns is not rows:
+                gram[columns[:, None], rows] += block.mT
+    return gram.numpy(), toward.numpy()
+
+
+def _by_convolutions(
+    architecture: Architecture, W: Mapping[str, Tensor], convolutions: Mapping[str, Tensor], x: Tensor, seeds: Tensor
+) -> Float[Tensor, "n p"]:
+    """The gradient of each gᵢ by the parameters of the convolutions: each constraint gets a copy of them, and one image."""
+    copies = {name: w.expand(len(x), *w.shape).clone().requires_grad_() for name, w in convolutions.items()}
+    out = forward(architecture, {**W, **copies}, x.unsqueeze(1))
+    gradients = torch.autograd.grad((out[:, 0] * seeds).sum(), list(copies.values()))
+    return torch.cat([g.flatten(1) for g in gradients], 1)
+
+
+def _of_dense_layers(architecture: Architecture, W: Mapping[str, Tensor], a: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of the fully connected layers, with a what goes into the first of them: (δᵢ·δⱼ)(aᵢ·aⱼ) and δᵢᵀ W aᵢ."""
+    layers = range(len(architecture.channels), len(architecture.channels) + len(architecture.hidden) + 1)
     activate = activation_function(architecture.activation)
-    inputs, slopes, a = [], [], x.flatten(1)
-    for i in range(depth):
-        inputs.append(a)
+    inputs, slopes = {}, {}
+    for i in layers:
+        inputs[i] = a
         z = a @ W[f"layers.{i}.weight"].mT + W.get(f"layers.{i}.bias", torch.zeros(()))
-        slopes.append(activation_slope(architecture.activation, z))
+        slopes[i] = activation_slope(architecture.activation, z)
         a = activate(z)
-    gram = torch.zeros(len(x), len(x), dtype=torch.float64)
-    toward = torch.zeros(len(x), dtype=torch.float64)
+    gram = torch.zeros(len(a), len(a), dtype=torch.float64)
+    toward = torch.zeros(len(a), dtype=torch.float64)
     delta = seeds
-    for i in reversed(range(depth)):
+    for i in reversed(layers):
         weight, bias = W[f"layers.{i}.weight"], W.get(f"layers.{i}.bias")
         gram += (delta @ delta.mT) * (inputs[i] @ inputs[i].mT + (0.0 if bias is None else 1.0))
         toward += (delta * (inputs[i] @ weight.mT + (0.0 if bias is None else bias))).sum(1)
-        if i > 0:
+        if i > layers[0]:
             delta = (delta @ weight) * slopes[i - 1]
-    return gram.numpy(), toward.numpy()
+    return gram, toward
 
 
 def _least_squares_form(gram: np.ndarray, toward: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
-"""Full-batch gradient descent, many networks of one shape at once, in the span of each one's training images.
+"""Full-batch gradient descent, many networks of one shape at once; of MLPs in the span of each one's training images.
 
-Two facts make the papers' long training cheap without changing it:
+Convolutional networks are stepped through autograd (`train_cnn`). For MLPs two facts make the papers' long training cheap without
+changing it:
 
 * Full-batch GD moves the first layer only inside the span of the n training images. With X = C Vᵀ (V orthonormal, D × n) the network sees
   C and W₁V; what is orthogonal to the images only shrinks, by (1 − lr·wd) a step. Training W₁V and adding the shrunken rest at the end is
@@ -14,8 +15,8 @@ more input that is always 1, views and buffers are made once, and decay and mome
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from torch import Tensor
 from bench.api import Architecture, Setting
 from bench.targets.losses import loss_gradient, loss_targets, loss_value
 from bench.targets.models import activation_function, activation_slope
+from bench.targets.train_cnn import ByAutograd
 
 CHECK_EVERY = 100  # epochs between looks at the loss, off the hot path
 MOMENTUM = {"gd": 0.0, "heavy_ball": 0.9}
@@ -33,6 +35,22 @@ class Trained(NamedTuple):
 
     weights: dict[str, Tensor]
     facts: dict[str, Any]  # train_loss, epochs_run, loss_curve [[epoch, loss], …], seconds_train
+
+
+class Stack(Protocol):
+    """Networks of one shape in training."""
+
+    def outputs(self) -> Tensor:
+        """Of every network for its images, B × n × k."""
+
+    def step(self) -> None:
+        """One epoch."""
+
+    def copy(self, i: int) -> list[Tensor | None]:
+        """The parameters of network i as they are now."""
+
+    def weights(self, i: int, copied: list[Tensor | None], epochs: int) -> dict[str, Tensor]:
+        """Named weights from such a copy, made after so many epochs."""
 
 
 def train_stack(
@@ -53,26 +71,16 @@ def train_stack(
     began = time.perf_counter()
     first = settings[0]
     dtype = torch.float32 if first.dtype == "float32" else torch.float64
-    X = torch.stack([x.flatten(1) for x in inputs]).to(device, torch.float64)
+    x = torch.stack(list(inputs)).to(device, torch.float64)
     lr = torch.tensor([s.lr for s in settings], dtype=torch.float64, device=device)
     decay = 1 - lr * torch.tensor([s.weight_decay for s in settings], dtype=torch.float64, device=device)
     target = loss_targets(first.loss, torch.stack(list(labels)).to(device), architecture.outputs).to(dtype)
-    depth = len(architecture.hidden) + 1
-    W = [torch.stack([s[f"layers.{i}.weight"] for s in starts]).to(device, torch.float64) for i in range(depth)]
-    b = [
-        torch.stack([s[f"layers.{i}.bias"] for s in starts]).to(device, dtype) if f"layers.{i}.bias" in starts[0] else None
-        for i in range(depth)
-    ]
-    basis, X, W[0], rest = _into_span(X, W[0])
-    X, W = X.to(dtype), [w.to(dtype) for w in W]
-    folded = b[0] is not None  # into the first layer
-    if b[0] is not None:
-        X, W[0], b[0] = torch.cat([X, torch.ones_like(X[..., :1])], -1), torch.cat([W[0], b[0].unsqueeze(-1)], -1), None
-    momentum = MOMENTUM[first.optimizer]
-    network = _Stack(architecture.activation, first.loss, W, b, X, target, lr.to(dtype), decay.to(dtype), momentum)
+    start = {name: torch.stack([s[name] for s in starts]).to(device, torch.float64) for name in starts[0]}
+    kind = _InSpan if architecture.model == "mlp" else ByAutograd
+    network: Stack = kind(architecture, first.loss, start, x, target, lr, decay, MOMENTUM[first.optimizer])
 
     stops = [s.stop_loss for s in settings]
-    finished: dict[int, tuple[int, list[Tensor], list[Tensor | None], float]] = {}
+    finished: dict[int, tuple[int, list[Tensor | None], float]] = {}
     curve: list[tuple[int, list[float]]] = []
     marks = _curve_marks(first.epochs)
     for epoch in range(first.epochs + 1):
@@ -83,7 +91,7 @@ def train_stack(
                 curve.append((epoch, losses))
             for i, value in enumerate(losses):
                 if i not in finished and (at_end or (stops[i] > 0 and value <= stops[i])):
-                    finished[i] = (epoch, [w[i].clone() for w in W], [None if v is None else v[i].clone() for v in b], value)
+                    finished[i] = (epoch, network.copy(i), value)
             if len(finished) == len(settings):
                 break
         network.step()
@@ -91,16 +99,10 @@ def train_stack(
     seconds = (time.perf_counter() - began) / len(settings)
     result = []
     for i in range(len(settings)):
-        epochs, weights, biases, value = finished[i]
-        if folded:
-            weights[0], biases[0] = weights[0][:, :-1], weights[0][:, -1]
-        if basis is not None:
-            full = weights[0].double() @ basis[i].mT + rest[i] * left(float(decay[i]), momentum, epochs)
-            weights[0] = full.to(dtype)
-        named = {f"layers.{k}.weight": w.cpu().contiguous() for k, w in enumerate(weights)}
-        named |= {f"layers.{k}.bias": v.cpu().contiguous() for k, v in enumerate(biases) if v is not None}
+        epochs, copied, value = finished[i]
         points = [[e, losses[i]] for e, losses in curve if e <= epochs]
         facts = {"train_loss": value, "epochs_run": epochs, "loss_curve": points, "seconds_train": seconds}
+        named = {name: w.to(dtype).cpu().contiguous() for name, w in network.weights(i, copied, epochs).items()}
         result.append(Trained(named, facts))
     return result
 
@@ -125,26 +127,38 @@ def _into_span(X: Tensor, W1: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Te
     return V, R.mT.contiguous(), inside, W1 - inside @ V.mT
 
 
-class _Stack:
-    """Networks of one shape and what steps them, in place.
+class _InSpan:
+    """MLPs of one shape and what steps them, in place, the first layer in the span of the images.
 
     Args:
-        W: B × out × in each; b: B × out, or None; X: B × n × in of the first layer.
+        start: initial weights by name, B × …, float64.
+        x: centred inputs, B × n × c × h × w, float64.
+        target: B × n × k, in the precision of training.
         lr, decay: one number a network; θ ← decay·θ − lr·∇L, plus ``momentum`` times the last change.
     """
 
     def __init__(
         self,
-        activation: str,
+        architecture: Architecture,
         loss: str,
-        W: list[Tensor],
-        b: list[Tensor | None],
-        X: Tensor,
+        start: Mapping[str, Tensor],
+        x: Tensor,
         target: Tensor,
         lr: Tensor,
         decay: Tensor,
         momentum: float,
     ) -> None:
+        dtype, depth = target.dtype, len(architecture.hidden) + 1
+        self.decays = decay.tolist()
+        W = [start[f"layers.{i}.weight"] for i in range(depth)]
+        b = [start[f"layers.{i}.bias"].to(dtype) if f"layers.{i}.bias" in start else None for i in range(depth)]
+        self.basis, X, W[0], self.rest = _into_span(x.flatten(2), W[0])
+        X, W = X.to(dtype), [w.to(dtype) for w in W]
+        lr, decay = lr.to(dtype), decay.to(dtype)
+        self.folded = b[0] is not None  # into the first layer
+        if b[0] is not None:
+            X, W[0], b[0] = torch.cat([X, torch.ones_like(X[..., :1])], -1), torch.cat([W[0], b[0].unsqueeze(-1)], -1), None
+        activation = architecture.activation
         self.activation, self.loss, self.W, self.b, self.X, self.target = activation, loss, W, b, X, target
         self.activate = activation_function(activation)
         self.transposed = [w.mT for w in W]
@@ -167,13 +181,23 @@ class _Stack:
                 inputs.append(self.activate(z))
         return inputs
 
+    def copy(self, i: int) -> list[Tensor | None]:
+        return [*(w[i].clone() for w in self.W), *(None if v is None else v[i].clone() for v in self.b)]
+
+    def weights(self, i: int, copied: list[Tensor | None], epochs: int) -> dict[str, Tensor]:
+        W, b = [w for w in copied[: len(self.W)] if w is not None], copied[len(self.W) :]
+        if self.folded:
+            W[0], b[0] = W[0][:, :-1], W[0][:, -1]
+        if self.basis is not None:  # what no image reaches has only decayed
+            W[0] = W[0].double() @ self.basis[i].mT + self.rest[i] * left(self.decays[i], self.momentum, epochs)
+        named = {f"layers.{k}.weight": w for k, w in enumerate(W)}
+        return named | {f"layers.{k}.bias": v for k, v in enumerate(b) if v is not None}
+
     def outputs(self) -> Tensor:
-        """Of every network for its images, B × n × k."""
         self._forward()
         return self.z[-1]
 
     def step(self) -> None:
-        """One epoch."""
         inputs = self._forward()
         delta = loss_gradient(self.loss, self.z[-1], self.target).mul_(self.lr)  # the gradient is linear in delta: the step size goes in
         for i in reversed(range(len(self.W))):

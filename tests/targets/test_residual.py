@@ -9,6 +9,7 @@ from scipy.optimize import nnls
 
 from bench import seeds
 from bench.api import Architecture
+from bench.targets import residual as residual_module
 from bench.targets.models import forward, initial_weights
 from bench.targets.residual import kkt_residual
 
@@ -50,6 +51,38 @@ def test_equals_explicit_gradients(loss, outputs, activation, bias):
     assert residual == pytest.approx(np.linalg.norm(theta - J.T @ expected) / np.linalg.norm(theta), abs=1e-7)
     assert np.linalg.norm(theta - J.T @ lam) / np.linalg.norm(theta) == pytest.approx(residual, abs=1e-6)
     assert signed or (lam >= 0).all()
+
+
+@pytest.mark.parametrize("pooling", ["none", "stride", "max", "avg"])
+@pytest.mark.parametrize(("loss", "outputs", "bias"), [("bce", 1, "first"), ("ce", 4, "none"), ("mse", 1, "all"), ("huber", 3, "first")])
+@pytest.mark.parametrize("at_once", [2**28, 2**14])
+def test_of_convolutions_equals_explicit_gradients(pooling, loss, outputs, bias, at_once, monkeypatch):
+    """All at once, and in so little memory that the constraints go two by two."""
+    monkeypatch.setattr(residual_module, "GRADIENTS_AT_ONCE", at_once)
+    net = Architecture("cnn", (2, 7, 6), (9, 8), outputs, "relu", bias, loss, (3, 5), 3, pooling)
+    weights = initial_weights(net, None, seeds.generator("net", loss, outputs))
+    x = torch.randn(7, 2, 7, 6, generator=seeds.generator("x"), dtype=torch.float64)
+    labels = torch.arange(7) % max(outputs, 2)
+    J = gradients(net, weights, x, labels)
+    theta = torch.cat([w.flatten() for w in weights.values()]).numpy()
+    signed = loss in ("mse", "huber")
+    expected = np.linalg.lstsq(J.T, theta, rcond=None)[0] if signed else nnls(J.T, theta)[0]
+    residual, lam = kkt_residual(net, weights, x, labels)
+    assert residual == pytest.approx(np.linalg.norm(theta - J.T @ expected) / np.linalg.norm(theta), abs=1e-7)
+    assert np.linalg.norm(theta - J.T @ lam) / np.linalg.norm(theta) == pytest.approx(residual, abs=1e-6)
+
+
+def test_a_convolution_over_one_pixel_is_a_fully_connected_layer():
+    mlp = Architecture("mlp", (5, 1, 1), (6, 4), 1, "leaky_relu", "first", "bce")
+    cnn = Architecture("cnn", (5, 1, 1), (4,), 1, "leaky_relu", "first", "bce", (6,), 1, "none")
+    weights = initial_weights(mlp, None, seeds.generator("pixel"))
+    same = {**weights, "layers.0.weight": weights["layers.0.weight"].reshape(6, 5, 1, 1)}
+    x = torch.randn(8, 5, 1, 1, generator=seeds.generator("x"), dtype=torch.float64)
+    labels = torch.arange(8) % 2
+    torch.testing.assert_close(forward(cnn, same, x), forward(mlp, weights, x))
+    (one, lam), (other, mu) = kkt_residual(mlp, weights, x, labels), kkt_residual(cnn, same, x, labels)
+    assert one == pytest.approx(other, abs=1e-12)
+    np.testing.assert_allclose(lam, mu, atol=1e-9)
 
 
 def test_zero_at_a_kkt_point():
