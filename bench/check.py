@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import inspect
 import re
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -19,10 +21,13 @@ import torch
 from torch import Tensor
 
 from bench import registry, seeds, tracks
-from bench.api import Architecture, Attack, Candidates, DataSource, Defense, Release, Setting, Tier
+from bench.api import Architecture, Attack, Candidates, Claim, DataSource, Defense, Release, Setting, Tier
 from bench.data.duplicates import hashes
 from bench.data.split import largest_n_per_class, split
 from bench.errors import BenchError, did_you_mean
+from bench.grids.load import builtin
+from bench.report.claims import conditions
+from bench.report.declarations import declared, faults
 from bench.targets.models import bound_forward, initial_weights
 
 QUICK = {"steps": 30, "shadows": 24, "epochs": 2}  # hyperparameters that are lowered to these
@@ -87,6 +92,7 @@ def check_attack(cls: type[Attack]) -> list[Outcome]:
     tests.run("says where it is from: `paper`, or that it is its own", lambda: _need(bool(cls.paper), "paper is empty"))
     tests.run("role is attack or control", lambda: _need(cls.role in ("attack", "control"), f"role is {cls.role!r}"))
     tests.run("needs is a frozenset of access tiers that the track grants", lambda: _check_needs(cls))
+    tests.run("claims are of known grids, columns and hyperparameters, under names of their own", lambda: _check_claims(cls))
     attack = tests.run("can be made without arguments", cls)
     if attack is None:
         return tests.outcomes
@@ -101,6 +107,31 @@ def check_attack(cls: type[Attack]) -> list[Outcome]:
     for architecture in applies[:2]:
         _check_runs(attack, architecture, tests)
     return tests.outcomes
+
+
+def _check_claims(cls: type[Attack]) -> None:
+    claims = cls.__dict__.get("claims", ())
+    _need(isinstance(claims, tuple) and all(isinstance(claim, Claim) for claim in claims), "claims is no tuple of bench.api.Claim")
+    everyone, _ = declared()
+    taken = {one.claim.name: one.owner for one in everyone if one.owner != cls.name}
+    names = [claim.name for claim in claims]
+    beside = Path(inspect.getfile(cls)).parent  # a plug-in's own grid lies there
+    for claim in claims:
+        wrong = faults(claim)
+        _need(not wrong, f"claim {claim.name!r}: {'; '.join(wrong)}")
+        _need(names.count(claim.name) == 1, f"two claims are named {claim.name!r}")
+        _need(claim.name not in taken, f"{taken.get(claim.name)} has a claim named {claim.name!r}")
+        for grid in claim.grids:
+            known = grid in builtin() or (beside / f"{grid}.yaml").is_file()
+            _need(known, f"claim {claim.name!r}: no grid is named {grid!r}.{did_you_mean(grid, builtin())}")
+        where, *sides = conditions(cls.name, claim)
+        for part in (where, *sides):
+            attacks = part.get("attack", where.get("attack", cls.name))
+            for attack in attacks if isinstance(attacks, tuple) else (attacks,):
+                owner = cls if attack == cls.name else registry.get("attack", attack)
+                fields = {f.name for f in dataclasses.fields(cast(Any, owner))} if dataclasses.is_dataclass(owner) else set()
+                for name in (key.removeprefix("param:") for key in part if key.startswith("param:")):
+                    _need(name in fields, f"claim {claim.name!r}: {attack} has no hyperparameter {name!r}.{did_you_mean(name, fields)}")
 
 
 def _check_needs(cls: type[Attack]) -> None:
