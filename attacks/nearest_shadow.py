@@ -9,7 +9,7 @@ import torch
 
 from attacks.reconstructor import study
 from attacks.reconstructor.kernel import squared_distances
-from bench.api import Attack, Candidates, Release
+from bench.api import Architecture, Attack, Candidates, Release
 from bench.registry import register
 
 
@@ -27,6 +27,9 @@ class NearestShadow(Attack):
 
     shadows: int = 3000
     mirror: bool = False
+
+    def unsupported(self, architecture: Architecture) -> str:
+        return "" if architecture.model == "mlp" else f"needs fully connected layers, this network is a {architecture.model}"
 
     def memory(self, release: Release) -> int:
         return 5 * 4 * self.shadows * sum(w[0].numel() for w in release.weights.values())

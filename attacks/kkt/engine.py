@@ -7,24 +7,26 @@ precision and subspace rank are stacked along a leading dimension and stepped by
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from attacks.kkt.box import Dense, Lazy
 from attacks.kkt.gradient import kkt_gradient, multiplier_gradient, prior_gradient
 from attacks.kkt.loop import captured, repeat, tf32
 from attacks.kkt.mask import Mask, checked, layer_indices, one_run, parameter_weights
-from attacks.kkt.objective import Kind, kkt_loss_general
+from attacks.kkt.objective import Kind, kkt_loss_general, stacks
 from attacks.kkt.optimizers import OPTIMIZERS
 from attacks.kkt.shallow import Shallow, fits
 from attacks.kkt.subspace import row_space
 from bench.api import Architecture, Attack, Candidates, Release
 
 FIRST = "layers.0.weight"
+DERIVATIVES, GRADIENTS = 13, 6  # copies of all activations, and of the weights, that a step through autograd holds at its peak
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,19 @@ class KKTAttack(Attack):
         return None
 
     def memory(self, release: Release) -> int:
-        """About twelve tensors of candidates × width a layer, six of the pixels, three copies of the weights."""
-        m, width = self.candidates_per_image * release.n_train, sum(release.architecture.hidden)
-        pixels = math.prod(release.architecture.input_shape)
-        numbers = m * (12 * width + 6 * pixels) + 3 * sum(w.numel() for w in release.weights.values())
+        """In closed form about twelve tensors of candidates × width a layer, six of the pixels, three copies of the weights. Through
+        autograd, with what it keeps between the two derivatives, DERIVATIVES tensors of all activations and GRADIENTS of the weights."""
+        m, architecture = self.candidates_per_image * release.n_train, release.architecture
+        pixels, weights = math.prod(architecture.input_shape), sum(w.numel() for w in release.weights.values())
+        if self._closed(architecture):
+            numbers = m * (12 * sum(architecture.hidden) + 6 * pixels) + 3 * weights
+        else:
+            numbers = m * (DERIVATIVES * _activations(release) + 12 * pixels) + GRADIENTS * weights
         return numbers * (8 if self.dtype == "float64" else 4)
+
+    def _closed(self, architecture: Architecture) -> bool:
+        """Whether the equations are solved in closed form."""
+        return architecture.model == "mlp" and self.path != "general"
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
         return self.reconstruct_batch([self], [release], [generator])[0]
@@ -107,7 +117,7 @@ class _Run:
         self.attack, self.release = attack, release
         self.dtype = torch.float64 if attack.dtype == "float64" else torch.float32
         architecture = release.architecture
-        self.closed = architecture.model == "mlp" and attack.path != "general"
+        self.closed = attack._closed(architecture)
         self.m = attack.candidates_per_image * release.n_train
         self.d = math.prod(architecture.input_shape)
         self.basis = None
@@ -141,6 +151,22 @@ class _Run:
         )
 
 
+def _activations(release: Release) -> int:
+    """How many numbers the activation function makes of one image, by counting them."""
+    counted: list[int] = []
+
+    def count(z: Tensor) -> Tensor:
+        counted.append(z.numel())
+        return z
+
+    weights = {key: w.detach() for key, w in release.weights.items()}
+    like = next(iter(weights.values()))
+    forward: Callable[..., Tensor] = release.forward
+    with torch.no_grad():
+        forward(weights, like.new_zeros(1, *release.architecture.input_shape), count)
+    return sum(counted)
+
+
 def _solve(runs: list[_Run]) -> None:
     """Steps a stack to the end and writes each run's answer."""
     first = runs[0]
@@ -170,6 +196,7 @@ def _solve(runs: list[_Run]) -> None:
     shallow = None
     if first.closed and fits(kind, weights, first.m):
         shallow = Shallow(kind, architecture.activation, weights, labels, alpha, x, mask)
+    general = None if first.closed else _General(runs, weights, labels, alpha, mask)
 
     def gradient(want_loss: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """L_KKT of each run, and its gradients by x and λ."""
@@ -177,7 +204,8 @@ def _solve(runs: list[_Run]) -> None:
             return shallow(x, lam, want_loss)
         if first.closed:
             return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha, want_loss, mask, scratch)
-        return _general_gradient(runs, x, lam, labels, alpha, mask)
+        assert general is not None
+        return general(x, lam)
 
     box = None if not bases else Dense(bases) if captured(device) else Lazy(bases, x)
     rates = column("lr", 2), column("lr_lambda", 2), column("momentum", 2)
@@ -221,29 +249,43 @@ def _stacked_weights(runs: list[_Run], layer: int, side: int, like: Tensor) -> T
     return None if own[0] is None else torch.stack([w.to(like) for w in own if w is not None])
 
 
-def _general_gradient(
-    runs: list[_Run], x: Tensor, lam: Tensor, labels: Tensor, alpha: Tensor, mask: Mask | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The same through autograd, run by run, for networks without a closed form."""
-    losses, grads_x, grads_lam = [], [], []
-    for i, run in enumerate(runs):
-        leaf_x, leaf_lam = x[i].detach().requires_grad_(), lam[i].detach().requires_grad_()
-        loss = kkt_loss_general(
-            run.attack.kind,
-            run.release.architecture.activation,
-            run.release.forward,
-            {key: w.to(x) for key, w in run.release.weights.items()},
-            leaf_x.reshape(-1, *run.release.architecture.input_shape),
-            leaf_lam,
-            labels[i],
-            alpha[i, 0],
-            one_run(mask, i),
-        )
-        by_x, by_lam = torch.autograd.grad(loss, [leaf_x, leaf_lam])
-        losses.append(loss.detach())
-        grads_x.append(by_x)
-        grads_lam.append(by_lam)
-    return torch.stack(losses), torch.stack(grads_x), torch.stack(grads_lam)
+class _General:
+    """The gradient of a stack through autograd, for networks without a closed form: all runs in one pass where the released forward
+    function takes stacked weights, run by run where it does not.
+
+    Args:
+        weights, labels, alpha, mask: of the stack; biases b × 1 × out.
+    """
+
+    def __init__(self, runs: list[_Run], weights: Mapping[str, Tensor], labels: Tensor, alpha: Tensor, mask: Mask | None) -> None:
+        self.runs, self.labels, self.alpha, self.mask = runs, labels, alpha, mask
+        self.weights = {key: w.squeeze(1) if key.endswith("bias") else w for key, w in weights.items()}
+        shape = runs[0].release.architecture.input_shape
+        self.stacked = len(runs) > 1 and stacks([run.release.forward for run in runs], self.weights, shape)
+
+    def __call__(self, x: Float[Tensor, "b m d"], lam: Float[Tensor, "b m"]) -> tuple[Tensor, Tensor, Tensor]:
+        """L_KKT of each run, and its gradients by x and λ."""
+        if self.stacked:
+            return self._gradient(0, self.weights, x, lam, self.labels, self.alpha, self.mask)
+        alone = [
+            self._gradient(
+                i, {k: w[i] for k, w in self.weights.items()}, x[i], lam[i], self.labels[i], self.alpha[i, 0], one_run(self.mask, i)
+            )
+            for i in range(len(self.runs))
+        ]
+        losses, by_x, by_lam = (torch.stack(part) for part in zip(*alone, strict=True))
+        return losses, by_x, by_lam
+
+    def _gradient(
+        self, i: int, weights: Mapping[str, Tensor], x: Tensor, lam: Tensor, labels: Tensor, alpha: Tensor, mask: Mask | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of run i, or of all runs of the stack with the forward function of run i."""
+        attack, release = self.runs[i].attack, self.runs[i].release
+        x, lam = x.detach().requires_grad_(), lam.detach().requires_grad_()
+        pixels = x.unflatten(-1, release.architecture.input_shape)
+        losses = kkt_loss_general(attack.kind, release.architecture.activation, release.forward, weights, pixels, lam, labels, alpha, mask)
+        by_x, by_lam = torch.autograd.grad(losses.sum(), [x, lam])
+        return losses.detach(), by_x, by_lam
 
 
 def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:

@@ -35,14 +35,17 @@ def weighted(residual: Tensor, mask: Mask | None, layer: int, *, bias: bool = Fa
 def parameter_weights(mask: Mask | None, name: str, like: Tensor, layers: Mapping[str, int]) -> Tensor | None:
     """M for one named parameter of any network, to be broadcast: rows along its first dimension, columns along its second.
 
+    Leading dimensions of runs are those of the mask, and the parameter has as many.
+
     Args:
         layers: the index of each layer by the part of the parameters' names before ``.weight`` and ``.bias``.
     """
     layer, _, part = name.rpartition(".")
     rows, columns = (mask or {}).get(layers.get(layer, -1), (None, None))
-    factor = None if rows is None else rows.reshape(-1, *[1] * (like.dim() - 1))
+    factor = None if rows is None else rows.reshape(*rows.shape, *[1] * (like.dim() - rows.dim()))
     if columns is not None and part == "weight":
-        across = columns.reshape(1, -1, *[1] * (like.dim() - 2))
+        across = columns.unsqueeze(-2)
+        across = across.reshape(*across.shape, *[1] * (like.dim() - across.dim()))
         factor = across if factor is None else factor * across
     return factor
 

@@ -9,7 +9,7 @@ no 1/m; the authors' code does. Sums over the last two dimensions keep a leading
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -80,26 +80,49 @@ def kkt_loss_general(
     name: str,
     forward: Callable[..., Tensor],
     weights: Mapping[str, Tensor],
-    x: Float[Tensor, "m c h w"],
-    lam: Float[Tensor, " m"],
-    labels: Int[Tensor, " m"],
+    x: Float[Tensor, "*b m c h w"],
+    lam: Float[Tensor, "*b m"],
+    labels: Int[Tensor, "*b m"],
     alpha: Tensor,
     mask: Mask | None = None,
-) -> Float[Tensor, ""]:
+) -> Float[Tensor, "*b"]:
     """L_KKT of any network that `forward(weights, x, activation)` computes, through a differentiable backward pass.
 
     Args:
-        mask: weights on the residual, none with a leading dimension; None: all 1.
+        weights: with leading dimensions as x's, which `forward` must then take (`stacks` tells whether it does).
+        alpha: sharpness of the surrogate slope; broadcasts against whatever `forward` gives its activation (ours: … m units).
+        mask: weights on the residual, with leading dimensions as x's; None: all 1.
     """
     leaves = {key: w.detach().requires_grad_() for key, w in weights.items()}
     out = forward(leaves, x, activation(name, alpha))
     g = (out * output_seed(kind, out, labels)).sum(-1)
-    grads = torch.autograd.grad((lam / len(x) * g).sum(), list(leaves.values()), create_graph=True)
+    grads = torch.autograd.grad((lam / x.shape[-4] * g).sum(), list(leaves.values()), create_graph=True)
     layers, loss = layer_indices(weights), x.new_zeros(())
     for (key, w), grad in zip(leaves.items(), grads, strict=True):
         residual, factor = w.detach() - grad, parameter_weights(mask, key, w, layers)
-        loss = loss + (residual if factor is None else factor * residual).square().sum()
+        loss = loss + (residual if factor is None else factor * residual).square().flatten(x.dim() - 4).sum(-1)
     return loss
+
+
+def stacks(forwards: Sequence[Callable[..., Tensor]], weights: Mapping[str, Float[Tensor, "b ..."]], shape: tuple[int, ...]) -> bool:
+    """Whether the first of these functions computes all the networks at once, from weights and inputs with a leading dimension.
+
+    Asked by trying: on two random inputs a network it must give what each network's own function gives. A function that was not written
+    for stacks raises an error, or gives something else.
+
+    Args:
+        shape: of an input, c × h × w.
+    """
+    like = next(iter(weights.values()))
+    x = torch.randn(len(forwards), 2, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(like)
+    with torch.no_grad():
+        own = torch.stack([f({key: w[i] for key, w in weights.items()}, x[i]) for i, f in enumerate(forwards)])
+        try:
+            together = forwards[0](weights, x)
+        except Exception:  # whatever a function raises that was not written for it
+            return False
+    scale = 1e-3 if like.dtype == torch.float32 else 1e-9  # of the largest output: products are summed up in another order
+    return together.shape == own.shape and bool((together - own).abs().max() <= scale * own.abs().max())
 
 
 def prior_loss(kind: Kind, x: Float[Tensor, "*b m d"], lam: Float[Tensor, "*b m"], min_lambda: Tensor) -> Float[Tensor, "*b"]:

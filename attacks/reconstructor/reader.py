@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from bench.api import Attack, Release
+from bench.api import Architecture, Attack, Release
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,9 @@ class WeightReader(Attack):
     def __post_init__(self) -> None:
         if self.shadows < 20 or self.reconstructor not in ("kernel", "network") or self.epochs < 1:
             raise ValueError("shadows is at least 20, epochs at least 1, reconstructor 'kernel' or 'network'")
+
+    def unsupported(self, architecture: Architecture) -> str:
+        return "" if architecture.model == "mlp" else f"needs fully connected layers, this network is a {architecture.model}"
 
     def memory(self, release: Release) -> int:
         weights = sum(w[0].numel() for w in release.weights.values())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attacks.reconstructor import Study, WeightReader, rebuild, study
-from bench.api import Architecture, Candidates, Release
+from bench.api import Candidates, Release
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,6 @@ class GuidedInformed(WeightReader):
             of: the shadows, scaled.
             weights: the shadows as they were trained, s × …
         """
-
-    def unsupported(self, architecture: Architecture) -> str:
-        return "" if architecture.model == "mlp" else f"needs fully connected layers, this network is a {architecture.model}"
 
     def mask(self, release: Release, generator: torch.Generator) -> tuple[Study, Mapping[str, Tensor]]:
         """The shadows, and which parameters are kept: name → Bool[Tensor, "..."] of the weight's shape, without a leading axis."""

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench.api import Architecture, Setting
+from bench.errors import BenchError
 from bench.targets.losses import loss_gradient, loss_targets, loss_value
 from bench.targets.models import activation_function, activation_slope, layer_widths
 from bench.targets.train import MOMENTUM, left
@@ -100,7 +101,17 @@ def train(
 
     Returns:
         The networks on the CPU, in the setting's precision. `expand` makes weights of them.
+
+    Raises:
+        BenchError: convolutions, which this way of training does not have.
     """
+    if known.architecture.model != "mlp":
+        raise BenchError(
+            "the informed track trains fully connected networks only",
+            expected="model: mlp",
+            got=known.architecture.model,
+            hint="--set model=mlp",
+        )
     width = known.architecture.hidden[0] * (len(known.images) + 1) * 4
     size = max(1, CACHED[torch.device(device).type] // width)
     basis = _Basis(known, mean, device)

@@ -1,4 +1,4 @@
-"""Convolutional targets: equal to PyTorch's modules and optimisers, alone and stacked, and refused with a clear error where they cannot be."""
+"""Convolutional targets: equal to PyTorch's modules and optimisers, alone and stacked; refused clearly where they cannot be."""
 
 from __future__ import annotations
 
