@@ -7,20 +7,22 @@ The one line of flow::
 
 The rooms, in the order in which that line passes through them:
 
-============  =========================================================================
-``api``       the nouns: Setting, Release, Secret, Target, Attack, Defense, DataSource
-``registry``  finds attacks, defences and data sets: folders, entry points, ``--plugin``
-``seeds``     randomness by name, so that order never matters
-``data``      one file a source; every set yields disjoint train, control and test splits
-``targets``   the networks under attack, trained many at once and cached
-``metrics``   SSIM, LPIPS, NCC, PSNR, matching: pure functions with unit, range, direction
-``tracks``    what a kind of attack gets, and how its result becomes rows
-``grids``     YAML files that span settings, attacks and seeds
-``engine``    plans the cells of a grid, runs them, loses nothing
-``store``     the Parquet tables: schema, atomic append, merge, resume
-``report``    Markdown, pictures and the comparison with published numbers
-``anatomy``   looks inside networks in training: what falls silent, what moves, what remembers
-============  =========================================================================
+=============  =========================================================================
+``api``        the nouns: Setting, Release, Secret, Target, Attack, Defense, DataSource
+``registry``   finds attacks, defences and data sets: folders, entry points, ``--plugin``
+``seeds``      randomness by name, so that order never matters
+``data``       one file a source; every set yields disjoint train, control and test splits
+``targets``    the networks under attack, trained many at once and cached
+``metrics``    SSIM, LPIPS, NCC, PSNR, matching: pure functions with unit, range, direction
+``tracks``     what a kind of attack gets, and how its result becomes rows
+``grids``      YAML files that span settings, attacks and seeds
+``engine``     plans the cells of a grid, runs them, loses nothing
+``store``      the Parquet tables: schema, atomic append, merge, resume
+``artefacts``  other people's checkpoints, reconstructions and images, read as data
+``audit``      judges what others made: ``bench audit``, ``bench score --reconstructions``
+``report``     Markdown, pictures and the comparison with published numbers
+``anatomy``    looks inside networks in training: what falls silent, what moves, what remembers
+=============  =========================================================================
 
 Attacks live in ``attacks/``, defences in ``defenses/``; neither ever sees a Secret.
 """

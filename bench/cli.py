@@ -441,7 +441,8 @@ def audit(
 
         print(json_module.dumps({**auditor.as_json(report, checkpoint), "read": str(written), "exit_code": code}))
     else:
-        print(page.in_text(page.HEAD_MANY, page.many(report.judged)))
+        if truth is not None:
+            print(page.in_text(page.HEAD_MANY, page.many(report.judged)))
         print(f"read {written}\n{report.verdict()}")
     return code
 
@@ -630,7 +631,7 @@ def _score_files(
 
         print(json.dumps({"name": judged.name, "notes": notes, **page.facts(judged.row)}))
     else:
-        print(page.in_text(page.HEAD_ONE, page.one(judged.row, judged)))
+        print(page.in_text(page.HEAD_ONE, page.one(judged)))
         print(judged.sentence())
     if out:
         say(f"read {page.write_score(judged, truth.secret, notes, Path(out).expanduser())}")

@@ -24,6 +24,9 @@ ALLOWED: dict[str, set[str]] = {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.metrics", "bench.schema", "bench.store",
         "bench.data", "bench.targets",
     },
+    "bench.artefacts": {
+        "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.data", "bench.targets", "bench.metrics",
+    },
     "bench.grids": {"bench.api", "bench.registry", "bench.errors"},
     # store and report read rows only: no data, no targets, no attacks, and not the engine
     "bench.store": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.home", "bench.report"},

@@ -67,30 +67,39 @@ class Report:
     def found(self) -> list[Judgement]:
         """The attacks that were scored, most excess recall first; controls left out."""
         scored = [one for one in self.judged if one.row is not None and one.role == "attack"]
-        return sorted(scored, key=lambda one: -float(one.row["excess_recall"]))  # type: ignore[index]
+        return sorted(scored, key=_excess, reverse=True)
 
     def exit_code(self, fail_above: float | None) -> int:
         """2 if a bar is set and an attack's excess recall is above it, or no attack was scored; else 0."""
         if fail_above is None:
             return 0
-        return 2 if not self.found or float(self.found[0].row["excess_recall"]) > fail_above else 0  # type: ignore[index]
+        return 2 if not self.found or _excess(self.found[0]) > fail_above else 0
 
     def verdict(self) -> str:
-        """The last sentence, with its numbers."""
-        ran = [one for one in self.judged if one.candidates is not None and one.role == "attack"]
+        """What came of it, with its numbers: the best attack beside the best control."""
+        ran = [one.name for one in self.judged if one.candidates is not None and one.role == "attack"]
         if not ran:
-            return "no attack ran on this checkpoint, so nothing was tested: the reasons are above"
+            return "No attack ran on this checkpoint, so nothing was tested; the reasons are above."
         if self.subject.truth is None:
             return (
-                f"{', '.join(one.name for one in ran)} ran, but nothing could be scored: give the training images (--members PATH), and as "
-                "many of the same kind that were never trained on (--controls PATH, or --dataset NAME to draw them from)"
+                f"{', '.join(ran)} ran, but nothing could be scored. Give the training images (--members PATH), and as many of the same "
+                "kind that were never trained on (--controls PATH, or --dataset NAME to draw them from)."
             )
-        if not self.found:
-            return "no attack could be scored, so nothing was tested: the reasons are above"
         best = self.found[0]
-        if best.beyond_controls:
-            return f"training images come back beyond what controls give. {best.sentence()}"
-        return f"no attack found more members than chance finds controls, which does not prove the model safe. {best.sentence()}"
+        controls = [one for one in self.judged if one.row is not None and one.role == "control"]
+        words = f"{best.sentence()}."
+        if controls:
+            words += f" The best control: {max(controls, key=_excess).sentence()}."
+        if not best.beyond_controls:
+            return f"No attack finds more members than it finds controls, which does not prove the model safe. {words}"
+        if controls and _excess(best) <= max(map(_excess, controls)):
+            return f"Training images come back beyond what controls give, though no better than a control finds them. {words}"
+        return f"Training images come back beyond what controls give. {words}"
+
+
+def _excess(judged: Judgement) -> float:
+    assert judged.row is not None
+    return float(judged.row["excess_recall"])
 
 
 def subject_of(
@@ -206,6 +215,8 @@ def attack(
             judged.append(Judgement(one.spec.name, None, role=one.role, reason=f"not run: {reason}"))
             continue
         began = time.perf_counter()
+        if one.role == "attack":
+            say(f"{one.spec.name}: running" + (f", {len(one.instances)} runs" if len(one.instances) > 1 else ""))
         try:
             candidates = _run(one, subject.release, seed, memory_gib)
         except Exception as error:  # an attack's fault is a line of the report, as it is a row of a grid
@@ -238,7 +249,7 @@ def write(report: Report, folder: Path, checkpoint: str) -> Path:
     lines = [
         f"# Audit of {escape(Path(checkpoint).name)}",
         "",
-        f"{escape(report.verdict())}.",
+        escape(report.verdict(), 1000),
         "",
         *page.in_markdown(page.HEAD_MANY, page.many(report.judged)),
         "",

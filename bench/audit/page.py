@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.api import Row, Secret
+from bench.api import Secret
 from bench.artefacts import pictures
 from bench.audit.scoring import Judgement, excess
 from bench.report.text import escape, number, table
@@ -29,9 +29,10 @@ HEAD_ONE = ("", "members", "controls", "difference [95 %]")
 HEAD_MANY = ("attack", "members", "controls", "excess recall [95 %]", "AUC", "TPR @ 1 % FPR", "SSIM", "LPIPS", "haim2022", "oracle")
 
 
-def one(row: Row, judged: Judgement) -> list[list[str]]:
+def one(judged: Judgement) -> list[list[str]]:
     """Lines of ``HEAD_ONE``: members and controls side by side."""
-    lines = []
+    assert judged.row is not None
+    row, lines = judged.row, []
     for prefix, words in RULES:
         members, controls = judged.hits(prefix)
         shares = [f"{members} of {row['n_members']}", f"{controls} of {row['n_controls']}"]
@@ -124,11 +125,10 @@ def write_score(judged: Judgement, secret: Secret, notes: Sequence[str], folder:
     Raises:
         BenchError: the folder cannot be written.
     """
-    assert judged.row is not None
-    lines = [f"# {escape(judged.name)}", "", f"{escape(judged.sentence())}.", "", *in_markdown(HEAD_ONE, one(judged.row, judged)), ""]
+    lines = [f"# {escape(judged.name)}", "", f"{escape(judged.sentence())}.", "", *in_markdown(HEAD_ONE, one(judged)), ""]
     lines += [f"- {escape(note)}" for note in notes]
     lines += strips(judged, secret, folder)
     atomic_write(folder / "score.md", ("\n".join(lines) + "\n").encode())
-    write_json({"name": judged.name, "notes": list(notes), **facts(judged.row)}, folder / "score.json")
+    write_json({"name": judged.name, "notes": list(notes), **facts(judged.row or {})}, folder / "score.json")
     write_rows([judged], folder / "images.parquet")
     return folder / "score.md"

@@ -1,0 +1,348 @@
+"""`bench audit` and `bench score --reconstructions`, as a user types them: a checkpoint is attacked and finds what its grid finds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from tiny_grid import clean_registry  # noqa: F401
+
+from bench.api import Setting, Target
+from bench.cli import main
+from bench.store import load_results
+from bench.targets import obtain
+
+pytestmark = pytest.mark.usefixtures("clean_registry")
+FIELDS = {"dataset": "photo_tiles", "n_per_class": 10, "hidden": (500,), "weight_decay": 0.003, "lr": 0.02, "epochs": 12_000}
+FAST = ("--param", "steps=300", "--device", "cpu")
+
+
+@pytest.fixture
+def bench(capsys, tmp_path, monkeypatch):
+    """Runs a command in this process: (exit code, stdout, stderr)."""
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    monkeypatch.delenv("RECONBENCH_DEBUG", raising=False)
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone" / "pyproject.toml").touch()
+    monkeypatch.setattr("bench.cli.PROJECT", tmp_path / "clone")
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def target(_session_home) -> Target:
+    """The target of grid quick on photo_tiles, seed 0."""
+    return obtain([Setting(**FIELDS, seed=0)])[0]
+
+
+@pytest.fixture(scope="module")
+def released(target, tmp_path_factory) -> Path:
+    """What an owner has: a checkpoint as PyTorch saves it, the training images and others as pictures, a folder a class."""
+    folder = tmp_path_factory.mktemp("released")
+    torch.save({"epoch": 12_000, "batch": None, "state_dict": dict(target.release.weights)}, folder / "weights-tiles.pth")
+    parts = {
+        "members": (target.secret.members, target.secret.member_labels),
+        "controls": (target.secret.controls, target.secret.control_labels),
+    }
+    for name, (images, labels) in parts.items():
+        for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            where = folder / name / ("dark", "light")[label]
+            where.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((image * 255).round().byte().permute(1, 2, 0).numpy()).save(where / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def one_control(monkeypatch):
+    """The cheapest control alone, where the test is not about them."""
+    monkeypatch.setattr("bench.audit.audit.CONTROLS", ("mean_image",))
+
+
+def attack_of(report: dict, name: str) -> dict:
+    [found] = [one for one in report["attacks"] if one["attack"] == name]
+    return found
+
+
+# --- audit ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_audit_finds_what_the_grid_finds(bench, target, released, tmp_path):
+    """The same target, through a .pth file and pictures, and through the engine: as many members come back, within chance of the start."""
+    code, text, err = bench(
+        "run",
+        "--grid",
+        "quick",
+        "--set",
+        "dataset=photo_tiles",
+        "--seeds",
+        0,
+        "--attack",
+        "haim_kkt",
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "results",
+    )
+    assert code == 0, err
+    [row] = load_results(tmp_path / "results")[0].to_dict("records")
+    words = ["--members", released / "members", "--controls", released / "controls", "--device", "cpu", "--out", tmp_path / "audit"]
+    code, text, err = bench("audit", released / "weights-tiles.pth", *words, "--json")
+    assert code == 0, err
+    report = json.loads(text)
+    found = attack_of(report, "haim_kkt")
+    assert row["recall_members"] >= 0.3  # there is something to find
+    assert abs(found["recall_members"] - row["recall_members"]) <= 0.2
+    assert found["recall_controls"] <= 0.1
+    assert found["excess_recall_lo"] > 0
+    assert report["train_accuracy"] == 1.0
+    assert report["kkt_residual"] == pytest.approx(row["kkt_residual"], abs=0.05)
+    assert report["verdict"].startswith("Training images come back")
+    assert (
+        f"{round(20 * found['recall_members'])} of 20 members : {round(20 * found['recall_controls'])} of 20 controls" in report["verdict"]
+    )
+    assert report["architecture"]["hidden"] == [500]
+    for name in ("multiclass_kkt", "heldout_images"):
+        assert attack_of(report, name)["reason"].startswith("not run")
+        assert f"{name}: not run" in err
+    # what it leaves behind scores to the same numbers again
+    code, text, err = bench(
+        "score", "--reconstructions", tmp_path / "audit" / "haim_kkt.safetensors", *words[:4], "--json", "--out", tmp_path / "scored"
+    )
+    assert code == 0, err
+    again = json.loads(text)
+    for name in ("recall_members", "recall_controls", "haim_recall_members", "auc", "ssim_median", "lpips_median"):
+        assert again[name] == found[name], name
+    images = pd.read_parquet(tmp_path / "scored" / "images.parquet")
+    assert images.groupby("split").size().to_dict() == {"control": 20, "member": 20}
+    assert (images[images["split"] == "member"]["ssim"] > 0.4).sum() == round(20 * found["recall_members"])
+    for folder, page in ((tmp_path / "audit", "audit.md"), (tmp_path / "scored", "score.md")):
+        shown = [line.split("(")[-1].rstrip(")") for line in (folder / page).read_text().splitlines() if line.startswith("![")]
+        assert len(shown) >= 2
+        for name in shown:
+            with Image.open(folder / name) as picture:
+                assert min(picture.size) >= 64
+
+
+def test_controls_of_a_data_set_bring_the_control_attack_on_held_out_images(bench, released, tmp_path):
+    code, text, err = bench(
+        "audit",
+        released / "weights-tiles.pth",
+        "--members",
+        released / "members",
+        "--dataset",
+        "photo_tiles",
+        *FAST,
+        "--json",
+        "--out",
+        tmp_path / "o",
+    )
+    assert code == 0, err
+    report = json.loads(text)
+    assert attack_of(report, "heldout_images")["n_controls"] == 20
+    assert "controls: 20 images of photo_tiles" in err
+
+
+@pytest.mark.usefixtures("one_control")
+def test_without_members_it_attacks_and_says_what_to_give(bench, released, tmp_path):
+    code, text, err = bench("audit", released / "weights-tiles.pth", "--n-train", 20, *FAST, "--out", tmp_path / "o")
+    assert code == 0, err
+    assert "nothing could be scored" in text
+    assert "--members PATH" in text
+    assert "over SSIM" not in text
+    for assumed in ("0.5 grey assumed", "input shape assumed", "activation assumed"):
+        assert assumed in err
+    assert {"haim_kkt.safetensors", "haim_kkt.png", "audit.md", "audit.json"} <= {path.name for path in (tmp_path / "o").iterdir()}
+    code, text, err = bench("audit", released / "weights-tiles.pth", "--members", released / "members", *FAST, "--out", tmp_path / "o")
+    assert (code, "nothing could be scored" in text, "accuracy 100.0%, KKT residual 0.4" in err) == (0, True, True)
+
+
+@pytest.mark.usefixtures("one_control")
+def test_a_bar_for_continuous_tests(bench, released, tmp_path):
+    words = [
+        "audit",
+        released / "weights-tiles.pth",
+        "--dataset",
+        "photo_tiles",
+        "--attack",
+        "haim_kkt",
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "o",
+    ]
+    assert bench(*words, "--fail-above", 0.1)[0] == 2
+    assert bench(*words, "--fail-above", 0.9)[0] == 0
+    code, _, err = bench("audit", released / "weights-tiles.pth", "--fail-above", 0.1)
+    assert (code, "nothing to score" in err) == (1, True)
+    code, text, _ = bench(*words[:4], "--attack", "multiclass_kkt", "--fail-above", 0.5, "--out", tmp_path / "o")
+    assert (code, "nothing was tested" in text) == (2, True)  # no attack applies: no pass
+
+
+@pytest.mark.usefixtures("one_control")
+def test_runs_draw_hyperparameters_and_pool(bench, released, tmp_path):
+    words = [
+        "audit",
+        released / "weights-tiles.pth",
+        "--dataset",
+        "photo_tiles",
+        "--attack",
+        "haim_kkt",
+        *FAST,
+        "--json",
+        "--out",
+        tmp_path / "o",
+    ]
+    code, text, err = bench(*words, "--runs", 3)
+    assert code == 0, err
+    found = attack_of(json.loads(text), "haim_kkt")
+    assert (found["n_candidates"], found["n_submitted"]) == (120, 40)
+    assert attack_of(json.loads(text), "mean_image")["n_candidates"] == 40
+    repeated = json.loads(bench(*words, "--runs", 3)[1])
+    assert attack_of(repeated, "haim_kkt")["ssim_mean"] == found["ssim_mean"]
+    other = json.loads(bench(*words, "--runs", 3, "--param", "sigma=0.05")[1])
+    assert attack_of(other, "haim_kkt")["ssim_mean"] != found["ssim_mean"]
+
+
+@pytest.mark.usefixtures("one_control")
+def test_labels_that_look_swapped_are_said(bench, target, released, tmp_path):
+    np.savez(tmp_path / "members.npz", images=target.secret.members.numpy(), labels=1 - target.secret.member_labels.numpy())
+    code, _, err = bench(
+        "audit",
+        released / "weights-tiles.pth",
+        "--members",
+        tmp_path / "members.npz",
+        "--attack",
+        "multiclass_kkt",
+        *FAST[2:],
+        "--out",
+        tmp_path / "o",
+    )
+    assert (code, "the labels look swapped" in err) == (0, True)
+
+
+@pytest.mark.usefixtures("one_control")
+def test_an_attack_that_fails_is_a_line_and_the_others_go_on(bench, released, tmp_path):
+    plugin = tmp_path / "broken.py"
+    lines = [
+        "from dataclasses import dataclass",
+        "from bench.api import Attack",
+        "from bench.registry import register",
+        "@register",
+        "@dataclass(frozen=True)",
+        "class Broken(Attack):",
+        '    name = "broken"',
+        '    paper = "none"',
+        "    def reconstruct(self, release, generator):",
+        '        raise ZeroDivisionError("of course")',
+    ]
+    plugin.write_text("\n".join(lines) + "\n")
+    words = [
+        "--dataset",
+        "photo_tiles",
+        "--attack",
+        "broken",
+        "--attack",
+        "haim_kkt",
+        *FAST,
+        "--plugin",
+        plugin,
+        "--out",
+        tmp_path / "o",
+        "--json",
+    ]
+    code, text, err = bench("audit", released / "weights-tiles.pth", *words)
+    assert code == 0, err
+    assert "failed: ZeroDivisionError: of course" in attack_of(json.loads(text), "broken")["reason"]
+    assert attack_of(json.loads(text), "haim_kkt")["n_members"] == 20
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--attack", "haim_ktk"], "haim_kkt"),
+        (["--attack", "informed_adversary"], "track"),
+        (["--param", "stepps=3"], "no attack here has such a hyperparameter"),
+        (["--param", "steps"], "name=value"),
+        (["--runs", "0"], "--runs 0"),
+        (["--n-train", "0"], "--n-train 0"),
+        (["--shape", "32x32"], "--shape"),
+        (["--mean", "members"], "without members"),
+        (["--mean", "nowhere.npy"], "no such file"),
+        (["--members", "nowhere"], "no such file"),
+        (["--set", "n_per_class=3"], "--set without --dataset"),
+        (["--dataset", "photo_tilse"], "photo_tiles"),
+        (["--dataset", "lfw_faces"], "does not fit"),
+        (["--device", "tpu"], "auto, cpu or cuda"),
+    ],
+)
+def test_wrong_usage_is_one_message(bench, released, words, says):
+    code, out, err = bench("audit", released / "weights-tiles.pth", *words)
+    assert (code, out) == (1, ""), err
+    assert says in err
+
+
+def test_files_that_are_no_checkpoint(bench, released, tmp_path):
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "text.pth").write_text("a text\n")
+    (tmp_path / "half.pth").write_bytes((released / "weights-tiles.pth").read_bytes()[:10_000])
+    for path in (tmp_path / "empty.pth", tmp_path / "text.pth", tmp_path / "half.pth", tmp_path / "none.pth", tmp_path):
+        code, out, err = bench("audit", path)
+        assert (code, out) == (1, "")
+        assert str(path) in err
+        assert "expected:" in err
+
+
+# --- score ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_authors_reconstructions_are_scored(bench, target, tmp_path):
+    """Their file: centred, float64, with a gradient. Half the members, half noise."""
+    members = target.secret.members
+    noise = 0.1 * torch.randn(10, *members.shape[1:], generator=torch.Generator().manual_seed(0))
+    x = (torch.cat([members[::2] - members.mean(0), noise])).double().requires_grad_()
+    torch.save(x, tmp_path / "50000_x.pth")
+    words = ["score", "--reconstructions", tmp_path / "50000_x.pth", "--dataset", "photo_tiles", "--set", "n_per_class=10", "--seed", 0]
+    code, text, err = bench(*words)
+    assert code == 0, err
+    assert "centred, the members' mean is added" in err
+    headline = text.splitlines()[-1]
+    assert headline.startswith("50000_x.pth: 1")
+    assert " of 20 members : " in headline
+    code, text, _ = bench(*words, "--json")
+    found = json.loads(text)
+    assert found["recall_members"] >= 0.5
+    assert found["recall_controls"] < 0.2
+    assert found["n_controls"] == found["n_members"] == 20
+    assert not (tmp_path / "clone" / "results").exists()  # nothing is written unless asked
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--reconstructions", "x.pth"], "against which images"),
+        (["--reconstructions", "none.pth", "--dataset", "photo_tiles"], "no such file: none.pth"),
+        (["--reconstructions", "x.pth", "--grid", "quick", "--dataset", "photo_tiles"], "do not go together"),
+        (["--reconstructions", "x.pth", "--dataset", "lfw_faces"], "another shape"),
+        (["--reconstructions", "x.pth", "--members", "x.pth"], "proves nothing"),
+        (["--dataset", "photo_tiles"], "--dataset without --reconstructions"),
+        (["--rescale"], "--rescale without --reconstructions"),
+    ],
+)
+def test_wrong_usage_of_score_is_one_message(bench, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    torch.save(torch.rand(4, 3, 32, 32), "x.pth")
+    code, out, err = bench("score", *words)
+    assert (code, out) == (1, "")
+    assert says in err
