@@ -219,10 +219,20 @@ IMAGES: tuple[Column, ...] = (
     _metric("pool_mse", "mean squared error of the nearest image of the public pool (track informed)", "1", "[0, 1]", "none", 5),
     _metric("pool_ssim", "SSIM of the most similar image of the public pool (track informed)", "1", "[-1, 1]", "none"),
     _metric(
-        "margin", "the constraint gᵢ of the released network at the image: y·Φ(x), or Φ_y(x) minus the best other class", "1", "", "none"
+        "margin",
+        "the constraint gᵢ of the released network at the image: y·Φ(x), or Φ_y(x) minus the best other class",
+        "1",
+        "",
+        "none",
+        7,  # differences near the margin are small
     ),
     _metric(
-        "multiplier", "λᵢ of the member that best explains the weights (the largest by size, of several); null: a control", "1", "", "none"
+        "multiplier",
+        "λᵢ of the member that best explains the weights (the largest by size, of several); null: a control",
+        "1",
+        "",
+        "none",
+        7,  # they span orders of magnitude
     ),
     Column("candidate", SMALL, "rank of the one-to-one partner among the candidates; -1: none", "", ">= -1"),
     Column("truth_png", BYTES, "thumbnail of the true image; only for cells that figures show", "PNG"),

@@ -1,6 +1,6 @@
 """Pages and pictures from the two Parquet tables, and from nothing else: rendering twice leaves no diff.
 
-``render(results_dir)`` writes ``leaderboard.md``, ``<grid>.md`` for each grid and ``figures/*.png``.
+``render(results_dir)`` writes ``leaderboard.md``, ``<grid>.md`` for each grid, ``claims.md`` and ``figures/*.png``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from bench.store import SCORES_FILE, atomic_write, images_files, load_results
 
 FIGURES = "figures"
+KINDS = ("excess", "runs", "margin", "gallery", "strips")  # pictures of a grid
+CLAIMS = "claims.md"
 HEADLINE_GRID = "quick"  # its picture stands on the leaderboard and in the README
 
 
@@ -32,7 +34,7 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
         done = _rendered(folder, stamp)
         if done:
             return done
-    from bench.report import figures, informed, markdown
+    from bench.report import claims, claims_page, declarations, figures, gallery, informed, margin, markdown, sweeps
     from bench.report.aggregate import aggregate
 
     scores, images = load_results(folder)
@@ -44,19 +46,25 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
         rows = scores[scores["grid"] == grid]
         mine = [group for group in groups if group.grid == grid]
         title = _last(rows["grid_title"]) or grid
+        own = images[images["cell_id"].isin(rows["cell_id"])]
         made = {
             "excess": figures.excess(mine, title),
-            "strips": figures.strips(rows, images[images["cell_id"].isin(rows["cell_id"])], title),
+            "runs": sweeps.figure(mine, rows, title),
+            "margin": margin.figure(mine, own, title),
+            "gallery": gallery.figure(rows, own, title),
+            "strips": figures.strips(rows, own, title),
         }
         for kind, content in made.items():
             if content is not None:
                 pictures[f"{FIGURES}/{slug}_{kind}.png"] = content
         shown = {kind: f"{FIGURES}/{slug}_{kind}.png" for kind, content in made.items() if content is not None}
         paired = rows.loc[rows["track"] == "informed", "cell_id"]
-        members = informed.members(images[images["cell_id"].isin(paired)]) if len(paired) else {}
-        page = markdown.Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, shown, members)
+        members = informed.members(own[own["cell_id"].isin(paired)]) if len(paired) else {}
+        page = markdown.Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, shown, members, own)
         pages.append(page)
         texts[f"{slug}.md"] = markdown.grid_page(page)
+    said, broken = declarations.declared()
+    texts[CLAIMS] = claims_page.page(claims.findings(scores, images, said), broken)
     glance = figures.leaderboard(pages[0].groups) if pages else None
     if glance is not None:
         pictures[f"{FIGURES}/leaderboard.png"] = glance
@@ -73,11 +81,14 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
 
 
 def _stamp(folder: Path) -> str:
-    """Hash of the tables and of the code that renders them."""
+    """Hash of the tables and of the code that renders them, the claims that attacks declare included."""
+    from bench.report import declarations
+
     digest = hashlib.sha256()
     sources = sorted(Path(__file__).parent.glob("*.py"))
     for path in [folder / SCORES_FILE, *images_files(folder), *sources]:
         digest.update(path.read_bytes() if path.is_file() else b"\0")
+    digest.update(declarations.fingerprint().encode())
     return digest.hexdigest()[:16]
 
 
@@ -102,7 +113,7 @@ def _sweep(folder: Path, kept: set[str]) -> None:
     for path in folder.glob("*.md"):
         if path.name not in kept and path.read_bytes().startswith(GENERATED.encode()):
             path.unlink()
-    for kind in ("excess", "strips"):
+    for kind in KINDS:
         for path in (folder / FIGURES).glob(f"*_{kind}.png"):
             if f"{FIGURES}/{path.name}" not in kept:
                 path.unlink()
@@ -111,7 +122,7 @@ def _sweep(folder: Path, kept: set[str]) -> None:
 def _slug(grid: str, taken: set[str]) -> str:
     """A file name for a grid, whatever its name holds."""
     slug = re.sub(r"[^A-Za-z0-9_-]+", "_", grid)[:80] or "grid"
-    while slug.lower() in {"leaderboard", "readme", *(name.lower() for name in taken)}:
+    while slug.lower() in {"leaderboard", "claims", "readme", *(name.lower() for name in taken)}:
         slug += "_grid"
     return slug
 

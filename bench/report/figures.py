@@ -148,6 +148,37 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def strongest(groups: Sequence[Group]) -> list[Group]:
+    """Of each setting the first group, which is the one of the highest excess recall; at most as many as a picture has panels."""
+    places = {(group.section, group.axis_index, group.label): group for group in reversed(groups)}
+    return [group for group in groups if places[group.section, group.axis_index, group.label] is group][:MAX_PANELS]
+
+
+def panels(count: int, title: str, right: float = 0.2) -> tuple[Figure, np.ndarray]:
+    """A figure under a title, and its axes, row by row, for so many panels of one size; ``right`` inches stay free beside them."""
+    across = min(count, 2 if count in (2, 4) else 3)
+    down = -(-count // across)
+    width, height = 3.4 * across + 0.7 + right, 3.05 * down + 0.7
+    figure = new_figure(width, height)
+    axes = figure.subplots(down, across, squeeze=False, sharey=True)
+    figure.subplots_adjust(left=0.7 / width, right=1 - right / width, bottom=0.5 / height, top=1 - 0.95 / height, hspace=0.5, wspace=0.1)
+    figure.suptitle(clean(title, 40 * across), x=0.01, y=1.0, ha="left", va="top", fontweight="bold", fontsize=11)
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    for axis in axes.flat[:count]:
+        axis.grid(color=FAINT, linewidth=0.7)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def panel_title(axis: Axes, group: Group, names: Sequence[str]) -> None:
+    """The setting, and under it the attack."""
+    labels = [group.axis.get(name, "") if name == "dataset" else f"{name.replace('_', ' ')} {group.axis.get(name, '')}" for name in names]
+    where = ", ".join(labels) or group.section
+    axis.set_title("\n".join(clean(part, 44) for part in (where, group.name) if part), loc="left", fontsize=9, fontweight="bold")
+
+
 @styled
 def leaderboard(groups: Sequence[Group]) -> bytes | None:
     """PNG of one grid at a glance: a row per attack and control, a block per setting, controls grey. None: nothing to draw."""
@@ -250,8 +281,8 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
         for band in BANDS:
             for j, image in enumerate(shown[shown["band"] == band].to_dict("records")):
                 left = starts[band] + j
-                _tile(axis, image["recon_png"], left, top)
-                _tile(axis, image["truth_png"], left, top + 1.02)
+                tile(axis, image["recon_png"], left, top)
+                tile(axis, image["truth_png"], left, top + 1.02)
                 ssim = image["ssim"]
                 hit = not pd.isna(ssim) and ssim > 0.4
                 axis.text(
@@ -268,7 +299,8 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(lines[:2])
 
 
-def _tile(axis: Axes, png: Any, left: float, top: float) -> None:
+def tile(axis: Axes, png: Any, left: float, top: float) -> None:
+    """Draws a thumbnail into the unit square whose upper left corner is given; grey where there is none, or it is broken."""
     pixels = decode(png)
     edge = 0.03
     if pixels is None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report import informed
+from bench.report import gallery, informed, margin, published, sweeps
 from bench.report.aggregate import Difference, Group, axis_names, differences
 from bench.report.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
-from bench.schema import SETTING_COLUMNS
+from bench.schema import SETTING_COLUMNS, empty
 
 GENERATED = "<!-- Generated from scores.parquet and images/*.parquet by `python -m bench report`. Do not edit. -->"
 _DESCRIPTIONS = {column.name: column for column in SETTING_COLUMNS}
@@ -31,6 +31,7 @@ class Page:
     groups: list[Group]  # in order
     figures: dict[str, str]  # kind → path relative to the results folder
     members: dict[str, pd.DataFrame] = field(default_factory=dict)  # cell of the informed track → its members' numbers
+    images: pd.DataFrame = field(default_factory=lambda: empty("images"))  # image rows of the grid
 
     @property
     def sections(self) -> dict[str, list[Group]]:
@@ -55,7 +56,8 @@ def leaderboard(pages: Sequence[Page], picture: str | None) -> str:
         "**Excess recall** ranks the lines: the share of training images (*members*) matched at SSIM > 0.4, minus the share of *controls*,",
         "images of the same kind and classes that the network never saw, matched by the very same submissions. 0 means that nothing was",
         "learnt about the training set in particular; 1 that all of it was rebuilt. Brackets are 95 % bootstrap intervals over seeds and",
-        "images. [How to read a line](#how-to-read-a-line) says what each column is.",
+        "images. [How to read a line](#how-to-read-a-line) says what each column is. [What the papers claim](claims.md) is tested on a",
+        "page of its own.",
         "",
     ]
     if not pages:
@@ -276,14 +278,20 @@ def grid_page(page: Page) -> str:
     lines += [f"Coverage: {_coverage(counts, line=False)} of the grid's cells (a cell is one setting and seed under one attack).", ""]
     if "excess" in page.figures:
         lines += [f"![Excess recall, {escape(page.title)}]({page.figures['excess']})", ""]
+    lines += published.section(page.rows, page.groups)
+    runs, near = page.figures.get("runs"), page.figures.get("margin")
     for section, groups in page.sections.items():
         lines += [f"## {escape(section) or 'Results'}", ""]
         lines += _answers(groups)
         lines += ["### By setting", "", f"*Compared:* {_compared(groups)}.", "", *_matrix(groups)]
         lines += ["### Ranking", "", *ranking(groups)]
         lines += informed.section(groups, page.members)
+        swept, margins = sweeps.section(groups, page.rows, runs), margin.section(groups, page.images, near)
+        lines += [*swept, *margins]
+        runs, near = None if swept else runs, None if margins else near  # one picture for all sections
         lines += ["### Targets", "", *_targets(groups)]
         lines += ["### Other selections and metrics", "", *_details(groups)]
+    lines += gallery.section(page.figures.get("gallery"))
     if "strips" in page.figures:
         lines += [
             "## Pictures",

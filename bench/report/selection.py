@@ -1,4 +1,4 @@
-"""Which cells and images the strips show; everything else needs no thumbnails, and the published table keeps none for it."""
+"""Which cells and images the strips and galleries show; everything else needs no thumbnails, and the published table keeps none for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pandas as pd
 
 BANDS = ("best", "median", "worst")
 PER_BAND = 2  # images shown of each band; few, because the published table keeps their pixels
+GALLERY_PAIRS = 120  # of all galleries of a grid: some 600 KB of colour images at 32×32, so that a grid's image file stays below 1 MB
 
 
 def figure_cells(scores: pd.DataFrame) -> set[str]:
@@ -24,12 +25,31 @@ def shown_cells(scores: pd.DataFrame) -> pd.DataFrame:
     if ok.empty:
         return ok
     ok = ok.assign(_setting=setting_key(ok))
+    # a gallery shows the strongest line; strips, which came first, the strongest attack over all its lines
+    line = ok["attack"] + "\x1f" + ok["attack_params"].fillna("") + "\x1f" + ok["sweep"].fillna("")
+    ok = ok.assign(_line=line.where(ok["gallery"].notna(), ok["attack"]))
     group = ["grid", "_setting"]
-    mean = ok.groupby([*group, "attack"], sort=True)["excess_recall"].mean().reset_index()
-    top = mean.sort_values([*group, "excess_recall", "attack"], ascending=[True, True, False, True]).drop_duplicates(group)
-    mine = ok.merge(top[[*group, "attack"]], on=[*group, "attack"])
+    mean = ok.groupby([*group, "_line"], sort=True)["excess_recall"].mean().reset_index()
+    top = mean.sort_values([*group, "excess_recall", "_line"], ascending=[True, True, False, True]).drop_duplicates(group)
+    mine = ok.merge(top[[*group, "_line"]], on=[*group, "_line"])
     first = mine.sort_values([*group, "seed", "attack_params", "cell_id"]).drop_duplicates(group)
-    return first.sort_values(["grid", "axis_index", "_setting"], kind="stable").drop(columns="_setting").reset_index(drop=True)
+    return first.sort_values(["grid", "axis_index", "_setting"], kind="stable").drop(columns=["_setting", "_line"]).reset_index(drop=True)
+
+
+def ranked(images: pd.DataFrame) -> pd.DataFrame:
+    """The members of one cell by one-to-one SSIM, the best first, misses last."""
+    members = images[images["split"] == "member"]
+    order = members.assign(_ssim=members["ssim"].fillna(-2.0)).sort_values(["_ssim", "index"], ascending=[False, True], kind="stable")
+    return order.drop(columns="_ssim")
+
+
+def gallery_sizes(scores: pd.DataFrame) -> dict[str, int]:
+    """For each shown cell of a grid that asks for a gallery the number of its best members there, at most what the grid's cells share."""
+    shown = shown_cells(scores)
+    shown = shown[shown["gallery"].notna()]
+    cells = shown.groupby("grid")["cell_id"].transform("count")
+    most = (GALLERY_PAIRS // cells).clip(lower=1)
+    return {cell: int(min(n, limit)) for cell, n, limit in zip(shown["cell_id"], shown["gallery"], most, strict=True)}
 
 
 def shown_images(images: pd.DataFrame) -> pd.DataFrame:
@@ -37,9 +57,7 @@ def shown_images(images: pd.DataFrame) -> pd.DataFrame:
 
     With fewer images than places every image is shown once, best first, and the bands share them out.
     """
-    members = images[images["split"] == "member"]
-    order = members.assign(_ssim=members["ssim"].fillna(-2.0)).sort_values(["_ssim", "index"], ascending=[False, True], kind="stable")
-    order = order.drop(columns="_ssim")
+    order = ranked(images)
     n = len(order)
     per_band = min(PER_BAND, n // 3) if n >= 3 else 0
     if not per_band:
@@ -53,5 +71,9 @@ def thumbnail_rows(scores: pd.DataFrame, images: pd.DataFrame) -> pd.Index:
     """Index labels of the image rows whose thumbnails are published."""
     cells = figure_cells(scores)
     mine = images[images["cell_id"].isin(cells) & (images["truth_png"].notna() | images["recon_png"].notna())]
-    labels = [label for _, cell in mine.groupby("cell_id", sort=True) for label in shown_images(cell).index]
+    sizes = gallery_sizes(scores)
+    labels: list[object] = []
+    for name, cell in mine.groupby("cell_id", sort=True):
+        best = ranked(cell).index[: sizes.get(str(name), 0)]
+        labels += dict.fromkeys([*shown_images(cell).index, *best])
     return pd.Index(labels, dtype=mine.index.dtype)

@@ -1,0 +1,48 @@
+"""Rank correlation within a cell, and its mean over seeds: cells differ in scale, so that ranks are never taken across them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from bench.metrics.intervals import Interval, t_interval
+from bench.report.text import NONE, signed
+
+AT_LEAST = 3  # pairs; two points always lie on a line
+
+
+def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
+    """Spearman's ρ in [−1, 1], ties by their mean rank, over the pairs of which both numbers are finite.
+
+    None where there are fewer than three such pairs, or one side is constant.
+    """
+    a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    both = np.isfinite(a) & np.isfinite(b)
+    if both.sum() < AT_LEAST:
+        return None
+    ranks = [pd.Series(side[both]).rank().to_numpy() for side in (a, b)]
+    first, second = (side - side.mean() for side in ranks)
+    size = float(np.sqrt((first**2).sum() * (second**2).sum()))
+    return None if size == 0 else float(np.clip((first * second).sum() / size, -1, 1))
+
+
+def over_seeds(values: Sequence[float | None], bounds: float = 1.0) -> Interval | None:
+    """Mean over the seeds that have a value, with Student's t interval, cut to ±``bounds``; of a single seed the interval is all of it."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    mean, low, high = t_interval(known)
+    return Interval(mean, max(-bounds, low), min(bounds, high))
+
+
+def shown(values: Sequence[float | None], bounds: float = 1.0) -> str:
+    """``−0.41 [−0.60, −0.22]``: the mean over seeds; without an interval where only one seed has a value."""
+    found = over_seeds(values, bounds)
+    if found is None:
+        return NONE
+    if sum(value is not None for value in values) == 1:
+        return f"{signed(found.estimate)} (one seed)"
+    return f"{signed(found.estimate)} [{signed(found.low)}, {signed(found.high)}]"

@@ -1,0 +1,237 @@
+"""Sweeps run by run: what picking a run is worth, by the attacker's own objective and by looking at the training set.
+
+The papers run their attack many times with other hyperparameters. Which runs count is part of the claim: an attacker has the objective to
+go by, an author has the training set.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bench.report import correlation
+from bench.report.aggregate import Group, axis_names
+from bench.report.figures import COLOURS, INK, as_png, panel_title, panels, strongest, styled
+from bench.report.text import NONE, attack_name, escape, hits, interval, signed, table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a sweep when its candidates alone are scored."""
+
+    run: int
+    objective: float | None  # the attacker's own, lower is better: the unexplained share, or else the final loss; None: the run diverged
+    members: int
+    controls: int
+
+
+@dataclass(frozen=True)
+class Swept:
+    """The runs of one cell."""
+
+    runs: list[Run]
+    n_members: int
+    n_controls: int
+    explained: bool  # the objective is the unexplained share
+    told: bool  # some run reports an objective; where none does, nothing says which diverged
+
+    @property
+    def lowest(self) -> Run | None:
+        """The run that the attacker would pick: of the lowest own objective, the first of equals."""
+        return min((run for run in self.runs if run.objective is not None), key=lambda run: (run.objective, run.run), default=None)
+
+    @property
+    def oracle(self) -> Run:
+        """The run that somebody who knows the training set would pick: of the most members, the first of equals."""
+        return max(self.runs, key=lambda run: (run.members, -run.run))
+
+    @property
+    def diverged(self) -> int:
+        """Runs without a finite objective."""
+        return sum(run.objective is None for run in self.runs)
+
+    @property
+    def rho(self) -> float | None:
+        """Spearman's ρ of objective and members over the runs; negative: the objective tells the better runs."""
+        known = [run for run in self.runs if run.objective is not None]
+        return correlation.spearman([run.objective or 0.0 for run in known], [run.members for run in known])
+
+
+def parse(text: object, n_members: object, n_controls: object) -> Swept | None:
+    """The runs of a score row, from its columns; None where it has none, or they are not what the engine writes."""
+    if not isinstance(text, str) or pd.isna(n_members) or pd.isna(n_controls):  # type: ignore[call-overload]
+        return None
+    try:
+        items = [item for item in json.loads(text) if item["members"] is not None and item["controls"] is not None]
+        explained = bool(items) and all(item.get("unexplained") is not None or item.get("loss") is None for item in items)
+        name = "unexplained" if explained and any(item.get("unexplained") is not None for item in items) else "loss"
+        runs = [Run(int(item["run"]), _finite(item.get(name)), int(item["members"]), int(item["controls"])) for item in items]
+    except (ValueError, TypeError, KeyError, AttributeError):  # a table from elsewhere may hold anything
+        return None
+    if not runs:
+        return None
+    told = any(run.objective is not None for run in runs)
+    return Swept(runs, int(n_members), int(n_controls), name == "unexplained", told)  # type: ignore[call-overload]
+
+
+def _finite(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def lines(groups: Sequence[Group], rows: pd.DataFrame) -> list[tuple[Group, list[Swept]]]:
+    """The groups whose cells tell their runs, with these, seed by seed."""
+    known = rows[rows["sweep_runs"].notna()].drop_duplicates("cell_id").set_index("cell_id")
+    found = []
+    for group in groups:
+        mine = []
+        for _, cell in sorted(group.cell_ids.items()):
+            if cell in known.index:
+                row = known.loc[cell]
+                swept = parse(row["sweep_runs"], row["n_members"], row["n_controls"])
+                mine += [swept] if swept else []
+        if mine:
+            found.append((group, mine))
+    return found
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------------------------
+
+
+def section(groups: Sequence[Group], rows: pd.DataFrame, picture: str | None = None) -> list[str]:
+    """The lines of a page for the groups of one section; none where no cell tells its runs."""
+    found = lines(groups, rows)
+    if not found:
+        return []
+    names = axis_names(groups)
+    head = [*(escape(name) for name in names)] or ["setting"]
+    columns = [
+        *head, "attack", "runs", "all runs, attacker's selection", "its excess recall [95 % CI]", "run of lowest objective", "median run",
+        "oracle run, chosen by its members", "oracle over all candidates", "diverged", "objective and members",
+    ]  # fmt: skip
+    return [
+        "### What is picking a run worth?",
+        "",
+        "Members : controls above SSIM 0.4, over all seeds, under ways to choose among the runs of a sweep. An attacker can pool all runs",
+        "by their confidence (the headline), or take the run of the lowest objective. Taking the run that rebuilt the most members, or the",
+        "best candidates out of all, needs the training set: these are upper bounds (*oracle*), and no attacks.",
+        "",
+        *[_verdict(group, mine) for group, mine in found],
+        "",
+        *([f"![Members above the threshold against the objective, run by run]({picture})", ""] if picture else []),
+        *table(columns, [_line(group, mine, names) for group, mine in found], right=range(len(head) + 1, len(columns))),
+        "",
+        "A run is diverged where it ends without a finite objective. The last column is the rank correlation (Spearman) over the runs of a",
+        "cell, mean over seeds with Student's t interval: negative where a lower objective means more members.",
+        "",
+    ]
+
+
+def _line(group: Group, mine: Sequence[Swept], names: Sequence[str]) -> list[str]:
+    counts = sorted({len(swept.runs) for swept in mine})
+    told = [swept for swept in mine if swept.told]
+    total = sum(len(swept.runs) for swept in told)
+    return [
+        *([escape(group.axis.get(name, "")) for name in names] or ["all"]),
+        attack_name(group),
+        str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
+        _pair(group.hits.get("members"), group.hits.get("controls")),
+        interval(group.excess),
+        _picked(mine, lambda swept: swept.lowest),
+        _median(mine),
+        _picked(mine, lambda swept: swept.oracle),
+        _pair(group.hits.get("oracle_members"), group.hits.get("oracle_controls")),
+        f"{100 * sum(swept.diverged for swept in told) / total:.0f} %" if total else NONE,
+        correlation.shown([swept.rho for swept in mine]),
+    ]
+
+
+def _pair(members: tuple[int, int] | None, controls: tuple[int, int] | None) -> str:
+    return NONE if members is None or controls is None else f"{hits(members)} : {hits(controls)}"
+
+
+def _picked(mine: Sequence[Swept], pick: Callable[[Swept], Run | None]) -> str:
+    found = totals(mine, pick)
+    return NONE if found is None else _pair((found[0], sum(s.n_members for s in mine)), (found[1], sum(s.n_controls for s in mine)))
+
+
+def totals(mine: Sequence[Swept], pick: Callable[[Swept], Run | None]) -> tuple[int, int] | None:
+    """Members and controls of one run a cell, summed over cells; None where some cell has no such run."""
+    runs = [pick(swept) for swept in mine]
+    known = [run for run in runs if run is not None]
+    return (sum(run.members for run in known), sum(run.controls for run in known)) if len(known) == len(runs) else None
+
+
+def _median(mine: Sequence[Swept]) -> str:
+    """Medians over the runs of a cell, of members and of controls each, summed over cells."""
+    members, controls = (sum(float(np.median([getattr(run, side) for run in s.runs])) for s in mine) for side in ("members", "controls"))
+    return f"{members:g} / {sum(s.n_members for s in mine)} : {controls:g} / {sum(s.n_controls for s in mine)}"
+
+
+def _verdict(group: Group, mine: Sequence[Swept]) -> str:
+    """What looking at the training set adds, in words."""
+    where = f" at {escape(group.label)}" if group.label else ""
+    lowest, oracle = totals(mine, lambda swept: swept.lowest), totals(mine, lambda swept: swept.oracle)
+    assert oracle is not None  # a sweep has a run
+    if lowest is None:
+        return f"- {attack_name(group)}{where}: its runs report no objective, so that only the training set could choose among them."
+    more = tuple((a - b) / len(mine) for a, b in zip(oracle, lowest, strict=True))
+    return (
+        f"- {attack_name(group)}{where}: choosing the run by its members instead of its objective brings {signed(more[0], 1)} members and "
+        f"{signed(more[1], 1)} controls a network."
+    )
+
+
+# --- the picture ------------------------------------------------------------------------------------------------------------------------
+
+
+@styled
+def figure(groups: Sequence[Group], rows: pd.DataFrame, title: str) -> bytes | None:
+    """PNG: the share of members (and of controls) that each run rebuilt against its objective, a panel a line. None: no runs are told."""
+    found = [(group, mine) for group, mine in lines(groups, rows) if any(swept.told for swept in mine)]
+    chosen = {id(group) for group in strongest([group for group, _ in found])}
+    found = [(group, mine) for group, mine in found if id(group) in chosen]
+    if not found:
+        return None
+    picture, axes = panels(len(found), f"{title}: run by run")
+    names = axis_names([group for group, _ in found])
+    most = (max(run.members / s.n_members, run.controls / s.n_controls) for _, mine in found for s in mine for run in s.runs)
+    top = 1.15 * max(0.2, *most)
+    for axis, (group, mine) in zip(axes.flat, found, strict=False):
+        _scatter(axis, mine)
+        axis.set_ylim(-0.03 * top, top)
+        panel_title(axis, group, names)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share above SSIM 0.4,\nthis run alone")
+    height = picture.get_size_inches()[1]
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    picture.legend(handles, labels, loc="upper left", ncols=3, frameon=False, fontsize=8.5, bbox_to_anchor=(0.0, 1 - 0.22 / height))
+    return as_png(picture)
+
+
+def _scatter(axis: Axes, mine: Sequence[Swept]) -> None:
+    finite = [(s, run) for s in mine for run in s.runs if run.objective is not None]
+    points = [(run.objective, run.members / s.n_members, run.controls / s.n_controls) for s, run in finite]
+    x, members, controls = (np.array(column, dtype=float) for column in zip(*points, strict=True))
+    axis.scatter(x, controls, s=12, color="#b0b0b0", linewidths=0, zorder=2, label="controls")
+    axis.scatter(x, members, s=14, color=COLOURS[0], linewidths=0, alpha=0.8, zorder=3, label="members")
+    chosen = [(run.objective, run.members / s.n_members) for s in mine if (run := s.lowest) is not None]
+    picked, shares = (np.array(column, dtype=float) for column in zip(*chosen, strict=True))
+    axis.scatter(picked, shares, s=58, facecolors="none", edgecolors=INK, linewidths=1.0, zorder=4, label="lowest objective")
+    if (x > 0).all() and x.max() > 20 * x.min():
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_minor_formatter(lambda value, _: "")
+    axis.set_xlabel("share of the weights left unexplained" if all(s.explained for s in mine) else "final objective")
+    diverged = sum(s.diverged for s in mine)
+    if diverged:
+        text = f"{diverged} of {sum(len(s.runs) for s in mine)} runs diverged"
+        axis.text(0.98, 0.98, text, transform=axis.transAxes, ha="right", va="top", fontsize=7.5, color="#555555")
