@@ -165,7 +165,7 @@ def test_foreign_text_cannot_break_a_page(tmp_path: Path) -> None:
     render([bad, lost], images, tmp_path / "results")
     assert {path.name for path in tmp_path.iterdir()} == {"results"}
     pages = list((tmp_path / "results").glob("*.md"))
-    assert len(pages) == 3
+    assert len(pages) == 4
     for path in pages:
         text = path.read_text()
         assert "<script" not in text
@@ -184,7 +184,7 @@ def test_a_grid_named_leaderboard_does_not_overwrite_it(tmp_path: Path) -> None:
 
 def test_no_rows_at_all(tmp_path: Path) -> None:
     paths = report.render(tmp_path)
-    assert [path.name for path in paths] == ["leaderboard.md"]
+    assert [path.name for path in paths] == ["leaderboard.md", "claims.md"]
     assert "no results yet" in paths[0].read_text()
 
 
@@ -226,7 +226,7 @@ def test_pages_of_grids_that_are_gone_are_removed_and_others_kept(tmp_path: Path
         rows, images = fake.grid(name, "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1)
         render(rows, images, tmp_path)
         (tmp_path / "notes.md").write_text("mine")
-    assert {path.name for path in tmp_path.glob("*.md")} == {"leaderboard.md", "quick.md", "notes.md"}
+    assert {path.name for path in tmp_path.glob("*.md")} == {"leaderboard.md", "claims.md", "quick.md", "notes.md"}
     assert {path.name for path in tmp_path.glob("figures/*")} == {"leaderboard.png", "quick_excess.png", "quick_strips.png"}
 
 
