@@ -23,6 +23,7 @@ class MulticlassKKT(KKTAttack):
     version: ClassVar[int | None] = 1
     claims: ClassVar[tuple[Claim, ...]] = buzaglo2023.ON_MULTICLASS
     kind: ClassVar[Kind] = "multiclass"
+    ranges = {**KKTAttack.ranges, "lr_lambda": (1e-5, 1.0, "log")}
 
     def unsupported(self, architecture: Architecture) -> str:
         if architecture.outputs < 2:

@@ -23,7 +23,8 @@ class RegressionKKT(KKTAttack):
     version: ClassVar[int | None] = 1
     claims: ClassVar[tuple[Claim, ...]] = buzaglo2023.ON_REGRESSION
     kind: ClassVar[Kind] = "regression"
-    ranges = {name: bounds for name, bounds in KKTAttack.ranges.items() if name != "min_lambda"}  # its multipliers are signed
+    # its multipliers are signed: there is no least one
+    ranges = {**{name: bounds for name, bounds in KKTAttack.ranges.items() if name != "min_lambda"}, "lr_lambda": (1e-5, 1.0, "log")}
 
     def unsupported(self, architecture: Architecture) -> str:
         if architecture.outputs != 1:
