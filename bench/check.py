@@ -41,6 +41,8 @@ ARCHITECTURES = (
     Architecture("mlp", (1, 8, 8), (16,), 1, "tanh", "first", "mse"),
     Architecture("mlp", (1, 5, 7), (9, 9, 9), 1, "leaky_relu", "none", "huber"),
     Architecture("mlp", (1, 8, 8), (16,), 2, "softplus", "all", "ce"),
+    Architecture("cnn", (1, 9, 8), (8,), 1, "relu", "first", "bce", (4,), 3, "max"),
+    Architecture("cnn", (3, 6, 6), (8,), 3, "relu", "first", "ce", (4,), 3, "stride"),
 )
 
 
@@ -104,7 +106,10 @@ def check_attack(cls: type[Attack]) -> list[Outcome]:
         return tests.outcomes
     costs = {f.name for f in dataclasses.fields(cast(Any, attack))} & set(QUICK)
     attack = dataclasses.replace(cast(Any, attack), **{name: min(QUICK[name], getattr(attack, name)) for name in costs})
-    for architecture in applies[:2]:
+    dense, convolutional = ([a for a in applies if a.model == model] for model in ("mlp", "cnn"))
+    if cls.track == "informed":  # which trains fully connected networks only
+        convolutional = []
+    for architecture in [*dense[:2], *convolutional[:1]]:
         _check_runs(attack, architecture, tests)
     return tests.outcomes
 
@@ -151,7 +156,7 @@ def _check_unsupported(attack: Attack) -> bool:
 
 def _check_runs(attack: Attack, architecture: Architecture, tests: _Tests) -> None:
     """What a run must keep, on one architecture."""
-    at = f" [{'x'.join(map(str, architecture.input_shape))}, {architecture.outputs} outputs]"
+    at = f" [{architecture.model}, {'x'.join(map(str, architecture.input_shape))}, {architecture.outputs} outputs]"
     cls = type(attack)
     track = tracks.get(cls.track)
     narrow, check_answer, fingerprint = track.narrow, track.check_answer, track.fingerprint

@@ -7,7 +7,6 @@ stored; the same command resumes. A budget that is spent starts no new batch. A 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import math
 import sys
@@ -32,8 +31,11 @@ from bench.grids.load import builtin
 from bench.home import home
 from bench.store import Store
 from bench.targets.cache import TargetCache
+from bench.targets.convolutions import activations_per_image
+from bench.targets.models import weight_shapes
 
 BYTES_PER_WEIGHT = 40  # initial and current weights, float64 among them, and the products of one step
+BYTES_PER_ACTIVATION = 48  # of a cnn in training: 17 to 30 measured in float32, with what the backward pass keeps; twice that in float64
 TARGETS_AT_ONCE = {"cpu": 64, "cuda": 512}
 
 
@@ -353,9 +355,11 @@ def _chunks(cells: Sequence[Cell], device: torch.device, memory: int) -> Iterato
     """Cuts cells of one shape so that their targets fit in memory together; the cells of a target stay together."""
     shape = cells[0].architecture
     assert shape is not None  # a cell without data is never to run
-    widths = [math.prod(shape.input_shape), *shape.hidden, shape.outputs]
-    weights = sum(a * b for a, b in itertools.pairwise(widths))
-    most = max(1, min(TARGETS_AT_ONCE[device.type], memory // (BYTES_PER_WEIGHT * weights)))
+    size = BYTES_PER_WEIGHT * sum(map(math.prod, weight_shapes(shape)))
+    if shape.channels:  # feature maps outweigh the kernels that make them
+        images = cells[0].setting.n_per_class * (2 if cells[0].setting.classes == "binary" else cells[0].setting.classes)
+        size += BYTES_PER_ACTIVATION * images * activations_per_image(shape)
+    most = max(1, min(TARGETS_AT_ONCE[device.type], memory // size))
     if not tracks.get(cells[0].attack.track).STACKS:
         most = 1
     by_target: dict[str, list[Cell]] = {}
