@@ -42,7 +42,7 @@ from bench.report.correlation import spearman
 from bench.report.declarations import COMPARISON, Declared, faults
 
 ALPHA = 0.05
-FULL = "_full"  # what a grid at its scale `full` has behind its name
+SCALES = ("medium", "full")  # of a grid: its rows there have the scale behind the grid's name
 REPRODUCED, CONTRADICTED, INCONCLUSIVE, NO_ROWS, BROKEN = "reproduced", "contradicted", "inconclusive", "no rows", "broken"
 _IDENTITY = ("attack", "attack_params", "sweep")
 
@@ -368,7 +368,7 @@ def _verdict(claim: Claim, estimate: float) -> str:
 def findings(scores: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declared]) -> list[Finding]:
     """Every claim in each of its grids, judged, in the order of the claims. The order of the rows changes nothing.
 
-    A grid's full scale has a line of its own where it has rows. Of two claims of one name the second is broken.
+    A larger scale of a grid has a line of its own where it has rows. Of two claims of one name the second is broken.
     """
     by_grid = {str(name): _records(part) for name, part in scores.groupby("grid")}
     cells = images.groupby("cell_id", sort=False).indices if len(images) else {}
@@ -382,7 +382,9 @@ def findings(scores: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declar
         twice = str(one.claim.name) in seen
         seen.add(str(one.claim.name))
         named = [str(name) for name in one.claim.grids] if isinstance(one.claim.grids, tuple) else []
-        for grid in [at for name in named or [""] for at in (name, name + FULL) if at == name or at in by_grid]:
+        for grid in [
+            at for name in named or [""] for at in (name, *(f"{name}_{scale}" for scale in SCALES)) if at == name or at in by_grid
+        ]:
             found = find(one, grid, by_grid.get(grid, []), of_cell)
             result.append(replace(found, verdict=BROKEN, values={}, reason="another claim has this name") if twice else found)
     return judge(result)

@@ -14,10 +14,10 @@ from bench.report.claims import (
     ALPHA,
     BROKEN,
     CONTRADICTED,
-    FULL,
     INCONCLUSIVE,
     NO_ROWS,
     REPRODUCED,
+    SCALES,
     Finding,
     conditions,
 )
@@ -99,7 +99,10 @@ def _more(one: Finding) -> str:
 
 
 def _command(grid: str) -> str:
-    return f"python -m bench run --grid {grid.removesuffix(FULL)}" + (" --scale full" if grid.endswith(FULL) else "")
+    for scale in SCALES:
+        if grid.endswith(f"_{scale}"):
+            return f"python -m bench run --grid {grid.removesuffix(f'_{scale}')} --scale {scale}"
+    return f"python -m bench run --grid {grid}"
 
 
 def _effect(value: Interval | None) -> str:

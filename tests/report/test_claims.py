@@ -105,6 +105,15 @@ def test_no_rows_one_seed_and_equal_seeds():
     assert (zero.verdict, zero.p, zero.more) == (INCONCLUSIVE, 1, None)
 
 
+def test_a_larger_scale_of_a_grid_is_a_line_of_its_own_where_it_has_rows():
+    rows = [row(s, 0.3 + e) for s, e in enumerate(SPREAD)]
+    rows += [r | {"grid": "g_full", "status": "failed", "reason": "no memory"} for r in rows] + [r | {"grid": "g_other"} for r in rows]
+    small, full = findings(to_table(rows, "scores").to_pandas(), pd.DataFrame(), [Declared("haim_kkt", claim())])
+    assert (small.grid, small.verdict) == ("g", REPRODUCED)
+    assert (full.grid, full.verdict) == ("g_full", NO_ROWS)
+    assert "`python -m bench run --grid g --scale full`" in claims_page.page([small, full])
+
+
 def test_a_column_that_the_rows_do_not_fill_is_no_effect():
     found = one(claim(column="mse_mean"), [row(s, 0.3) for s in range(3)])
     assert found.verdict == NO_ROWS
