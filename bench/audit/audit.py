@@ -91,7 +91,7 @@ class Report:
         if controls:
             words += f" The best control: {max(controls, key=_excess).sentence()}."
         if not best.beyond_controls:
-            return f"No attack finds more members than it finds controls, which does not prove the model safe. {words}"
+            return f"No attack finds surely more members than controls (no interval lies above 0), which does not prove the model safe. {words}"
         if controls and _excess(best) <= max(map(_excess, controls)):
             return f"Training images come back beyond what controls give, though no better than a control finds them. {words}"
         return f"Training images come back beyond what controls give. {words}"
@@ -380,11 +380,7 @@ def _at_members(read: Checkpoint, truth: Truth | None, members: Pictures | None,
             else "is the mean, the activation or the order of the classes another?"
         )
         notes.append(f"only {correct:.0%} of the members are classified correctly: {hint}")
-    try:
-        residual: float | None = kkt_residual(read.architecture, read.weights, x, labels)[0]
-    except (KeyError, RuntimeError, ValueError):  # an architecture that the closed form does not cover
-        residual = None
-        notes.append(f"no KKT residual for a {read.architecture.model}")
+    residual, _ = kkt_residual(read.architecture, read.weights, x, labels)
     return {"train_accuracy": correct, "kkt_residual": residual}
 
 

@@ -19,10 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from bench.api import Architecture
 from bench.artefacts import tensors
 from bench.artefacts.checkpoints import read_checkpoint
 from bench.errors import BenchError
-from bench.targets.models import forward
+from bench.targets.models import forward, initial_weights
 
 
 def mlp(*widths: int, bias: tuple[int, ...] = (0,), dtype: torch.dtype = torch.float32) -> OrderedDict[str, torch.Tensor]:
@@ -130,6 +131,41 @@ def test_an_unknown_width_asks_for_the_shape(tmp_path):
     assert read_checkpoint(path, shape=(1, 25, 25)).architecture.input_shape == (1, 25, 25)
     with pytest.raises(BenchError, match="625 numbers"):
         read_checkpoint(path, shape=(3, 32, 32))
+
+
+def cnn(pooling: str, channels: tuple[int, ...] = (4, 6), kernel: int = 3) -> tuple[Architecture, dict[str, torch.Tensor]]:
+    architecture = Architecture("cnn", (3, 32, 32), (10,), 1, "relu", "first", "bce", channels, kernel, pooling)
+    weights = initial_weights(architecture, None, torch.Generator().manual_seed(0))
+    return architecture, {name: weight.float() for name, weight in weights.items()}
+
+
+@pytest.mark.parametrize("pooling", ["stride", "max", "avg", "none"])
+def test_convolutions_are_found_out(tmp_path, pooling):
+    """Channels and kernel from the weights; pooling where it is said, or as far as the sizes tell."""
+    architecture, weights = cnn(pooling)
+    path = saved(tmp_path / "cnn.pth", {"state_dict": weights})
+    read = read_checkpoint(path, pooling=pooling)
+    assert read.architecture == architecture
+    x = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(forward(read.architecture, read.weights, x), forward(architecture, weights, x))
+    guessed = read_checkpoint(path)
+    assert guessed.architecture.pooling == ("none" if pooling == "none" else "stride")
+    assert any("pooling assumed" in note for note in guessed.notes)
+    assert any("max, avg would fit as well" in note for note in guessed.notes) == (pooling != "none")
+    with pytest.raises(BenchError, match="do not fit what lies behind"):
+        read_checkpoint(path, pooling="none" if pooling != "none" else "max")
+    with pytest.raises(BenchError, match="do not fit what lies behind"):
+        read_checkpoint(path, shape=(3, 24, 24))
+
+
+def test_convolutions_out_of_place_are_refused(tmp_path):
+    _, weights = cnn("stride")
+    oblong = {**weights, "layers.1.weight": torch.zeros(6, 4, 3, 5)}
+    behind = {"layers.0.weight": torch.zeros(8, 784), "layers.1.weight": torch.zeros(4, 8, 3, 3), "layers.2.weight": torch.zeros(1, 4)}
+    alone = {name: weight for name, weight in weights.items() if name[7] in "01"}
+    for state, says in ((oblong, "different sides"), (behind, "behind a fully connected"), (alone, "hidden layer")):
+        with pytest.raises(BenchError, match=says):
+            read_checkpoint(saved(tmp_path / "cnn.pth", state))
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------------------------
