@@ -25,6 +25,7 @@ from bench.metrics.intervals import Interval, t_interval
 from bench.schema import SETTING_COLUMNS
 
 RESAMPLES = 2000
+CONVOLUTIONS = ("channels", "kernel", "pooling")  # null without convolutions; then no part of the key, which names the random streams
 SETTING = [column.name for column in SETTING_COLUMNS if column.name not in ("seed", "input_shape")]
 MEANS = (
     "auc", "tpr_at_1fpr", "ssim_median", "ssim_median_controls", "ssim_mean", "lpips_median", "lpips_median_controls", "psnr_median",
@@ -93,9 +94,14 @@ class Group:
 
 def setting_key(scores: pd.DataFrame) -> pd.Series:
     """One text per row that is the same for rows whose settings differ in the seed alone."""
-    parts = scores[["axis", *SETTING]].astype("object")
+    earlier = [name for name in SETTING if name not in CONVOLUTIONS]
+    parts = scores[["axis", *earlier, *CONVOLUTIONS]].astype("object")
     parts = parts.where(parts.notna(), "")
-    return pd.Series(["\x1f".join(map(str, row)) for row in parts.itertuples(index=False)], index=scores.index, dtype="object")
+    count = 1 + len(earlier)
+    # a whole number is a float in a column where others are null
+    later = [[f"{v:g}" if isinstance(v, float) else str(v) for v in row[count:] if v != ""] for row in parts.itertuples(index=False)]
+    keys = ["\x1f".join([*map(str, row[:count]), *more]) for row, more in zip(parts.itertuples(index=False), later, strict=True)]
+    return pd.Series(keys, index=scores.index, dtype="object")
 
 
 def aggregate(scores: pd.DataFrame) -> list[Group]:

@@ -8,7 +8,7 @@ image is worth can be seen on them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,9 +51,16 @@ Cells = dict[int, tuple[Side, Side]]  # seed → members, controls
 
 def cells(group: Group, images: pd.DataFrame) -> Cells:
     """The sides of a group's cells that have margins of members and of controls."""
-    found: Cells = {}
+    return _sides(group, _by_cell(images))
+
+
+def _by_cell(images: pd.DataFrame) -> dict[str, pd.DataFrame]:
     known = images[images["margin"].notna()]
-    parts = dict(list(known[known["cell_id"].isin(set(group.cell_ids.values()))].groupby("cell_id")))
+    return {str(cell): part for cell, part in known.groupby("cell_id")}
+
+
+def _sides(group: Group, parts: Mapping[str, pd.DataFrame]) -> Cells:
+    found: Cells = {}
     for seed, cell in sorted(group.cell_ids.items()):
         if cell not in parts:
             continue
@@ -73,7 +80,8 @@ def _side(rows: pd.DataFrame, nearest: float) -> Side:
 
 def _lines(groups: Sequence[Group], images: pd.DataFrame) -> list[tuple[Group, Cells]]:
     """The attack lines (controls aside) that have cells with margins."""
-    mine = [(group, cells(group, images)) for group in groups if group.role == "attack" and group.cell_ids]
+    parts = _by_cell(images)
+    mine = [(group, _sides(group, parts)) for group in groups if group.role == "attack"] if parts else []
     return [(group, found) for group, found in mine if found]
 
 

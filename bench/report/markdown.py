@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from bench.report import gallery, informed, margin, published, sweeps
-from bench.report.aggregate import Difference, Group, axis_names, differences
+from bench.report.aggregate import CONVOLUTIONS, Difference, Group, axis_names, differences
 from bench.report.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
 from bench.schema import SETTING_COLUMNS, empty
 
@@ -130,8 +130,8 @@ def ranking(groups: Sequence[Group]) -> list[str]:
     names = axis_names(groups) if any(group.axis for group in groups) else []
     head = [
         *(escape(name) for name in names), "#", "attack", "access", "excess recall [95 % CI]", "members > 0.4", "controls > 0.4", "AUC",
-        "TPR @ 1 % FPR", "median SSIM", "median LPIPS", "precision", "oracle excess [95 % CI]", "haim2022 members", "haim2022 controls",
-        "seeds", "runs", "candidates", "time", "coverage",
+        "TPR @ 1 % FPR", "median SSIM", "median LPIPS", "precision members : controls", "oracle excess [95 % CI]", "haim2022 members",
+        "haim2022 controls", "seeds", "runs", "candidates", "time", "coverage",
     ]  # fmt: skip
     rows, place, before = [], 0, None
     for group in groups:
@@ -154,7 +154,7 @@ def ranking(groups: Sequence[Group]) -> list[str]:
                 number(means.get("tpr_at_1fpr")),
                 number(means.get("ssim_median")),
                 _lpips(group),
-                number(means.get("precision")),
+                _both(means, "precision"),
                 interval(group.oracle),
                 hits(group.hits.get("haim_members")),
                 hits(group.hits.get("haim_controls")),
@@ -177,6 +177,12 @@ def access(text: str) -> str:
 def _lpips(group: Group) -> str:
     value = number(group.means.get("lpips_median"))
     return f"{NONE}[^lpips]" if value == NONE and group.lpips_reasons else value
+
+
+def _both(means: Mapping[str, float | None], name: str) -> str:
+    """A mean over members beside the same over controls; a dash where there is neither."""
+    sides = number(means.get(name)), number(means.get(f"{name}_controls"))
+    return NONE if sides == (NONE, NONE) else " : ".join(sides)
 
 
 def _coverage(counts: Any, line: bool = True) -> str:
@@ -219,21 +225,28 @@ def _compared(groups: Sequence[Group]) -> str:
     """Data, size, architecture and training in one sentence."""
 
     def words(name: str, singular: str = "") -> str:
-        values = _values(groups, name)
+        values = [value for value in _values(groups, name) if name not in CONVOLUTIONS or value != "default"]
         text = " / ".join(escape(value) for value in values) if len(values) <= 4 else f"{escape(values[0])} … {escape(values[-1])}"
         return f"{singular} {text}".strip()
 
     classes = "two-class task" if _values(groups, "classes") == ["binary"] else f"classes: {words('classes')}"
     loss = f"{words('loss')} loss, weight decay {words('weight_decay')}, {words('optimizer')} at lr {words('lr')}"
+    model = f"{words('model')} {words('hidden')} {words('activation')}"
+    if _convolved(groups):
+        model += f" after convolutions {words('channels')} (kernel {words('kernel')}, pooling {words('pooling')})"
     parts = [
         f"{words('dataset_display')} ({words('input_shape')}), {classes}",
         f"{words('n_per_class')} training images a class",
-        f"{words('model')} {words('hidden')} {words('activation')}, bias: {words('bias')}, first layer's init {words('init_scale')}",
+        f"{model}, bias: {words('bias')}, first layer's init {words('init_scale')}",
         f"{loss}, {words('epochs')} epochs",
     ]
     if _values(groups, "defense") != ["none"]:
         parts.append(f"defence {words('defense')}")
     return "; ".join(parts)
+
+
+def _convolved(groups: Sequence[Group]) -> bool:
+    return any(group.setting.get("channels") for group in groups)
 
 
 def _facts(groups: Sequence[Group]) -> list[tuple[Group, list[dict[str, float | None]]]]:
@@ -446,7 +459,7 @@ def _details(groups: Sequence[Group]) -> list[str]:
 def _settings(groups: Sequence[Group]) -> list[str]:
     rows = []
     for column in SETTING_COLUMNS:
-        if column.name in ("seed", "dataset_display"):
+        if column.name in ("seed", "dataset_display") or (column.name in CONVOLUTIONS and not _convolved(groups)):
             continue
         values = _values(groups, column.name)
         rows.append([f"`{column.name}`", ", ".join(escape(v) for v in values), escape(_DESCRIPTIONS[column.name].description)])
@@ -504,7 +517,7 @@ def _how_to_read() -> list[str]:
         "members, controls > 0.4": "the two counts behind it, over all seeds; a number of members means nothing without its controls",
         "AUC, TPR @ 1 % FPR": "telling members from controls by that SSIM: 0.5 and 0.01 are chance",
         "median SSIM, LPIPS": "of the members' pairs; SSIM higher is nearer, LPIPS (AlexNet) lower is nearer",
-        "precision": "share of submissions with some member above SSIM 0.4",
+        "precision": "share of submissions with some member above SSIM 0.4 : the same for controls",
         "oracle excess": "excess recall when the best candidates are chosen by looking at the truth: an upper bound, not an attack",
         "haim2022": "counts under the evaluation of Haim et al. (2022): many-to-one, over all candidates, after min–max scaling, window 3",
         "seeds, runs, candidates": "networks attacked; attack runs pooled for each; candidates out of them",

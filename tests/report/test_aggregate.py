@@ -11,7 +11,7 @@ import pytest
 
 from bench.metrics.intervals import bootstrap_seeds
 from bench.report import aggregate as aggregate_module
-from bench.report.aggregate import aggregate, axis_of, differences, resample
+from bench.report.aggregate import CONVOLUTIONS, SETTING, aggregate, axis_of, differences, resample, setting_key
 from bench.report.compare import compare, summary_table
 from bench.report.selection import figure_cells, shown_images
 from bench.report.text import escape, interval, signed
@@ -193,3 +193,15 @@ def test_lines_of_one_attack_are_told_apart_by_what_differs_defaults_included():
     old = {**second, "attack_defaults": None}
     assert aggregate_module._variant(first, [first, old]) == "mirror=True", "a row that does not know its defaults shows what it has"
     assert aggregate_module._variant({**first, "attack_params": "{}"}, [first, old]) == "defaults"
+
+
+def test_fields_of_convolutions_are_no_part_of_the_key_of_other_networks() -> None:
+    """The key names the random streams: a new field must not move the intervals of rows that are already published."""
+    rows, _ = fake.grid("width", "hidden", [[100], [200]], {"haim_kkt": [0.5, 0.5]}, seeds=1, thumbnails=False)
+    rows[1] |= {"model": "cnn", "channels": "16-32", "kernel": 3, "pooling": "stride"}
+    scores = frame(rows)
+    keys = dict(zip(scores["model"], setting_key(scores), strict=True))
+    parts = keys["mlp"].split("\x1f")
+    assert len(parts) == 1 + len(SETTING) - len(CONVOLUTIONS)
+    assert keys["cnn"].split("\x1f")[len(parts) :] == ["16-32", "3", "stride"]
+    assert setting_key(frame(rows[1:])).tolist() == [keys["cnn"]]  # whatever other rows are there
