@@ -6,7 +6,7 @@ Nothing heavy is imported at the top, so that ``--help`` and ``ls`` answer at on
 0    all fine
 1    wrong usage, or surroundings that do not allow it (a missing data set, a full disk): one message, on stderr
 2    some cells failed, or are left to run because a budget was spent; a failed ``check``; cells that ``score`` could not score;
-     an ``audit`` with ``--fail-above`` that found more than that, or could score no attack. Without that option findings are no fault: 0
+     an ``audit`` with an attack that failed, or with ``--fail-above`` and a finding above that, or no attack scored (else a finding is 0)
 3    a fault in this program: one line, and the traceback with ``--debug`` or ``RECONBENCH_DEBUG=1``
 130  interrupted; finished cells are kept, the same command resumes
 ===  ====================================================================================================
@@ -308,7 +308,7 @@ def score(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="with --reconstructions: print one JSON object on stdout")] = False,
 ) -> int:
-    """Score reconstructions: those kept here, again, or with --reconstructions a file that anyone made."""
+    """Score reconstructions, kept here or anyone's. Attacks nothing; those kept here are published again."""
     _load_plugins(plugin)
     if reconstructions:
         if grid:
@@ -410,7 +410,7 @@ def audit(
     ] = "",
     json: Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")] = False,
 ) -> int:
-    """Can the training images be rebuilt from this checkpoint? Attacks it and scores what comes back."""
+    """Say what a checkpoint gives away. Attacks it, and scores what comes back beside controls."""
     _load_plugins(plugin)
     from bench.artefacts.images import parse_shape
     from bench.artefacts.truth import own_members

@@ -152,7 +152,9 @@ def _from_dataset(theirs: Pictures, setting: Setting, seed: int) -> tuple[Tensor
         wanted = torch.bincount(theirs.labels, minlength=classes).tolist()
     else:
         wanted = [n // classes + (k < n % classes) for k in range(classes)]
-        notes.append("the members' classes are not known: controls are drawn from all classes alike")
+        known = 0 if theirs.labels is None else int(theirs.labels.max()) + 1
+        why = f"{known}, and {setting.dataset} is asked for {classes} (--set classes={known})" if known else "not known"
+        notes.append(f"the members' classes are {why}: controls are drawn from all classes alike")
     flat = theirs.images.flatten(1)
     chosen: list[np.ndarray] = []
     spare: list[np.ndarray] = []

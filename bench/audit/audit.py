@@ -70,7 +70,9 @@ class Report:
         return sorted(scored, key=_excess, reverse=True)
 
     def exit_code(self, fail_above: float | None) -> int:
-        """2 if a bar is set and an attack's excess recall is above it, or no attack was scored; else 0."""
+        """2 if an attack failed; with a bar also if an attack's excess recall is above it, or no attack was scored; else 0."""
+        if any(one.failed for one in self.judged):
+            return 2
         if fail_above is None:
             return 0
         return 2 if not self.found or _excess(self.found[0]) > fail_above else 0
@@ -91,7 +93,10 @@ class Report:
         if controls:
             words += f" The best control: {max(controls, key=_excess).sentence()}."
         if not best.beyond_controls:
-            return f"No attack finds surely more members than controls (no interval lies above 0), which does not prove the model safe. {words}"
+            return (
+                "No attack finds surely more members than controls (no interval lies above 0), which does not prove the model safe. "
+                + words
+            )
         if controls and _excess(best) <= max(map(_excess, controls)):
             return f"Training images come back beyond what controls give, though no better than a control finds them. {words}"
         return f"Training images come back beyond what controls give. {words}"
@@ -221,7 +226,7 @@ def attack(
             candidates = _run(one, subject.release, seed, memory_gib)
         except Exception as error:  # an attack's fault is a line of the report, as it is a row of a grid
             say(f"{one.spec.name}: failed: {blame(error)}")
-            judged.append(Judgement(one.spec.name, None, role=one.role, reason=f"failed: {blame(error)}"))
+            judged.append(Judgement(one.spec.name, None, role=one.role, reason=f"failed: {blame(error)}", failed=True))
             continue
         seconds = time.perf_counter() - began
         runs = len(one.instances)

@@ -33,6 +33,7 @@ class Judgement:
     reason: str = ""
     cell_id: str = ""
     seconds: float = 0.0
+    failed: bool = False
 
     def hits(self, prefix: str = "") -> tuple[int, int]:
         """Members and controls above the threshold, under one selection rule."""
