@@ -290,6 +290,11 @@ def axis_names(groups: Sequence[Group]) -> list[str]:
     return varied or names
 
 
+def in_words(axis: Mapping[str, str], names: Iterable[str]) -> str:
+    """The labels of some axes with their names, ``weight decay 0.001``; a data set needs no name."""
+    return ", ".join(axis.get(n, "") if n == "dataset" else f"{n.replace('_', ' ')} {axis.get(n, '')}" for n in names)
+
+
 def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """For each row the part of its grid that it is compared in.
 

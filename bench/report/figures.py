@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 import pandas as pd
 
-from bench.report.aggregate import Group, axis_names, axis_of
+from bench.report.aggregate import Group, axis_names, axis_of, in_words
 from bench.report.selection import BANDS, shown_cells, shown_images
 from bench.report.text import clean, signed
 
@@ -174,8 +174,7 @@ def panels(count: int, title: str, right: float = 0.2) -> tuple[Figure, np.ndarr
 
 def panel_title(axis: Axes, group: Group, names: Sequence[str]) -> None:
     """The setting, and under it the attack."""
-    labels = [group.axis.get(name, "") if name == "dataset" else f"{name.replace('_', ' ')} {group.axis.get(name, '')}" for name in names]
-    where = ", ".join(labels) or group.section
+    where = in_words(group.axis, names) or group.section
     axis.set_title("\n".join(clean(part, 44) for part in (where, group.name) if part), loc="left", fontsize=9, fontweight="bold")
 
 

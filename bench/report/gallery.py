@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.aggregate import axis_of
+from bench.report.aggregate import axis_of, in_words
 from bench.report.figures import INK, as_png, new_figure, styled, tile
 from bench.report.selection import gallery_sizes, ranked, shown_cells
 from bench.report.text import clean
@@ -33,7 +33,7 @@ def figure(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
     axis.text(0, 0.02, clean(title, 80), ha="left", va="top", fontweight="bold", fontsize=11.5)
     top = 0.75
     for row, best in blocks:
-        heading = clean(", ".join(axis_of(row).values()) or row["dataset_display"], 60)
+        heading = clean(in_words(axis_of(row), axis_of(row)) or row["dataset_display"], 80)
         axis.text(0, top + 0.05, heading, ha="left", va="top", fontsize=9.5, fontweight="bold")
         axis.text(0, top + 0.37, _counts(row), ha="left", va="top", fontsize=8, color="#555555")
         top += HEAD
@@ -81,7 +81,8 @@ def _counts(row: dict[str, Any]) -> str:
         share, n = row[f"recall_{side}"], row[f"n_{side}"]
         if not pd.isna(share) and not pd.isna(n):
             sides.append(f"{round(share * n)} of {int(n)} {side}")
-    return clean(f"{row['attack']}, seed {int(row['seed'])}" + (f": {' and '.join(sides)} above 0.4" if sides else ""), 110)
+    runs = f", {int(row['runs'])} runs pooled" if not pd.isna(row["runs"]) and row["runs"] > 1 else ""
+    return clean(f"{row['attack']}{runs}, seed {int(row['seed'])}" + (f": {' and '.join(sides)} above 0.4" if sides else ""), 110)
 
 
 def section(picture: str | None) -> list[str]:

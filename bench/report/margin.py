@@ -18,13 +18,13 @@ import pandas as pd
 from bench import seeds as streams
 from bench.metrics.intervals import Interval, bootstrap_seeds
 from bench.report import correlation
-from bench.report.aggregate import Group, axis_names
+from bench.report.aggregate import Group, axis_names, in_words
 from bench.report.figures import COLOURS, as_png, panel_title, panels, strongest, styled
 from bench.report.text import NONE, attack_name, escape, general, hits, number, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
+    from matplotlib.colors import Colormap, LogNorm
 
 THRESHOLD = 0.4  # SSIM above which an image counts as rebuilt, as in the score protocol
 QUARTERS = ("smallest margins", "second quarter", "third quarter", "largest margins")
@@ -175,7 +175,7 @@ def _verdicts(lines: Sequence[tuple[Group, Cells]], names: Sequence[str]) -> lis
             word = "**no**, the farther ones"
         else:
             word = "inconclusive"
-        words.setdefault(attack_name(group), {}).setdefault(word, []).append(escape(group.label) if names else "")
+        words.setdefault(attack_name(group), {}).setdefault(word, []).append(escape(in_words(group.axis, names)))
     return [
         f"- {name}: " + "; ".join(word + (f" at {', '.join(places)}" if any(places) else "") for word, places in found.items()) + "."
         for name, found in words.items()
@@ -274,11 +274,12 @@ def _panels(lines: Sequence[tuple[Group, Cells]], title: str) -> bytes | None:
 
     picture, axes = panels(len(lines), f"{title}: members near the margin", right=1.0)
     names = axis_names([group for group, _ in lines])
-    colours, norm = _colours(), LogNorm(FAINTEST, 1.0)
+    shares = np.concatenate([_share(members.multiplier) for _, found in lines for members, _ in found.values()])
+    faintest = _decade(shares)
+    colours, norm = _colours(), LogNorm(faintest, 1.0)
     bottom = min(-0.05, *(float(side.ssim.min()) - 0.03 for _, found in lines for pair in found.values() for side in pair))
-    known = False
     for axis, (group, found) in zip(axes.flat, lines, strict=False):
-        known |= _scatter(axis, found, colours, norm)
+        _scatter(axis, found, colours, norm)
         axis.set_ylim(bottom, 1.13)
         axis.set_xlabel("distance to the margin")
         panel_title(axis, group, names)
@@ -289,10 +290,11 @@ def _panels(lines: Sequence[tuple[Group, Cells]], title: str) -> bytes | None:
     picture.legend(
         handles, ["controls", "members"], loc="upper left", ncols=2, frameon=False, fontsize=8.5, bbox_to_anchor=(0.0, 1 - 0.22 / height)
     )  # fmt: skip
-    if known:
+    if np.isfinite(shares).any():
         place = picture.add_axes((1 - 0.85 / width, 0.5 / height, 0.13 / width, 1 - 1.45 / height))
         bar = picture.colorbar(ScalarMappable(norm, colours), cax=place)
-        bar.set_ticks([1e-3, 1e-2, 1e-1, 1.0], labels=["≤ 0.001", "0.01", "0.1", "1"])
+        ticks = [tick for tick in (1e-3, 1e-2, 1e-1, 1.0) if tick >= faintest]
+        bar.set_ticks(ticks, labels=[f"{'≤ ' if tick == FAINTEST else ''}{tick:g}" for tick in ticks])
         bar.ax.minorticks_off()
         bar.set_label("member's multiplier / largest of its cell", fontsize=8)
         bar.outline.set_visible(False)  # type: ignore[operator]
@@ -305,8 +307,14 @@ def _colours() -> Colormap:
     return LinearSegmentedColormap.from_list("multiplier", ["#f3c969", "#d1495b", "#4b1248"])
 
 
-def _scatter(axis: Axes, found: Cells, colours: Colormap, norm: object) -> bool:
-    """Draws one panel; whether any member's multiplier is known."""
+def _decade(shares: np.ndarray) -> float:
+    """The largest of 0.001, 0.01 and 0.1 that is no larger than any known share; 0.001 where some are smaller."""
+    known = shares[np.isfinite(shares)]
+    return next((decade for decade in (1e-1, 1e-2) if len(known) and known.min() >= decade), FAINTEST)
+
+
+def _scatter(axis: Axes, found: Cells, colours: Colormap, norm: LogNorm) -> None:
+    """Draws one panel."""
     members, controls = [pair[0] for pair in found.values()], [pair[1] for pair in found.values()]
     x, y = (np.concatenate([getattr(side, name) for side in members]) for name in ("distance", "ssim"))
     far, similar = (np.concatenate([getattr(side, name) for side in controls]) for name in ("distance", "ssim"))
@@ -323,14 +331,13 @@ def _scatter(axis: Axes, found: Cells, colours: Colormap, norm: object) -> bool:
     if len(order):
         shades = np.clip(share[~unknown][order], FAINTEST, 1.0)
         axis.scatter(
-            x[~unknown][order], y[~unknown][order], s=16, c=shades, cmap=colours, norm=norm,  # type: ignore[arg-type]
+            x[~unknown][order], y[~unknown][order], s=16, c=shades, cmap=colours, norm=norm,
             edgecolors="white", linewidths=0.3, zorder=3,
         )  # fmt: skip
     axis.axhline(THRESHOLD, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     counts = f"{int((y > THRESHOLD).sum())} of {len(y)} members, {int((similar > THRESHOLD).sum())} of {len(similar)} controls above 0.4"
     axis.text(0.98, 0.98, counts, transform=axis.transAxes, ha="right", va="top", fontsize=7.5, color="#555555")
     axis.set_xlim(low, high)
-    return bool((~unknown).any())
 
 
 def _share(multiplier: np.ndarray) -> np.ndarray:

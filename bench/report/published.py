@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,9 @@ import pandas as pd
 from bench.metrics.intervals import t_interval
 from bench.report.aggregate import Group, axis_names
 from bench.report.text import NONE, attack_name, escape, general, table
+from bench.schema import SCORES
+
+_RANGES = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), ">= 0": (0.0, math.inf)}  # an interval of a mean ends where its values do
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def section(rows: pd.DataFrame, groups: Sequence[Group]) -> list[str]:
             where = {**figure.axis, **{name: group.axis.get(name, "") for name in names}}
             setting = "; ".join(part for part in (_labels(where), escape(group.section)) if part)
             attack = ", ".join(dict.fromkeys(attack_name(g) for g in ours.groups))
-            numbers = [_over_seeds(ours.values), _over_seeds(ours.controls)]
+            numbers = [_over_seeds(ours.values, figure.column), _over_seeds(ours.controls, figure.column)]
             lines.append([*head, setting or "all", attack, *numbers, _scale(group, rows, len(ours.values)), escape(figure.source)])
     columns = ["what", "paper", "paper's scale", "our setting", "attack", "ours [95 % CI]", "our controls", "our scale", "source"]
     return [
@@ -123,13 +127,18 @@ def _labels(axis: Mapping[str, str]) -> str:
     return ", ".join(f"{escape(name)} {escape(label)}" for name, label in axis.items())
 
 
-def _over_seeds(values: Sequence[float]) -> str:
+def _over_seeds(values: Sequence[float], column: str) -> str:
     if not values:
         return NONE
     if len(values) == 1:
-        return f"{general(values[0])} (one seed)"
+        return f"{_minus(values[0])} (one seed)"
     mean, low, high = t_interval(list(values))
-    return f"{general(mean)} [{general(low)}, {general(high)}]"
+    least, most = _RANGES.get(next(c.range for c in SCORES if c.name == column), (-math.inf, math.inf))
+    return f"{_minus(mean)} [{_minus(max(low, least))}, {_minus(min(high, most))}]"
+
+
+def _minus(value: float) -> str:
+    return general(value).replace("-", "−")
 
 
 def _scale(group: Group, rows: pd.DataFrame, seeds: int) -> str:

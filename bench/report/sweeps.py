@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report import correlation
-from bench.report.aggregate import Group, axis_names
+from bench.report.aggregate import Group, axis_names, in_words
 from bench.report.figures import COLOURS, INK, as_png, panel_title, panels, strongest, styled
 from bench.report.text import NONE, attack_name, escape, hits, interval, signed, table
 
@@ -124,7 +124,7 @@ def section(groups: Sequence[Group], rows: pd.DataFrame, picture: str | None = N
         "by their confidence (the headline), or take the run of the lowest objective. Taking the run that rebuilt the most members, or the",
         "best candidates out of all, needs the training set: these are upper bounds (*oracle*), and no attacks.",
         "",
-        *[_verdict(group, mine) for group, mine in found],
+        *[_verdict(group, mine, names) for group, mine in found],
         "",
         *([f"![Members above the threshold against the objective, run by run]({picture})", ""] if picture else []),
         *table(columns, [_line(group, mine, names) for group, mine in found], right=range(len(head) + 1, len(columns))),
@@ -176,9 +176,9 @@ def _median(mine: Sequence[Swept]) -> str:
     return f"{members:g} / {sum(s.n_members for s in mine)} : {controls:g} / {sum(s.n_controls for s in mine)}"
 
 
-def _verdict(group: Group, mine: Sequence[Swept]) -> str:
+def _verdict(group: Group, mine: Sequence[Swept], names: Sequence[str]) -> str:
     """What looking at the training set adds, in words."""
-    where = f" at {escape(group.label)}" if group.label else ""
+    where = f" at {escape(in_words(group.axis, names))}" if group.label else ""
     lowest, oracle = totals(mine, lambda swept: swept.lowest), totals(mine, lambda swept: swept.oracle)
     assert oracle is not None  # a sweep has a run
     if lowest is None:
