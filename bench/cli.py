@@ -855,6 +855,7 @@ def _plugin_info(kind: str, name: str) -> str:
     import inspect
 
     from bench import registry
+    from bench.api import Claim
 
     head = name.partition(":")[0]
     entry = registry.entries(kind)[head]  # type: ignore[arg-type]
@@ -865,6 +866,9 @@ def _plugin_info(kind: str, name: str) -> str:
     lines += [f"{key}: {value}" for key, value in facts.items() if value]
     if kind == "attack":
         lines += [f"access: {_access({'needs': cls.needs})}", f"version: {registry.source_version(cls)}"]  # type: ignore[attr-defined]
+        lines += [
+            f"claim {claim.name}: {claim.text} ({claim.source})" for claim in cls.__dict__.get("claims") or () if isinstance(claim, Claim)
+        ]
     if dataclasses.is_dataclass(cls):
         for field in dataclasses.fields(cls):
             default = "(required)"

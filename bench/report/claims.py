@@ -296,6 +296,7 @@ def find(one: Declared, grid: str, rows: Sequence[Row], images: Images) -> Findi
     notes = [
         f"{n} {status}" for status, n in sorted(Counter(row["status"] for row in mine if row["status"] in ("failed", "timeout")).items())
     ]
+    notes += [] if everywhere else ["no point that all seeds have, so that they differ in more than the seed"]
     dropped = len(set().union(*measured.values())) - len(points)
     notes += [f"{dropped} of {dropped + len(points)} points left out, which some seed lacks"] if dropped else []
     return Finding(owner, one.claim, grid, values, ", ".join(notes), _beside(claim, list(used.values()), images))
@@ -348,6 +349,8 @@ def judge(findings: Sequence[Finding]) -> list[Finding]:
             result.append(replace(one, verdict=INCONCLUSIVE, effect=effect, reason=reason))
         else:
             effect, p = means[i]
+            if one.claim.test == "concordance":  # a share, which the t interval does not know
+                effect = Interval(effect.estimate, max(0.0, effect.low), min(1.0, effect.high))
             decided = corrected[i] <= ALPHA
             more = None
             if not decided:
@@ -381,10 +384,14 @@ def findings(scores: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declar
     for one in claims:
         twice = str(one.claim.name) in seen
         seen.add(str(one.claim.name))
-        named = [str(name) for name in one.claim.grids] if isinstance(one.claim.grids, tuple) else []
-        for grid in [
-            at for name in named or [""] for at in (name, *(f"{name}_{scale}" for scale in SCALES)) if at == name or at in by_grid
-        ]:
+        for grid in _grids(one.claim, by_grid):
             found = find(one, grid, by_grid.get(grid, []), of_cell)
             result.append(replace(found, verdict=BROKEN, values={}, reason="another claim has this name") if twice else found)
     return judge(result)
+
+
+def _grids(claim: Claim, present: Iterable[str]) -> Iterable[str]:
+    """The grids of a claim, and behind each its larger scales that have rows; a declaration that names none gets one line to say so."""
+    for name in claim.grids if isinstance(claim.grids, tuple) and claim.grids else ("",):
+        yield str(name)
+        yield from (larger for scale in SCALES if (larger := f"{name}_{scale}") in present)

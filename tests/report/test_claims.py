@@ -127,6 +127,8 @@ def test_failed_cells_are_told_and_points_that_a_seed_lacks_count_for_no_seed():
     assert found.effect.estimate == pytest.approx(0.3)
     assert "1 failed" in found.reason
     assert "1 of 2 points" in found.reason
+    apart = [row(s, 0.3 + e, dataset=d) for (s, e), d in zip(enumerate(SPREAD), ["lfw_faces", "photo_tiles"] * 2 + ["mnist"], strict=True)]
+    assert "no point that all seeds have" in one(claim(), apart).reason
 
 
 def test_two_lines_are_compared_within_seed_and_setting():
