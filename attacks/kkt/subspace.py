@@ -3,6 +3,7 @@
 Gradient descent moves the first layer only inside the span of the (centred) training images. From a small initialisation, or after
 enough weight decay, nothing else is left in W₁, so the candidates can be sought as x = c Vᵣᵀ with Vᵣ the top right singular vectors:
 r numbers an image in place of D. SGD commutes with the rotation, so the search follows the same path inside that space (Adam would not).
+A convolution's kernels lie in the span of patches, k × k pixels each, which says nothing of where an image lies: there is no such space.
 """
 
 from __future__ import annotations
