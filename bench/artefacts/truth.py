@@ -23,7 +23,10 @@ from bench.data.split import check_size, split
 from bench.errors import BenchError
 from bench.seeds import numpy_generator
 
-SAME = 0.05  # root mean squared difference of pixels below which two images count as copies of one (a JPEG copy of a photograph is at 0.03)
+# Two images count as copies of one where the root mean squared difference of their pixels is below this share of the contrast (standard
+# deviation) of the one: a JPEG copy of a small photograph is at a tenth of it, two handwritten ones are rarely below a fifth.
+SAME = 0.15
+LEAST_CONTRAST = 0.05
 PUBLIC = 50  # images a member that an attacker may own of the same distribution, at most
 
 
@@ -156,6 +159,7 @@ def _from_dataset(theirs: Pictures, setting: Setting, seed: int) -> tuple[Tensor
         why = f"{known}, and {setting.dataset} is asked for {classes} (--set classes={known})" if known else "not known"
         notes.append(f"the members' classes are {why}: controls are drawn from all classes alike")
     flat = theirs.images.flatten(1)
+    contrast = flat.std(1).clamp_min(LEAST_CONTRAST)
     chosen: list[np.ndarray] = []
     spare: list[np.ndarray] = []
     near = 0
@@ -166,7 +170,7 @@ def _from_dataset(theirs: Pictures, setting: Setting, seed: int) -> tuple[Tensor
         for start in range(0, len(order), 1000):
             part = order[start : start + 1000]
             distance = torch.cdist(_scaled(images, part).flatten(1), flat) / flat.shape[1] ** 0.5
-            far = (distance.amin(1) > SAME).numpy()
+            far = (distance > SAME * contrast).all(1).numpy()
             near += int((~far).sum())
             kept.append(part[far])
             if sum(map(len, kept)) >= target:
@@ -182,7 +186,8 @@ def _from_dataset(theirs: Pictures, setting: Setting, seed: int) -> tuple[Tensor
         chosen.append(all_kept[:count])
         spare.append(all_kept[count:target])
     notes.append(
-        f"controls: {n} images of {setting.dataset}, {_per_class(wanted)}" + (f"; {near} that equal a member left out" if near else "")
+        f"controls: {n} images of {setting.dataset}, {_per_class(wanted)}"
+        + (f"; {near} that equal a member, or nearly, left out" if near else "")
     )
     labels = torch.from_numpy(np.repeat(np.arange(classes), wanted))
     public = np.concatenate(spare)
