@@ -1,4 +1,4 @@
-"""Are the members near the margin the ones that are rebuilt? (Haim et al. 2022, section 4 and figure 3; Buzaglo et al. 2023.)
+"""Are the members near the margin the ones that are rebuilt, as Haim et al. 2022 and Buzaglo et al. 2023 show in their scatter plots?
 
 A KKT point is made of its support vectors: the images of the smallest margin, whose multipliers are not zero. The *distance* of an image
 is its margin less the smallest margin among the members of its cell. Margins of different networks differ in scale, so that images are
