@@ -64,12 +64,13 @@ def _gram(architecture: Architecture, W: Mapping[str, Tensor], x: Tensor, seeds:
     if not architecture.channels:
         gram, toward = _of_dense_layers(architecture, W, x.flatten(1), seeds)
         return gram.numpy(), toward.numpy()
-    features = convolve(architecture, W, x, activation_function(architecture.activation))
-    gram, toward = _of_dense_layers(architecture, W, features, seeds)
     convolutions = {n: w for n, w in W.items() if int(n.split(".")[1]) < len(architecture.channels)}
     numbers = sum(w.numel() for w in convolutions.values()) + 4 * activations_per_image(architecture)
     theta = torch.cat([w.flatten() for w in convolutions.values()])
     parts = torch.arange(len(x)).split(max(1, GRADIENTS_AT_ONCE // (8 * numbers)))
+    activate = activation_function(architecture.activation)
+    features = torch.cat([convolve(architecture, W, x[rows], activate) for rows in parts])
+    gram, toward = _of_dense_layers(architecture, W, features, seeds)
     for i, rows in enumerate(parts):
         mine = _by_convolutions(architecture, W, convolutions, x[rows], seeds[rows])
         toward[rows] += mine @ theta
