@@ -52,7 +52,7 @@ class KKTAttack(Attack):
     optimizer: str = "sgd"  # sgd: the papers' own | adam: with a cosine schedule; try lr 0.1, lr_lambda 0.01, steps 300
     momentum: float = 0.9
     candidates_per_image: int = 2  # m = 2n in the papers
-    subspace: str | int = "auto"  # auto | none | RANK, of an mlp's first layer; through convolutions the search is always in pixels
+    subspace: str | int = "auto"  # auto | rows | none | RANK, of an mlp's first layer; through convolutions the search is always in pixels
     dtype: str = "float32"  # on a GPU through TF32 | float64
     path: str = "auto"  # auto: closed form for an mlp, autograd for other networks | general: autograd
 

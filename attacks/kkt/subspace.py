@@ -3,6 +3,8 @@
 Gradient descent moves the first layer only inside the span of the (centred) training images. From a small initialisation, or after
 enough weight decay, nothing else is left in W₁, so the candidates can be sought as x = c Vᵣᵀ with Vᵣ the top right singular vectors:
 r numbers an image in place of D. SGD commutes with the rotation, so the search follows the same path inside that space (Adam would not).
+Where noise of the initialisation is left in W₁, all of its row space will do: the gradient of L_KKT at candidates inside lies inside, and
+outside there is nothing to explain, so that a candidate's part there only adds to the loss.
 A convolution's kernels lie in the span of patches, k × k pixels each, which says nothing of where an image lies: there is no such space.
 """
 
@@ -19,10 +21,15 @@ def row_space(W1: Float[Tensor, "out d"], n_train: int, rank: str | int) -> Floa
     """Orthonormal columns Vᵣ, or None to search all pixels.
 
     Args:
-        rank: ``"auto"`` (n_train directions if they hold 99 % of the energy, else none), ``"none"``, or a number of directions.
+        rank: ``"auto"`` (n_train directions if they hold 99 % of the energy, else none), ``"rows"`` (all directions of W₁, if they are
+            fewer than the pixels), ``"none"``, or a number of directions.
     """
     if rank == "none":
         return None
+    if rank == "rows":
+        if W1.shape[0] >= W1.shape[1]:
+            return None
+        return torch.linalg.qr(W1.double().mT)[0].to(W1.dtype)
     r = n_train if rank == "auto" else int(rank)
     if r >= min(W1.shape):
         return None

@@ -246,6 +246,24 @@ def test_row_space_holds_the_training_images(targets):
     assert row_space(release.weights["layers.0.weight"], release.n_train, 3).shape == (625, 3)
 
 
+def test_candidates_among_the_rows_of_the_first_layer_stay_there(targets):
+    """So that searching in all of them is exact, also where the noise of the initialisation is left in the weights."""
+    release = targets[0].release
+    weights = {name: w.double().unsqueeze(0) for name, w in release.initial_weights.items()}  # noise alone
+    weights = {name: w.unsqueeze(1) if name.endswith("bias") else w for name, w in weights.items()}
+    basis = row_space(weights["layers.0.weight"][0], release.n_train, "rows")
+    assert basis.shape[1] == weights["layers.0.weight"].shape[1] < basis.shape[0]
+    torch.testing.assert_close(basis.mT @ basis, torch.eye(basis.shape[1], dtype=basis.dtype), rtol=0, atol=1e-9)
+    g = torch.Generator().manual_seed(0)
+    x, lam = torch.randn(1, 6, basis.shape[0], generator=g, dtype=torch.float64), torch.rand(1, 6, generator=g, dtype=torch.float64)
+    alpha, labels = torch.full((1, 1, 1), 20.0, dtype=torch.float64), torch.tensor([[0, 0, 0, 1, 1, 1]])
+    x = x @ basis @ basis.mT
+    _, grad, _ = kkt_gradient("binary", "relu", weights, x, lam, labels, alpha)
+    assert grad.norm() > 0
+    assert (grad - grad @ basis @ basis.mT).norm() < 1e-10 * grad.norm()
+    assert row_space(torch.ones(7, 5), 3, "rows") is None  # more rows than pixels: nothing to gain
+
+
 def test_recovers_training_images_from_a_converged_target():
     """The point of it all: the nearest candidates to the members are far nearer than those to the controls."""
     from bench.metrics.ssim import ssim_matrix
