@@ -6,7 +6,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help venv bench claims test full-gpu perf perf-gpu lint clean
+.PHONY: help venv bench claims test full-gpu papers-full perf perf-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -34,6 +34,12 @@ perf-gpu: $(VENV)/.installed  ## the rows of it that need a CUDA device; writes 
 
 full-gpu: $(VENV)/.installed  ## the informed adversary at full scale, for a CUDA device (BENCH_DATA or fetch mnist)
 	$(RUN) -m bench run --grid mnemonist2023 --scale full --device cuda
+
+papers-full: $(VENV)/.installed  ## on a CUDA device: the two KKT papers at their own scale, data-set size and width too
+	$(RUN) -m bench run --grid haim2022 --scale full --device cuda
+	$(RUN) -m bench run --grid buzaglo2023 --scale full --device cuda
+	$(RUN) -m bench run --grid dataset_size --scale full --device cuda
+	$(RUN) -m bench run --grid width --scale full --device cuda
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(RUN) -m ruff check .

@@ -94,6 +94,7 @@ def check_attack(cls: type[Attack]) -> list[Outcome]:
     tests.run("says where it is from: `paper`, or that it is its own", lambda: _need(bool(cls.paper), "paper is empty"))
     tests.run("role is attack or control", lambda: _need(cls.role in ("attack", "control"), f"role is {cls.role!r}"))
     tests.run("needs is a frozenset of access tiers that the track grants", lambda: _check_needs(cls))
+    tests.run("a sweep can draw what it declares", lambda: _check_ranges(cls))
     tests.run("claims are of known grids, columns and hyperparameters, under names of their own", lambda: _check_claims(cls))
     attack = tests.run("can be made without arguments", cls)
     if attack is None:
@@ -137,6 +138,18 @@ def _check_claims(cls: type[Attack]) -> None:
                 fields = {f.name for f in dataclasses.fields(cast(Any, owner))} if dataclasses.is_dataclass(owner) else set()
                 for name in (key.removeprefix("param:") for key in part if key.startswith("param:")):
                     _need(name in fields, f"claim {claim.name!r}: {attack} has no hyperparameter {name!r}.{did_you_mean(name, fields)}")
+
+
+def _check_ranges(cls: type[Attack]) -> None:
+    """What a sweep may draw: hyperparameters of the attack, between bounds that its class accepts."""
+    fields = [f.name for f in dataclasses.fields(cast(Any, cls)) if f.init]
+    for name, bounds in cls.ranges.items():
+        _need(name in fields, f"ranges: no hyperparameter is named {name!r}.{did_you_mean(name, fields)}")
+        _need(isinstance(bounds, tuple) and len(bounds) == 3, f"ranges[{name!r}] is no (low, high, 'log' or 'linear')")
+        low, high, scale = bounds
+        _need(scale in ("log", "linear"), f"ranges[{name!r}] has the scale {scale!r}, which is neither 'log' nor 'linear'")
+        _need(low <= high and (scale == "linear" or low > 0), f"ranges[{name!r}]: {low} to {high}, {scale}, is no range")
+        cls(**{name: low}), cls(**{name: high})
 
 
 def _check_needs(cls: type[Attack]) -> None:

@@ -876,7 +876,9 @@ def _plugin_info(kind: str, name: str) -> str:
                 default = repr(field.default)
             elif field.default_factory is not dataclasses.MISSING:
                 default = repr(field.default_factory())
-            lines.append(f"hyperparameter {field.name}: {field.type} = {default}")
+            swept = getattr(cls, "ranges", {}).get(field.name)
+            drawn = f"; a sweep draws it from {swept[0]:g} to {swept[1]:g}, {swept[2]}" if swept else ""
+            lines.append(f"hyperparameter {field.name}: {field.type} = {default}{drawn}")
     if kind == "data" and not (cls.takes_path and ":" not in name):  # type: ignore[attr-defined]
         source = registry.resolve_data(name)
         missing = source.missing()

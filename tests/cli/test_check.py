@@ -95,6 +95,24 @@ class Blots(DataSource):
 
 
 @pytest.mark.parametrize(
+    ("ranges", "because"),
+    [
+        ('{"scael": (0.1, 0.2, "log")}', "Did you mean 'scale'"),
+        ('{"scale": (0.1, 0.2)}', "is no (low, high"),
+        ('{"scale": (0.1, 0.2, "cubic")}', "neither 'log' nor 'linear'"),
+        ('{"scale": (0.0, 0.2, "log")}', "is no range"),
+        ('{"scale": (0.3, 0.2, "linear")}', "is no range"),
+    ],
+)
+def test_ranges_that_no_sweep_can_draw_are_told(tmp_path, capsys, ranges, because):
+    path = write_plugin(tmp_path, "swept", after=f"\n    ranges: ClassVar = {ranges}\n")
+    assert main(["check", str(path)]) == 2
+    failed = [line for line in capsys.readouterr().out.splitlines() if "FAIL" in line]
+    assert len(failed) == 1
+    assert because in failed[0]
+
+
+@pytest.mark.parametrize(
     ("draw", "ok"),
     [
         ("integers(0, 256, (40, 1, 6, 6), dtype=np.uint8)", True),
