@@ -188,6 +188,7 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
     fresh: list[Row] = []
     missing: dict[str, list[str]] = {}
     drawn: tuple[str, Secret] | None = None  # of the last target; the rows come target by target
+    before = rows.images(frame["cell_id"]).set_index(["cell_id", "split", "index"])[["margin", "multiplier"]]
     try:
         for row in frame.to_dict("records"):
             row = {str(name): None if _null(value) else value for name, value in row.items()}
@@ -211,7 +212,7 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
             )
             if scores.get("sweep_runs"):
                 scores["sweep_runs"] = _with_draws(scores["sweep_runs"], row["sweep_runs"])
-            _carry_over(rows, row["cell_id"], images)
+            _carry_over(before, row["cell_id"], images)
             row = {**row, **scores, "finished_at": None, "seconds_score": time.perf_counter() - began}
             rows.append([row], images)
             fresh.append(row)
@@ -227,13 +228,12 @@ def _with_draws(scored: Sequence[Row], before: str | None) -> list[Row]:
     return [{**said.get(run["run"], {}), **run} for run in scored]
 
 
-def _carry_over(rows: Store, cell: str, images: Sequence[Row]) -> None:
+def _carry_over(before: pd.DataFrame, cell: str, images: Sequence[Row]) -> None:
     """Numbers of image rows that follow from the target, which scoring again does not have."""
-    before = rows.images([cell]).set_index(["split", "index"])[["margin", "multiplier"]]
+    known = before.loc[[cell]].to_dict("index") if cell in before.index else {}
     for row in images:
-        key = (row["split"], row["index"])
-        if key in before.index:
-            row |= {name: None if _null(value) else value for name, value in before.loc[key].items()}
+        found = known.get((cell, row["split"], row["index"]), {})
+        row |= {str(name): None if _null(value) else value for name, value in found.items()}
 
 
 def _kept(row: Row) -> Candidates:
