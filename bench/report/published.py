@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics.intervals import t_interval
-from bench.report.aggregate import Group, axis_names
+from bench.report.aggregate import FACTS, Group, axis_names
 from bench.report.text import NONE, attack_name, escape, general, table
 from bench.schema import SCORES
 
@@ -69,7 +69,7 @@ def beside(figure: Figure, groups: Sequence[Group], rows: pd.DataFrame) -> list[
     counterpart = counterpart_of(figure.column, rows)
     found: dict[tuple[Any, ...], Ours] = {}
     for group in groups:
-        if group.role != "attack" or any(group.axis.get(name) != label for name, label in figure.axis.items()):
+        if group.role != "attack" or not all(_at(group, name, label) for name, label in figure.axis.items()):
             continue
         own = by_cell.reindex([cell for _, cell in sorted(group.cell_ids.items())])
         values = [float(value) for value in own[figure.column].dropna()]
@@ -82,6 +82,11 @@ def beside(figure: Figure, groups: Sequence[Group], rows: pd.DataFrame) -> list[
         else:
             found[key] = Ours([group], values, controls)
     return list(found.values())
+
+
+def _at(group: Group, name: str, label: str) -> bool:
+    """Whether a line is at that label of an axis. Tables name a data set as what it is, such as a copy; a grid's file by its short name."""
+    return label in (group.axis.get(name), str(group.setting.get(name)) if name == "dataset" else None)
 
 
 def counterpart_of(column: str, rows: pd.DataFrame) -> str | None:
@@ -106,9 +111,9 @@ def section(rows: pd.DataFrame, groups: Sequence[Group]) -> list[str]:
             lines.append([*head, _labels(figure.axis), NONE, NONE, NONE, "no cell of ours has it", escape(figure.source)])
         for ours in mine:
             group = ours.group
-            where = {**figure.axis, **{name: group.axis.get(name, "") for name in names}}
+            where = {name: group.axis.get(name, "") for name in [*figure.axis, *names]}
             setting = "; ".join(part for part in (_labels(where), escape(group.section)) if part)
-            attack = ", ".join(dict.fromkeys(attack_name(g) for g in ours.groups))
+            attack = NONE if figure.column in FACTS else ", ".join(dict.fromkeys(attack_name(g) for g in ours.groups))
             numbers = [_over_seeds(ours.values, figure.column), _over_seeds(ours.controls, figure.column)]
             lines.append([*head, setting or "all", attack, *numbers, _scale(group, rows, len(ours.values)), escape(figure.source)])
     columns = ["what", "paper", "paper's scale", "our setting", "attack", "ours [95 % CI]", "our controls", "our scale", "source"]
