@@ -90,6 +90,13 @@ def run(
         typer.Option("--runs", metavar="N", help="sweep: N runs a cell with drawn hyperparameters, candidates pooled; resumes run by run"),
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="where to train and attack")] = "auto",
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", metavar="N", help="worker processes, each with a GPU of its own where there are several; 1: none")
+    ] = 1,
+    timeout: Annotated[
+        str,
+        typer.Option("--timeout", metavar="10m", help="kill what takes longer (90s, 10m, 1h): a training, or the cells that run together"),
+    ] = "",
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="the first N cells of the plan only")] = None,
     memory: Annotated[
         float | None,
@@ -111,6 +118,9 @@ def run(
         raise BenchError(f"--limit {limit}: not understood", expected="a number of cells, 1 or more", got=str(limit))
     if memory is not None and memory <= 0:
         raise BenchError(f"--memory {memory}: not understood", expected="GiB, more than 0", got=str(memory), hint="--memory 2")
+    if not 1 <= jobs <= 512:
+        raise BenchError(f"--jobs {jobs}: not understood", expected="worker processes, 1 to 512", got=str(jobs), hint="-j 4")
+    seconds = _seconds(timeout) if timeout else None
     brought = _load_plugins(plugin)
     loaded = load(grid, scale=scale)
     own = [spec.name for spec in loaded.grid.attacks]
@@ -153,8 +163,8 @@ def run(
     from bench.engine.progress import choose
 
     _interrupt_on_sigterm()
-    summary = local.run(planned, rows, where, choose(), no_cache=no_cache, memory_gib=memory)
-    again = _command(grid, attack, set_, seeds, device, limit, plugin, out, scale, runs)
+    summary = local.run(planned, rows, where, choose(), no_cache=no_cache, memory_gib=memory, jobs=jobs, timeout=seconds)
+    again = _command(grid, attack, set_, seeds, device, limit, plugin, out, scale, runs, jobs, timeout)
     result: dict[str, Any] = {"grid": planned.grid, "cells": _counts(summary), "failures": _failures(summary), "seconds": summary.seconds}
     if summary.interrupted:
         done = summary.ok + summary.failed
@@ -660,6 +670,19 @@ def _interrupt_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def _seconds(text: str) -> float:
+    """A duration as ``--timeout`` takes it."""
+    import re
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
+    value = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not 0 < value <= 30 * 86_400:
+        raise BenchError(
+            f"--timeout {text}: not understood", expected="a number and s, m or h, up to 30 days", got=repr(text), hint="--timeout 10m"
+        )
+    return value
+
+
 def _command(
     grid: str,
     attack: Sequence[str],
@@ -671,6 +694,8 @@ def _command(
     out: str,
     scale: str = "",
     runs: int | None = None,
+    jobs: int = 1,
+    timeout: str = "",
 ) -> str:
     """The command that was given, without --no-cache, --retry and --json: it resumes."""
     words = ["python", "-m", "bench", "run", "--grid", grid]
@@ -682,6 +707,8 @@ def _command(
         ("--runs", str(runs or ""), ""),
         ("--seeds", seeds, ""),
         ("--device", device, "auto"),
+        ("--jobs", str(jobs), "1"),
+        ("--timeout", timeout, ""),
         ("--limit", str(limit or ""), ""),
         ("--out", out, ""),
     ):

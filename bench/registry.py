@@ -96,6 +96,11 @@ def load_plugin(path: str | Path) -> list[Entry]:
     return found
 
 
+def plugin_files() -> list[str]:
+    """The files that ``load_plugin`` has loaded, for processes that must know the same plug-ins."""
+    return list(dict.fromkeys(entry.origin for entry in _plugins.values()))
+
+
 def entries(kind: Kind) -> dict[str, Entry]:
     """All plug-ins of a kind by name, sorted, without importing them.
 

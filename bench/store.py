@@ -422,6 +422,8 @@ def _write_results(
     store: Store | None = None,
 ) -> list[Path]:
     scores = _sorted(pa.concat_tables([old_scores, fresh_scores]), ["grid", "dataset", "axis_index", "attack", "seed", "cell_id"])
+    # what a process printed may tell of its machine, and stays there
+    scores = scores.set_column(scores.schema.get_field_index("stderr"), scores.schema.field("stderr"), pa.nulls(scores.num_rows, TEXT))
     images = _sorted(_latest_images([old_images, fresh_images]), list(IMAGE_KEY))
     frame = scores.to_pandas()
     done = pa.array(sorted(set(frame.loc[frame["status"] == "ok", "cell_id"])), TEXT)

@@ -2,6 +2,7 @@
 
 Targets of one shape are trained together, attacked, and let go before the next shape. A KeyboardInterrupt ends the run with what is
 stored; the same command resumes. A budget that is spent starts no new batch. A cell that fails is a row with its reason.
+With more than one job, or a timeout, the batches run in worker processes instead (``bench.engine.workers``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pandas as pd
 import torch
 
 from bench import registry, tracks
-from bench.api import Candidates, Row, Secret, Setting, Target
+from bench.api import Row, Secret, Setting, Target
 from bench.engine import cell as cells_module
 from bench.engine.cell import Result, batches, failed, judge, kept, labels, run_batch
 from bench.engine.memory import budget
@@ -111,11 +112,15 @@ def run(
     no_cache: bool = False,
     memory_gib: float | None = None,
 ) -> Summary:
+    jobs: int = 1,
+    timeout: float | None = None,
     """Runs what the plan has left, storing each cell as it ends.
 
     Args:
         memory_gib: what a stack of targets or runs may take; None: half of what is free on the device.
 
+        jobs: worker processes; 1 without a timeout: none, everything runs in this process.
+        timeout: seconds that one training, or one batch of cells, may take.
     Raises:
         BenchError: the store cannot be written (the disk is full); what was stored before is kept.
     """
@@ -125,15 +130,24 @@ def run(
     summary = Summary(plan.grid, len(plan.cells), cached=sum(cell.state == "cached" for cell in plan.cells), left=len(waiting))
     minutes = plan.loaded.grid.budget.minutes
     deadline = math.inf if minutes is None else began + 60 * minutes
-    cache = (_Overwrite if no_cache else TargetCache)(home())
     try:
         progress.start(len(waiting), summary.cached)
         _settled(plan, rows, summary)
-        with contextlib.redirect_stdout(sys.stderr):  # what a plug-in prints is no part of our output
-            for result in _results(waiting, plan, cache, device, progress, deadline, budget(device, memory_gib), no_cache):
-                rows.append([result.row], result.images)
-                _count(summary, result)
-                progress.finished(in_words(result.cell), result.status, result.reason)
+        if jobs > 1 or timeout is not None:
+            from bench.engine import workers
+
+            source = workers.results(
+                waiting, plan, device.type, progress, deadline, jobs=jobs, timeout=timeout, memory_gib=memory_gib, no_cache=no_cache
+            )
+        else:
+            source = _results(waiting, plan, cache_of(no_cache), device, progress, deadline, budget(device, memory_gib), no_cache)
+        # what a plug-in prints is no part of our output; and whatever ends this loop ends the workers
+        with contextlib.redirect_stdout(sys.stderr), contextlib.closing(source) as parts:
+            for part in parts if waiting else ():
+                rows.append([result.row for result in part], [image for result in part for image in result.images])
+                for result in part:
+                    _count(summary, result)
+                    progress.finished(in_words(result.cell), result.status, result.reason)
         summary.out_of_budget = summary.left > 0
     except KeyboardInterrupt:
         summary.interrupted = True
@@ -236,13 +250,13 @@ def _carry_over(before: pd.DataFrame, cell: str, images: Sequence[Row]) -> None:
         row |= {str(name): None if _null(value) else value for name, value in found.items()}
 
 
-def _kept(row: Row) -> Candidates:
+def _kept(row: Row) -> cells_module.Answer:
     """The kept reconstructions of a row's cell.
 
     Raises:
         BenchError: there are none, or their file is corrupt.
     """
-    candidates = kept(reconstructions(), row["cell_id"])
+    candidates = kept(reconstructions(), row["cell_id"], row["track"] or "reconstruction")
     if candidates is None:
         grid = row["grid"] if row["grid"] in builtin() else f"FILE.yaml (the file of grid '{row['grid']}')"
         raise BenchError(
@@ -318,31 +332,47 @@ def _results(
     deadline: float,
     memory: int,
     no_cache: bool = False,
-) -> Iterator[Result]:
+) -> Generator[list[Result], None, None]:
     """Results in the order in which they come: shape by shape, targets by the stack, attack by attack."""
     shapes: dict[Hashable, list[Cell]] = {}
-    for cell in waiting:
+    for cell in cells:
         shapes.setdefault(_shape(cell), []).append(cell)
+    for chunk in chunks(waiting, device.type, memory):
+        if time.monotonic() >= deadline:
+            return
+        settings = {cell.target_id: cell.setting for cell in chunk}
+        progress.stage(f"training {len(settings)} target{'s' if len(settings) > 1 else ''}")
+        trained, faults = train(settings, chunk[0].attack.track, cache, device)
+        for cell in chunk:
+            if cell.target_id in faults:
+                yield [failed(cell, plan.loaded.grid, faults[cell.target_id])]
+        by_attack: dict[int, list[Cell]] = {}
+        for cell in chunk:
+            if cell.target_id in trained:
+                by_attack.setdefault(id(cell.attack), []).append(cell)
+        for cells in by_attack.values():
+            for batch in batches(cells, trained, device, memory):
+                if time.monotonic() >= deadline:
+                    return
+                progress.stage(f"{batch[0].attack.spec.name} on {len(batch)} target{'s' if len(batch) > 1 else ''}")
+                for result in run_batch(batch, trained, plan.loaded.grid, reconstructions(), device, memory, no_cache=no_cache):
+                    yield [result]
+
+
+def chunks(cells: Sequence[Cell], device: str, memory: int) -> Iterator[list[Cell]]:
+    """Cells whose targets are trained, and attacked, in one stack: of one shape, and no more than so many bytes hold."""
     for group in shapes.values():
-        for chunk in _chunks(group, device, memory):
-            if time.monotonic() >= deadline:
-                return
-            settings = {cell.target_id: cell.setting for cell in chunk}
-            progress.stage(f"training {len(settings)} target{'s' if len(settings) > 1 else ''}")
-            trained, faults = _train(settings, chunk[0].attack.track, cache, device)
-            for cell in chunk:
-                if cell.target_id in faults:
-                    yield failed(cell, plan.loaded.grid, faults[cell.target_id])
-            by_attack: dict[int, list[Cell]] = {}
-            for cell in chunk:
-                if cell.target_id in trained:
-                    by_attack.setdefault(id(cell.attack), []).append(cell)
-            for cells in by_attack.values():
-                for batch in batches(cells, trained, device, memory):
-                    if time.monotonic() >= deadline:
-                        return
-                    progress.stage(f"{batch[0].attack.spec.name} on {len(batch)} target{'s' if len(batch) > 1 else ''}")
-                    yield from run_batch(batch, trained, plan.loaded.grid, reconstructions(), device, memory, no_cache=no_cache)
+        yield from _chunks(group, device, memory)
+
+
+def stacks(cells: Sequence[Cell]) -> bool:
+    """Whether the track of a chunk's cells lets targets, and the cells on them, go together."""
+    return bool(tracks.get(cells[0].attack.track).STACKS)
+
+
+def cache_of(afresh: bool) -> TargetCache:
+    """This machine's targets; ``afresh``: written only."""
+    return (_Overwrite if afresh else TargetCache)(home())
 
 
 def _shape(cell: Cell) -> Hashable:
@@ -351,7 +381,7 @@ def _shape(cell: Cell) -> Hashable:
     return (cell.attack.track, cell.architecture, s.n_per_class, s.dtype, s.epochs, s.defense, s.classes)
 
 
-def _chunks(cells: Sequence[Cell], device: torch.device, memory: int) -> Iterator[list[Cell]]:
+def _chunks(cells: Sequence[Cell], device: str, memory: int) -> Iterator[list[Cell]]:
     """Cuts cells of one shape so that their targets fit in memory together; the cells of a target stay together."""
     shape = cells[0].architecture
     assert shape is not None  # a cell without data is never to run
@@ -359,8 +389,8 @@ def _chunks(cells: Sequence[Cell], device: torch.device, memory: int) -> Iterato
     if shape.channels:  # feature maps outweigh the kernels that make them
         images = cells[0].setting.n_per_class * (2 if cells[0].setting.classes == "binary" else cells[0].setting.classes)
         size += BYTES_PER_ACTIVATION * images * activations_per_image(shape)
-    most = max(1, min(TARGETS_AT_ONCE[device.type], memory // size))
-    if not tracks.get(cells[0].attack.track).STACKS:
+    most = max(1, min(TARGETS_AT_ONCE[device], memory // size))
+    if not stacks(cells):
         most = 1
     by_target: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -370,14 +400,14 @@ def _chunks(cells: Sequence[Cell], device: torch.device, memory: int) -> Iterato
         yield [cell for name in names[start : start + most] for cell in by_target[name]]
 
 
-def _train(
+def train(
     settings: Mapping[str, Setting], track: str, cache: TargetCache, device: torch.device
 ) -> tuple[dict[str, Target], dict[str, str]]:
     """Targets by id, and for those that could not be had the reason. A stack that fails, or that memory does not hold, is halved."""
     try:
         return dict(zip(settings, tracks.get(track).obtain(list(settings.values()), cache, device), strict=True)), {}
     except Exception as error:
-        if _is_full(error):
+        if is_full(error):
             raise
         if len(settings) == 1:
             return {}, dict.fromkeys(settings, f"training: {cells_module.blame(error)}")
@@ -385,13 +415,13 @@ def _train(
     trained: dict[str, Target] = {}
     faults: dict[str, str] = {}
     for half in (names[: len(names) // 2], names[len(names) // 2 :]):
-        got, fault = _train({name: settings[name] for name in half}, track, cache, device)
+        got, fault = train({name: settings[name] for name in half}, track, cache, device)
         trained |= got
         faults |= fault
     return trained, faults
 
 
-def _is_full(error: Exception) -> bool:
+def is_full(error: Exception) -> bool:
     """Whether the machine is to blame, and not the cell: then the run stops, with a message, and no cell is marked failed."""
     return isinstance(error, OSError) or (isinstance(error, BenchError) and ("disk is full" in error.what or "cannot write" in error.what))
 

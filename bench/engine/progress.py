@@ -56,7 +56,7 @@ class Lines:
 
     def finished(self, name: str, status: str, reason: str) -> None:
         self.done += 1
-        if status == "failed":
+        if status in ("failed", "timeout"):
             self.failed += 1
             say(f"failed: {name}: {reason}")
         if self.done == self.total or time.monotonic() - self.last >= QUIET_SECONDS:
@@ -96,9 +96,9 @@ class Bar:
 
     def finished(self, name: str, status: str, reason: str) -> None:
         self.done += 1
-        self.failed += status == "failed"
+        self.failed += status in ("failed", "timeout")
         self.bar.update(self.task, completed=self.done, failed=self.failed, left=time_left(self.began, self.done, self.total))
-        if status == "failed":
+        if status in ("failed", "timeout"):
             self.note(f"failed: {name}: {reason}")
 
     def note(self, text: str) -> None:

@@ -1,0 +1,265 @@
+"""A worker process: trains and attacks what it is sent, answers through a pipe, and dies with its parent.
+
+Nothing heavy is imported at the top: which GPU the process sees is settled before torch is there. What attacks print, to either stream and
+from whatever language, goes into a second pipe, of which the parent keeps the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from bench.api import Row, Target
+    from bench.engine.plan import Cell, PlannedAttack
+    from bench.grids.load import Loaded
+
+LOST_CONTEXT = 71  # exit code of a worker whose GPU no longer answers
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker must know before its first task."""
+
+    parent: int  # process id
+    environment: Mapping[str, str]  # set before torch is imported
+    loaded: Loaded
+    versions: Mapping[int, str]  # of the attacks, by their place in the grid, as the cells were planned with
+    plugins: Sequence[str]  # files to load
+    device: str
+    share: int  # workers that share the device's memory
+    threads: int | None  # of PyTorch; None: as the environment says
+    memory_gib: float | None
+    no_cache: bool
+
+
+class Task(NamedTuple):
+    """Targets to train, or cells of one attack to run."""
+
+    kind: Literal["train", "attack"]
+    cells: Sequence[Mapping[str, Any]]
+
+
+class Ready(NamedTuple):
+    """The worker has imported everything."""
+
+    memory: int  # bytes that a stack may plan to use
+
+
+class Trained(NamedTuple):
+    """The targets are in the cache."""
+
+    faults: Mapping[str, str]  # target id → why there is none
+    batches: Sequence[Sequence[str]]  # ids of cells of one attack that are to run together
+    notes: Sequence[str]
+
+
+class Attacked(NamedTuple):
+    """What became of the cells: id, score row, image rows."""
+
+    rows: Sequence[tuple[str, Row, list[Row]]]
+    notes: Sequence[str]
+
+
+class Stopped(NamedTuple):
+    """The machine is to blame (a full disk), or the worker could not be set up: the run ends with this message."""
+
+    what: str
+    expected: str
+    got: str
+    hint: str
+
+
+class Fault(NamedTuple):
+    """An error that nobody expected, in one line."""
+
+    reason: str
+
+
+Answer = Ready | Trained | Attacked | Stopped | Fault
+
+
+def pack(cell: Cell, position: int) -> dict[str, Any]:
+    """A cell without its attack, whose place in the grid is sent instead: hyperparameters of a plug-in need not be picklable."""
+    return {f.name: getattr(cell, f.name) for f in fields(cell) if f.name != "attack"} | {"attack": position}
+
+
+def main(tasks: Connection, streams: Connection, setup: Setup) -> None:
+    """The life of a worker."""
+    _apart(setup.parent)
+    for number in (1, 2):
+        os.dup2(streams.fileno(), number)
+    streams.close()
+    os.environ.update(setup.environment)
+    import faulthandler
+
+    faulthandler.enable()
+    try:
+        worker = _Worker(setup)
+        tasks.send(Ready(worker.memory))
+    except Exception as error:
+        tasks.send(_stopped(error))
+        return
+    while True:
+        try:
+            task = tasks.recv()
+        except EOFError:  # the parent has gone
+            return
+        answer = worker.answer(task)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # the attack may have closed it
+                stream.flush()
+        tasks.send(answer)
+
+
+def _apart(parent: int) -> None:
+    """In a process group of its own, so that what an attack starts dies with it and Ctrl-C in a terminal is the parent's to answer; first
+    to go when memory runs out; and gone when the parent is."""
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+class _Worker:
+    """The modules, attacks and targets that a worker has at hand."""
+
+    def __init__(self, setup: Setup) -> None:
+        import torch
+
+        from bench import registry
+        from bench.engine.memory import budget
+        from bench.engine.plan import prepare
+        from bench.errors import BenchError
+
+        if setup.threads is not None:
+            torch.set_num_threads(setup.threads)
+        for path in setup.plugins:
+            registry.load_plugin(path)
+        self.setup, self.grid = setup, setup.loaded.grid
+        self.attacks: dict[int, PlannedAttack] = {place: prepare(self.grid.attacks[place]) for place in setup.versions}
+        for place, version in setup.versions.items():
+            if self.attacks[place].version != version:
+                raise BenchError(
+                    f"attack '{self.attacks[place].spec.name}' has changed on disk since the run began",
+                    expected=f"version {version}",
+                    got=f"version {self.attacks[place].version}",
+                    hint="run the same command again; finished cells are kept",
+                )
+        self.device = torch.device(setup.device)
+        free = budget(self.device) // setup.share
+        self.memory = free if setup.memory_gib is None else min(free, int(setup.memory_gib * 2**30))
+        self.held: dict[str, Target] = {}  # targets of the chunk that was used last
+        self.notes: list[str] = []
+        warnings.showwarning = self._warned
+
+    def answer(self, task: Task) -> Answer:
+        """Does a task. Whatever goes wrong is an answer too."""
+        from bench.engine.cell import blame
+        from bench.engine.local import is_full
+
+        cells = [self._cell(sent) for sent in task.cells]
+        try:
+            if task.kind == "train":
+                return self._train(cells)
+            return Attacked([(r.cell.id, r.row, r.images) for r in self._attack(cells)], self._noted())
+        except Exception as error:
+            return _stopped(error) if is_full(error) else Fault(blame(error))
+
+    def _cell(self, sent: Mapping[str, Any]) -> Cell:
+        from bench.engine.plan import Cell
+
+        return Cell(**{**sent, "attack": self.attacks[sent["attack"]]})
+
+    def _train(self, cells: Sequence[Cell]) -> Trained:
+        from bench.engine.cell import batches
+
+        faults = self._obtain(cells, afresh=self.setup.no_cache)
+        by_attack: dict[int, list[Cell]] = {}
+        for cell in cells:
+            if cell.target_id not in faults:
+                by_attack.setdefault(id(cell.attack), []).append(cell)
+        cut = [batch for mine in by_attack.values() for batch in batches(mine, self.held, self.device, self.memory)]
+        return Trained(faults, [[cell.id for cell in batch] for batch in cut], self._noted())
+
+    def _attack(self, cells: Sequence[Cell]) -> Iterator[Any]:
+        from bench.engine import cell as engine
+        from bench.engine.local import reconstructions
+
+        faults: Mapping[str, str] = {}
+        if any(cell.target_id not in self.held for cell in cells):
+            faults = self._obtain(cells)
+        for cell in cells:
+            if cell.target_id in faults:
+                yield engine.failed(cell, self.grid, faults[cell.target_id])
+        left = [cell for cell in cells if cell.target_id not in faults]
+        if left:
+            folder, no_cache = reconstructions(), self.setup.no_cache
+            yield from engine.run_batch(left, self.held, self.grid, folder, self.device, self.memory, no_cache=no_cache)
+            self._check_context()
+
+    def _obtain(self, cells: Sequence[Cell], afresh: bool = False) -> dict[str, str]:
+        from bench.engine.local import cache_of, train
+
+        self.held = {}  # before others take the memory
+        settings = {cell.target_id: cell.setting for cell in cells}
+        self.held, faults = train(settings, cells[0].attack.track, cache_of(afresh), self.device)
+        if faults:
+            self._check_context()
+        return faults
+
+    def _check_context(self) -> None:
+        """After a fault on a GPU the process can use it no more: then it ends, its cells are tried one by one, and another takes over."""
+        if self.device.type != "cuda":
+            return
+        import torch
+
+        try:
+            torch.cuda.synchronize(self.device)
+            torch.ones(1, device=self.device).sum().item()
+        except Exception as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(LOST_CONTEXT)
+
+    def _warned(
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
+        """What this program warns of goes to the parent; what attacks warn of is part of their output."""
+        if filename.startswith(_PACKAGE):
+            self.notes.append(str(message))
+        else:
+            sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+    def _noted(self) -> list[str]:
+        notes, self.notes = self.notes, []
+        return notes
+
+
+def _stopped(error: Exception) -> Stopped:
+    from bench.errors import BenchError
+
+    if isinstance(error, BenchError):
+        return Stopped(error.what, error.expected, error.got, error.hint)
+    return Stopped(
+        "a worker process cannot go on",
+        "free space, and a store that can be read and written",
+        f"{type(error).__name__}: {error}",
+        "run the same command again; finished cells are kept",
+    )
