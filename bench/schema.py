@@ -130,12 +130,12 @@ SCORES: tuple[Column, ...] = (
     *SETTING_COLUMNS,
     Column("status", TEXT, "ok, skipped, failed or timeout"),
     Column("reason", TEXT, "why the status is not ok; empty when it is"),
-    *_excess("", "SSIM > 0.4 after one-to-one pairing with the submitted candidates (headline)"),
     Column(
         "stderr",
         TEXT,
         "of a cell that failed in a worker process: the last 2000 characters that the process printed over its batch; never published",
     ),
+    *_excess("", "SSIM > 0.4 after one-to-one pairing with the submitted candidates (headline)"),
     Column("recall_members_lo", FLOAT, "lower end of the 95 % interval of recall_members", "share", "[0, 1]", decimals=6),
     Column("recall_members_hi", FLOAT, "upper end of the 95 % interval of recall_members", "share", "[0, 1]", decimals=6),
     Column("recall_controls_lo", FLOAT, "lower end of the 95 % interval of recall_controls", "share", "[0, 1]", decimals=6),

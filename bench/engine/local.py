@@ -111,16 +111,16 @@ def run(
     *,
     no_cache: bool = False,
     memory_gib: float | None = None,
-) -> Summary:
     jobs: int = 1,
     timeout: float | None = None,
+) -> Summary:
     """Runs what the plan has left, storing each cell as it ends.
 
     Args:
         memory_gib: what a stack of targets or runs may take; None: half of what is free on the device.
-
         jobs: worker processes; 1 without a timeout: none, everything runs in this process.
         timeout: seconds that one training, or one batch of cells, may take.
+
     Raises:
         BenchError: the store cannot be written (the disk is full); what was stored before is kept.
     """
@@ -334,9 +334,6 @@ def _results(
     no_cache: bool = False,
 ) -> Generator[list[Result], None, None]:
     """Results in the order in which they come: shape by shape, targets by the stack, attack by attack."""
-    shapes: dict[Hashable, list[Cell]] = {}
-    for cell in cells:
-        shapes.setdefault(_shape(cell), []).append(cell)
     for chunk in chunks(waiting, device.type, memory):
         if time.monotonic() >= deadline:
             return
@@ -361,6 +358,9 @@ def _results(
 
 def chunks(cells: Sequence[Cell], device: str, memory: int) -> Iterator[list[Cell]]:
     """Cells whose targets are trained, and attacked, in one stack: of one shape, and no more than so many bytes hold."""
+    shapes: dict[Hashable, list[Cell]] = {}
+    for cell in cells:
+        shapes.setdefault(_shape(cell), []).append(cell)
     for group in shapes.values():
         yield from _chunks(group, device, memory)
 
