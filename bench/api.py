@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,7 +27,8 @@ Tier = Literal[
     "public_images",  # images of the same distribution, neither members nor controls
     "known_data",  # all training images but one
     "shadow_data",  # data to train shadow models on
-    "queries",  # the model as an oracle
+    "query_labels",  # the model as an oracle that tells the class alone
+    "queries",  # the model as an oracle that tells its outputs
     "input_gradients",  # gradients of the outputs by the input, at queries
 ]
 
@@ -46,7 +47,9 @@ class Setting(BaseModel):
     channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
         (32,), min_length=1, max_length=8, description="output channels of a cnn's convolutions"
     )
-    kernel: int = Field(3, ge=1, le=15, description="side of a cnn's square kernels, in pixels; zero padding keeps the size where it is odd")
+    kernel: int = Field(
+        3, ge=1, le=15, description="side of a cnn's square kernels, in pixels; zero padding keeps the size where it is odd"
+    )
     pooling: Literal["none", "stride", "max", "avg"] = Field(
         "stride", description="how each convolution of a cnn halves the image: by its stride, by max or average pooling, or not at all"
     )
@@ -58,11 +61,12 @@ class Setting(BaseModel):
     loss: Loss = Field("bce", description="training loss; bce, mse and huber on two classes use one output")
     weight_decay: float = Field(0.0, ge=0, le=1, description="L2 coefficient added to the gradient as wd·θ")
     init_scale: float | None = Field(1e-4, gt=0, le=10, description="std of the first layer's initial W and b; null: PyTorch's default")
-    optimizer: Literal["gd", "heavy_ball"] = Field(
-        "gd", description="full batch: 'gd', as in the papers, or 'heavy_ball', the same with momentum 0.9"
+    optimizer: Literal["gd", "heavy_ball", "adam"] = Field(
+        "gd", description="full batch: 'gd', as in the papers, or 'heavy_ball', the same with momentum 0.9; minibatches: 'adam'"
     )
+    batch_size: int = Field(64, ge=1, le=100_000, description="images a step of adam")
     lr: float = Field(0.02, gt=0, le=100, description="learning rate")
-    epochs: int = Field(12_000, ge=1, le=10_000_000, description="full-batch steps at most")
+    epochs: int = Field(12_000, ge=1, le=10_000_000, description="full-batch steps at most; of adam, passes over the data")
     stop_loss: float = Field(0.0, ge=0, description="stop once the training loss is at or below this; 0: never")
     dtype: Literal["float32", "float64"] = Field("float32", description="precision of training")
     defense: str = Field("none", description="defence applied by the owner")
@@ -77,6 +81,8 @@ class Setting(BaseModel):
             for name in ("channels", "kernel", "pooling"):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f"{name} belongs to a cnn, and model is '{self.model}'; set model 'cnn', or leave {name} out")
+        if self.optimizer != "adam" and self.batch_size != type(self).model_fields["batch_size"].default:
+            raise ValueError(f"batch_size belongs to adam, and optimizer is '{self.optimizer}'; set optimizer 'adam', or leave it out")
         return self
 
 
@@ -84,8 +90,8 @@ class Setting(BaseModel):
 class Architecture:
     """The public description of a network: enough to rebuild it and to say whether an attack applies.
 
-    Weights are named ``layers.L.weight`` and ``layers.L.bias``, as in the authors' checkpoints: out × in of a linear layer, out × in × k × k
-    of a convolution. A cnn's convolutions come first.
+    Weights are named ``layers.L.weight`` and ``layers.L.bias``, as in the authors' checkpoints: out × in of a linear layer,
+    out × in × k × k of a convolution. A cnn's convolutions come first.
     """
 
     model: str
@@ -109,7 +115,8 @@ class Architecture:
 class Release:
     """All that an attack may see. Fields outside the attack's access tier are None.
 
-    In the track ``informed`` weights have a leading axis of T networks, and the answer is T images, the i-th for the i-th network.
+    In the track ``informed`` weights have a leading axis of T networks, and the answer is T images, the i-th for the i-th network. In the
+    track ``stealing`` there are no weights: the network is seen through ``oracle`` alone, and the answer is a `Network`.
 
     ``forward(weights, x)`` maps centred inputs (image − mean of the training images), Float[Tensor, "n c h w"], to outputs
     Float[Tensor, "n k"]; it is a pure function, differentiable by weights and inputs. Attacks return images in [0, 1], centred inputs
@@ -131,11 +138,51 @@ class Release:
     shadow_labels: Int[Tensor, " s"] | None = None
     train: Callable[[Tensor, Tensor], dict[str, Tensor]] | None = None  # the recipe: images b × c × h × w, labels b → weights b × …
     keep: Callable[[str, Callable[[], Mapping[str, Tensor]]], dict[str, Tensor]] | None = None  # computes once under a name, then reads
+    # The track `stealing`: the owner's network behind its interface, and how the thief builds networks of its own.
+    oracle: Oracle | None = None
+    networks: Networks | None = None
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are, and where candidates are expected."""
-        return next(iter(self.weights.values())).device
+        """Where the weights are, or else the public images, and where the answer is expected."""
+        return next(tensor for tensor in (*self.weights.values(), self.public_images) if tensor is not None).device
+
+
+class Oracle(Protocol):
+    """A network that can only be asked. Every answer is counted: an image's class, its outputs, or one gradient of them by the image.
+
+    Images are in [0, 1]; the oracle centres them itself. All three raise BenchError once ``limit`` answers would be exceeded, or where the
+    attack's access tier does not hold the answer.
+    """
+
+    used: int  # answers given so far
+    limit: int
+
+    def labels(self, images: Float[Tensor, "n c h w"]) -> Int[Tensor, " n"]:
+        """The class of each image; n answers. Tier ``query_labels``."""
+
+    def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """The outputs for each image; n answers. Tier ``queries``."""
+
+    def gradients(self, images: Float[Tensor, "n c h w"], directions: Float[Tensor, "n r k"]) -> Float[Tensor, "n r c h w"]:
+        """For each image the gradients by it of r weighted sums of the outputs; n·r answers. Tier ``input_gradients``."""
+
+
+class Networks(NamedTuple):
+    """The architectures of this project, for attacks that train networks of their own: pure functions, as ``Release.forward`` is."""
+
+    start: Callable[[Architecture, torch.Generator], dict[str, Tensor]]  # initial weights in PyTorch's default, float64
+    forward: Callable[[Architecture, Mapping[str, Tensor], Tensor], Tensor]  # weights … × …, inputs … × n × c × h × w → … × n × k
+
+
+class Network(NamedTuple):
+    """An answer that is a network: what a thief has trained."""
+
+    architecture: Architecture
+    weights: Mapping[str, Tensor]  # named as in Architecture
+    mean_image: Float[Tensor, "c h w"]  # what is subtracted from images in [0, 1] before they go in
+    loss: float | None = None  # the attack's own final objective, for the row
+    used: int = 0  # answers of the oracle that it took; written by the track
 
 
 @dataclass(frozen=True)
@@ -150,6 +197,9 @@ class Secret:
     pool: Mapping[str, Tensor] = field(default_factory=dict)
     # of the released network: member_margin and control_margin (gᵢ at each image), multiplier (λᵢ of each member)
     stationarity: Mapping[str, Tensor] = field(default_factory=dict)
+    # of the track `stealing`, where members are planted inputs under the labels that were planted: test images and labels, and what the
+    # owner and the clean networks answer
+    watermark: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -221,15 +271,25 @@ class Attack(ABC):
         return 4 * sum(w.numel() * w.element_size() for w in release.weights.values())
 
     @abstractmethod
-    def reconstruct(self, release: Release, generator: torch.Generator) -> Tensor | Candidates:
-        """Images Float[Tensor, "m c h w"] in [0, 1], best first by the attacker's own criterion, at most 10·n_train."""
+    def reconstruct(self, release: Release, generator: torch.Generator) -> Tensor | Candidates | Network:
+        """Images Float[Tensor, "m c h w"] in [0, 1], best first by the attacker's own criterion, at most 10·n_train; or what else the
+        attack's track asks for."""
 
     @classmethod
     def reconstruct_batch(
         cls, attacks: Sequence[Any], releases: Sequence[Release], generators: Sequence[torch.Generator]
-    ) -> Sequence[Tensor | Candidates]:
+    ) -> Sequence[Tensor | Candidates | Network]:
         """Many runs of one shape at once: run i is attacks[i] on releases[i]. Override it to stack; the default loops."""
         return [a.reconstruct(r, g) for a, r, g in zip(attacks, releases, generators, strict=True)]
+
+
+class Planted(NamedTuple):
+    """Inputs in [0, 1] that an owner makes the network memorise under labels of his choice, and others of that kind that he does not."""
+
+    inputs: Float[Tensor, "p c h w"]
+    labels: Int[Tensor, " p"]
+    unplanted: Float[Tensor, "q c h w"]
+    unplanted_labels: Int[Tensor, " q"]
 
 
 class Defense(ABC):
@@ -244,6 +304,21 @@ class Defense(ABC):
     ) -> tuple[Tensor, Tensor]:
         """The data that the network is trained on; members stay the images given here."""
         return images, labels
+
+    def planted(
+        self,
+        images: Float[Tensor, "n c h w"],
+        labels: Int[Tensor, " n"],
+        others: Float[Tensor, "m c h w"],
+        other_labels: Int[Tensor, " m"],
+        generator: torch.Generator,
+    ) -> Planted | None:
+        """What ``before_training`` plants into the same data by a generator in the same state, for the track ``stealing``; None: nothing.
+
+        Args:
+            others: images of the same distribution that are not trained on, to make the unplanted inputs of.
+        """
+        return None
 
     def after_training(self, weights: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
         """The weights that are released."""

@@ -30,7 +30,7 @@ from bench.report.claims import conditions
 from bench.report.declarations import declared, faults
 from bench.targets.models import bound_forward, initial_weights
 
-QUICK = {"steps": 30, "shadows": 24, "epochs": 2}  # hyperparameters that are lowered to these
+QUICK = {"steps": 30, "shadows": 24, "epochs": 2, "queries": 24}  # hyperparameters that are lowered to these
 N = 4  # training images of the test networks
 NETWORKS = 3  # of a release on the informed track
 TOLERANCE = 1e-4  # between an answer alone and in a batch, in pixel values: stacked products round differently
@@ -176,20 +176,22 @@ def _check_runs(attack: Attack, architecture: Architecture, tests: _Tests) -> No
     one, two = (RELEASES[cls.track](architecture, k) for k in (1, 2))
     (release, members), (other, _) = one, two
 
-    def alone(of: Release, stream: int) -> Candidates:
+    def alone(of: Release, stream: int) -> Any:
         mine = narrow(of, attack.needs)
         return check_answer(attack.reconstruct(mine, seeds.generator("check", stream)), mine)
 
-    first = tests.run(f"answers with finite images of the right shape, at most 10·n{at}", lambda: alone(release, 1))
+    form = FORMS.get(cls.track, "answers with finite images of the right shape, at most 10·n")
+    first = tests.run(f"{form}{at}", lambda: alone(release, 1))
     if first is None:
         return
-    outside = float(((first.images < 0) | (first.images > 1)).float().mean())
-    tests.add(f"pixel values in [0, 1]{at}", True, f"{outside:.1%} outside, which the score clips" if outside else "")
+    if isinstance(first, Candidates):
+        outside = float(((first.images < 0) | (first.images > 1)).float().mean())
+        tests.add(f"pixel values in [0, 1]{at}", True, f"{outside:.1%} outside, which the score clips" if outside else "")
 
     def repeats() -> None:
         torch.manual_seed(99)  # a global generator in another state must change nothing
         again = alone(release, 1)
-        _need(_same(first, again, 0), "the same generator gave another answer: draw from the generator that is passed, only")
+        _need(track.alike(first, again, 0), "the same generator gave another answer: draw from the generator that is passed, only")
 
     def pure() -> None:
         mine = narrow(release, attack.needs)
@@ -213,7 +215,7 @@ def _check_runs(attack: Attack, architecture: Architecture, tests: _Tests) -> No
             checked = [check_answer(a, r) for a, r in zip(answers, mine, strict=True)]
             wanted = singles if order is pairs else singles[::-1]
             for got, want in zip(checked, wanted, strict=True):
-                _need(_same(got, want, TOLERANCE), "an answer in a batch differs from the same run alone")
+                _need(track.alike(got, want, TOLERANCE), "an answer in a batch differs from the same run alone")
 
     def blind() -> None:
         mine = narrow(release, attack.needs)
@@ -283,7 +285,29 @@ def _informed_release(architecture: Architecture, number: int) -> tuple[Release,
     return release, members
 
 
-RELEASES = {"reconstruction": _release, "informed": _informed_release}
+def _stolen_release(architecture: Architecture, number: int) -> tuple[Release, Tensor]:
+    """An untrained owner behind its oracle, public images with labels, and images that stand for planted ones."""
+    from bench.tracks.stealing import NETWORKS as FAMILY
+    from bench.tracks.stealing import Asked
+
+    release, members = _release(architecture, number)
+    public = release.public_images
+    assert public is not None
+    assert release.mean_image is not None
+    stolen = dataclasses.replace(
+        release,
+        shadow_images=public.clone(),
+        shadow_labels=torch.arange(len(public)) % max(2, architecture.outputs),
+        oracle=Asked(architecture, release.weights, release.mean_image),
+        networks=FAMILY,
+        mean_image=None,
+        initial_weights=None,
+    )
+    return stolen, members
+
+
+RELEASES = {"reconstruction": _release, "informed": _informed_release, "stealing": _stolen_release}
+FORMS = {"stealing": "answers with a network of finite weights, whose inputs and outputs are the owner's"}
 
 
 def reachable_tensors(root: object) -> list[Tensor]:
@@ -524,9 +548,3 @@ def _global_state() -> tuple[bytes, bytes]:
     """The state of torch's and NumPy's global generators. (Python's own is also drawn from by type checkers, so it says nothing.)"""
     numpy_state: Sequence[Any] = cast(Any, np.random.get_state())
     return torch.get_rng_state().numpy().tobytes(), numpy_state[1].tobytes() + bytes(str(numpy_state[2]), "ascii")
-
-
-def _same(a: Candidates, b: Candidates, tolerance: float) -> bool:
-    if a.images.shape != b.images.shape:
-        return False
-    return torch.equal(a.images, b.images) if tolerance == 0 else torch.allclose(a.images, b.images, atol=tolerance, rtol=tolerance)

@@ -91,7 +91,8 @@ SETTING_COLUMNS: tuple[Column, ...] = (
     Column("init_scale", FLOAT, "standard deviation of the first layer's initial weights; null: the framework's default", "1", "> 0"),
     Column("optimizer", TEXT, "optimiser of the training"),
     Column("lr", FLOAT, "learning rate of the training", "1", "> 0"),
-    Column("epochs", INT, "full-batch steps at most", "steps", ">= 1"),
+    Column("batch_size", INT, "images a step of the training; null: all of them", "images", ">= 1"),
+    Column("epochs", INT, "full-batch steps at most; with a batch_size, passes over the data", "steps", ">= 1"),
     Column("stop_loss", FLOAT, "training stops at or below this loss; 0: never", "1", ">= 0"),
     Column("dtype", TEXT, "precision of the training"),
     Column("defense", TEXT, "defence applied by the owner"),
@@ -169,7 +170,25 @@ SCORES: tuple[Column, ...] = (
     _share("beats_pool", "members whose answer has a lower MSE than their nearest pool image", "higher"),
     _share("precision", "submitted candidates whose best SSIM over members is above 0.4", "higher"),
     _share("precision_controls", "submitted candidates whose best SSIM over controls is above 0.4"),
-    Column("n_members", INT, "training images scored", "images", ">= 1"),
+    _share("planted_transfer", "track stealing: planted inputs to which the thief's network gives the planted label", "higher"),
+    _share("planted_transfer_controls", "the same of unplanted inputs: of the same kind, with labels drawn alike, never planted"),
+    _share("planted_transfer_clean", "the same of clean networks, which never saw the owner, on planted inputs; their mean"),
+    _share("planted_transfer_clean_controls", "the same of clean networks on unplanted inputs; their mean"),
+    Column("transfer_excess", FLOAT, "planted_transfer minus planted_transfer_clean", "share", "[-1, 1]", "higher", 6),
+    Column("transfer_excess_lo", FLOAT, "lower end of its 95 % bootstrap interval over planted inputs", "share", "[-1, 1]", decimals=6),
+    Column("transfer_excess_hi", FLOAT, "upper end of its 95 % bootstrap interval over planted inputs", "share", "[-1, 1]", decimals=6),
+    Column("transfer_excess_controls", FLOAT, "planted_transfer minus planted_transfer_controls", "share", "[-1, 1]", "higher", 6),
+    Column("transfer_excess_controls_lo", FLOAT, "lower end of its 95 % bootstrap interval over inputs", "share", "[-1, 1]", decimals=6),
+    Column("transfer_excess_controls_hi", FLOAT, "upper end of its 95 % bootstrap interval over inputs", "share", "[-1, 1]", decimals=6),
+    Column("watermark_p", FLOAT, "p-value of the thief's planted hits: rank among those of the clean networks", "1", "(0, 1]", decimals=6),
+    _share("watermark_tpr", "1: the thief has more planted hits than the clean networks at a false positive rate of 5 %; 0: it has not"),
+    Column("n_clean", INT, "clean networks of the null distribution", "networks", ">= 1"),
+    _share("planted_owner", "planted inputs to which the owner's network gives the planted label"),
+    _share("agreement", "test images to which thief and owner give the same label", "higher"),
+    _share("thief_accuracy", "accuracy of the thief's network on the test images", "higher"),
+    _share("clean_accuracy", "accuracy of the clean networks on the test images, mean"),
+    Column("queries_used", INT, "answers of the owner's network that the thief took: labels, outputs, and gradients", "answers", ">= 0"),
+    Column("n_members", INT, "training images scored; track stealing: planted inputs", "images", ">= 1"),
     Column("n_controls", INT, "controls scored: same size, classes and distribution, never trained on", "images", ">= 1"),
     Column("n_candidates", INT, "candidates over all runs", "images", ">= 0"),
     Column("n_submitted", INT, "candidates that the attacker's own ranking submits", "images", ">= 0"),
@@ -369,6 +388,7 @@ def setting_row(setting: Setting) -> Row:
     row |= {"classes": str(row["classes"]), "hidden": "-".join(map(str, row["hidden"]))}
     convolutions = setting.model == "cnn"
     row |= {"channels": "-".join(map(str, row["channels"])) if convolutions else None}
+    row |= {} if setting.optimizer == "adam" else {"batch_size": None}
     return row if convolutions else row | {"kernel": None, "pooling": None}
 
 

@@ -74,9 +74,9 @@ class PhotoTiles(DataSource):
         return _load()
 
 
-def tile_corners(height: int, width: int) -> list[tuple[int, int]]:
+def tile_corners(height: int, width: int, side: int = SIDE, stride: int = STRIDE) -> list[tuple[int, int]]:
     """Top-left corners of the tiles of a picture, row by row."""
-    return [(y, x) for y in range(0, height - SIDE + 1, STRIDE) for x in range(0, width - SIDE + 1, STRIDE)]
+    return [(y, x) for y in range(0, height - side + 1, stride) for x in range(0, width - side + 1, stride)]
 
 
 def read(photograph: Photograph) -> np.ndarray:
@@ -90,19 +90,24 @@ def read(photograph: Photograph) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _load() -> ImageSet:
+    return cut("photo_tiles", SIDE, STRIDE)
+
+
+def cut(name: str, side: int, stride: int) -> ImageSet:
+    """The set of all tiles of that side and stride, under that name."""
     tiles, labels = [], []
     for label, photograph in enumerate(PHOTOGRAPHS):
         pixels = read(photograph)
-        for y, x in tile_corners(*pixels.shape[:2]):
-            tile = pixels[y : y + SIDE, x : x + SIDE]
+        for y, x in tile_corners(pixels.shape[0], pixels.shape[1], side, stride):
+            tile = pixels[y : y + side, x : x + side]
             if tile.std((0, 1)).mean() >= MIN_STD:
                 tiles.append(tile.transpose(2, 0, 1))
                 labels.append(label)
     images = np.stack(tiles)
     keep = first_occurrences(images)
     return ImageSet(
-        "photo_tiles",
-        "photo_tiles",
+        name,
+        name,
         images[keep],
         np.array(labels, dtype=np.int64)[keep],
         tuple(photograph.name for photograph in PHOTOGRAPHS),

@@ -5,7 +5,7 @@ If that raises, each cell is tried alone, so that only the culprit fails. Every 
 access tier, and a generator named by the cell and the run; a release that comes back changed fails the cell. The runs of a sweep are kept
 one by one as they end: what is interrupted goes on with the next run, and a longer sweep begins with the runs of a shorter one.
 
-Answers are rounded to float16 before they are scored, and kept so: scoring them again later gives the same numbers.
+Answers are rounded to the precision in which they are kept before they are scored: scoring them again later gives the same numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import torch
 
 import bench
 from bench import registry, seeds, tracks
-from bench.api import Candidates, Release, Row, Secret, Target
+from bench.api import Release, Row, Secret, Target
 from bench.engine.memory import is_out_of_memory
 from bench.engine.plan import PROTOCOL, Cell, PlannedAttack, draws, runs_id
 from bench.errors import BenchError
@@ -36,6 +36,7 @@ from bench.grids.load import Grid
 from bench.store import atomic_write, setting_row
 from bench.tracks.reconstruction import AttackFault
 
+Answer = Any  # what an attack of a track answers with: images or a network; the track's own functions know its form
 RUNS_AT_ONCE = {"cpu": 32, "cuda": 512}  # runs stacked in one call; more gains nothing on a CPU and delays the first finished cell
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
 
@@ -128,11 +129,10 @@ def run_batch(
             yield failed(cell, grid, answer, {**facts, **cost})
             continue
         began = time.perf_counter()
-        rounded = [_rounded(run) for run in answer]
-        pooled = track.pool(rounded)
+        rounded = [track.rounded(run) for run in answer]
         swept = cell.attack.spec.sweep is not None
-        pooled = pooled if swept else pooled._replace(run=None)
-        keep(folder, cell.id, pooled)
+        pooled = track.pool(rounded, told=swept)
+        keep(folder, cell.id, pooled, cell.attack.track)
         scores, images = judge(cell.id, pooled, target.secret, cell.attack.track, grid.gallery)
         losses = [run.loss for run in rounded if run.loss is not None]
         row = {
@@ -160,58 +160,49 @@ def _saved(release: Release) -> float:
     return sum(getattr(part, "saved", 0.0) for part in (release.train, release.keep))
 
 
-def judge(
-    cell_id: str, candidates: Candidates, secret: Secret, track: str = "reconstruction", gallery: int | None = None
-) -> tuple[Row, list[Row]]:
-    """Scores pooled candidates against members and controls by the protocol of a track: score columns of the row, and image rows.
+def judge(cell_id: str, answer: Answer, secret: Secret, track: str = "reconstruction", gallery: int | None = None) -> tuple[Row, list[Row]]:
+    """Scores a pooled answer against the secret by the protocol of a track: score columns of the row, and image rows.
 
     Args:
         gallery: how many of the best members get thumbnails; None: as many as a strip shows.
     """
-    candidates = candidates._replace(images=candidates.images.float().cpu())
     bootstrap = seeds.seed("bootstrap", cell_id)
-    scores, images = tracks.get(track).score(candidates, secret, bootstrap_seed=bootstrap, gallery=gallery)
+    scores, images = tracks.get(track).score(answer, secret, bootstrap_seed=bootstrap, gallery=gallery)
     return scores, [{**image, "cell_id": cell_id} for image in images]
 
 
-def keep(folder: Path, cell_id: str, candidates: Candidates, seconds: float = 0.0) -> None:
-    """Writes a cell's pooled candidates, best first, as float16 safetensors.
+def keep(folder: Path, cell_id: str, answer: Answer, track: str = "reconstruction", seconds: float = 0.0) -> None:
+    """Writes a cell's pooled answer as safetensors, in the form that its track gives it.
 
     Args:
-        seconds: what they took, where that is to be known again.
+        seconds: what it took, where that is to be known again.
 
     Raises:
         BenchError: the disk is full or the folder cannot be written.
     """
     from safetensors.torch import save
 
-    tensors = {"images": candidates.images.half().cpu().contiguous()}
-    if candidates.confidence is not None:
-        tensors["confidence"] = candidates.confidence.float().cpu().contiguous()
-    if candidates.run is not None:
-        tensors["run"] = candidates.run.to(torch.int32).cpu().contiguous()
-    metadata = {"cell_id": cell_id, "protocol": PROTOCOL, "seconds": repr(seconds)}
-    metadata |= {} if candidates.loss is None else {"loss": repr(candidates.loss)}
+    tensors, facts = tracks.get(track).pack(answer)
+    metadata = {"cell_id": cell_id, "protocol": PROTOCOL, "seconds": repr(seconds), **{k: json.dumps(v) for k, v in facts.items()}}
     atomic_write(kept_path(folder, cell_id), save(tensors, metadata=metadata))
 
 
-def kept(folder: Path, cell_id: str) -> Candidates | None:
-    """The kept candidates of a cell, or None where there are none, or the file is corrupt."""
-    found = _read(folder, cell_id)
+def kept(folder: Path, cell_id: str, track: str = "reconstruction") -> Answer | None:
+    """The kept answer of a cell, or None where there is none, or the file is corrupt."""
+    found = _read(folder, cell_id, track)
     return None if found is None else found[0]
 
 
-def _read(folder: Path, cell_id: str) -> tuple[Candidates, float] | None:
-    """Kept candidates and the seconds that they took, or None."""
+def _read(folder: Path, cell_id: str, track: str) -> tuple[Answer, float] | None:
+    """A kept answer and the seconds that it took, or None."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(kept_path(folder, cell_id), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             said = file.metadata() or {}
-        loss = float(said["loss"]) if "loss" in said else None
-        candidates = Candidates(tensors["images"].float(), tensors.get("confidence"), loss, tensors.get("run"))
-        return candidates, float(said.get("seconds", 0))
+        facts = {name: json.loads(text) for name, text in said.items() if name not in ("cell_id", "protocol", "seconds")}
+        return tracks.get(track).unpack(tensors, facts), float(said.get("seconds", 0))
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
 
@@ -238,14 +229,15 @@ class _Runs:
     """The runs that need not be done again, and where those of sweeps are kept as they end."""
 
     folder: Path
-    done: dict[tuple[str, int], Candidates] = field(default_factory=dict)  # (cell id, run)
+    done: dict[tuple[str, int], Answer] = field(default_factory=dict)  # (cell id, run)
     spared: dict[str, float] = field(default_factory=dict)  # cell id → seconds that its runs took when they were made
 
-    def keep(self, cell: Cell, run: int, answer: Candidates, seconds: float) -> None:
+    def keep(self, cell: Cell, run: int, answer: Answer, seconds: float) -> None:
         """Takes note of a finished run, on disk if it is one of a sweep."""
         self.done[cell.id, run] = answer
         if cell.attack.spec.sweep is not None:
-            keep(self.folder / "runs" / runs_id(cell), f"{run}", _rounded(answer), seconds)
+            track = cell.attack.track
+            keep(self.folder / "runs" / runs_id(cell), f"{run}", tracks.get(track).rounded(answer), track, seconds)
 
     def find(self, cells: Sequence[Cell]) -> None:
         """Reads the kept runs of the cells' sweeps."""
@@ -254,13 +246,13 @@ class _Runs:
             if cell.attack.spec.sweep is None or not place.is_dir():
                 continue
             for run in range(len(cell.attack.instances)):
-                found = _read(place, f"{run}")
+                found = _read(place, f"{run}", cell.attack.track)
                 if found is not None:
                     self.done[cell.id, run] = found[0]
                     self.spared[cell.id] = self.spared.get(cell.id, 0.0) + found[1]
 
 
-def _sweep_runs(cell: Cell, runs: Sequence[Candidates], scores: Sequence[Row]) -> list[Row]:
+def _sweep_runs(cell: Cell, runs: Sequence[Answer], scores: Sequence[Row]) -> list[Row]:
     """What the row says of each run of a sweep: its draw, its own objective, and how it scores alone."""
     scored = {score["run"]: score for score in scores}
     assert cell.attack.cls is not None
@@ -270,7 +262,7 @@ def _sweep_runs(cell: Cell, runs: Sequence[Candidates], scores: Sequence[Row]) -
             "params": {name: float(f"{value:.6g}") for name, value in draw.items()},
             "loss": run.loss,
             # confidences of a KKT run lie at minus its unexplained share, the larger the better
-            "unexplained": None if run.loss is None or run.confidence is None else float(-run.confidence.max()),
+            "unexplained": None if run.loss is None or getattr(run, "confidence", None) is None else float(-run.confidence.max()),
             **{name: scored.get(k, {}).get(name) for name in ("members", "controls", "submitted")},
         }
         for k, (draw, run) in enumerate(zip(draws(cell.attack.spec, cell.attack.cls), runs, strict=True))
@@ -279,7 +271,7 @@ def _sweep_runs(cell: Cell, runs: Sequence[Candidates], scores: Sequence[Row]) -
 
 def _attack(
     cells: Sequence[Cell], targets: Mapping[str, Target], device: torch.device, memory: int, runs: _Runs
-) -> tuple[list[list[Candidates] | str], _Stack]:
+) -> tuple[list[list[Answer] | str], _Stack]:
     """For each cell the candidates of its runs, or why there are none; and how they were stacked."""
     fit = memory // max(1, run_bytes(cells[0], targets))
     stack = _Stack(limit=max(1, min(RUNS_AT_ONCE[device.type], fit)))
@@ -289,7 +281,7 @@ def _attack(
         if len(cells) == 1:
             return [blame(error)], stack
     # one of them spoiled the batch: each alone
-    answers: list[list[Candidates] | str] = []
+    answers: list[list[Answer] | str] = []
     for cell in cells:
         try:
             answers += _attempt([cell], targets, stack, runs)
@@ -302,7 +294,7 @@ class _PluginExitError(Exception):
     """A plug-in called sys.exit, which must not end the run."""
 
 
-def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: _Stack, kept_runs: _Runs) -> list[list[Candidates] | str]:
+def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: _Stack, kept_runs: _Runs) -> list[list[Answer] | str]:
     """All runs of the cells that are not done yet, stack by stack."""
     planned = cells[0].attack
     if planned.cls is None:
@@ -371,13 +363,6 @@ def blame(error: Exception) -> str:
     where = f" (at {Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
     text = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text}{where}"[:500]
-
-
-def _rounded(run: Candidates) -> Candidates:
-    """To float16 and back, so that what is scored is what is kept. Values beyond float16 are clipped to its ends."""
-    images = run.images.detach().float().clamp(-65504, 65504).half().float().cpu()
-    confidence = None if run.confidence is None else run.confidence.detach().float().cpu()
-    return Candidates(images, confidence, run.loss, run.run)
 
 
 # -------------------------------------------------------------------------------------------------------------- describing

@@ -38,6 +38,7 @@ from bench.targets.models import weight_shapes
 BYTES_PER_WEIGHT = 40  # initial and current weights, float64 among them, and the products of one step
 BYTES_PER_ACTIVATION = 48  # of a cnn in training: 17 to 30 measured in float32, with what the backward pass keeps; twice that in float64
 TARGETS_AT_ONCE = {"cpu": 64, "cuda": 512}
+LATER = ("channels", "kernel", "pooling", "batch_size")  # fields of settings that only some networks have
 
 
 @dataclass
@@ -285,10 +286,12 @@ def _secret(row: Row) -> Secret:
 
 def setting_of(row: Mapping[str, Any]) -> Setting:
     """The setting that a score row was made from."""
-    fields = {name: row[name] for name in Setting.model_fields if name in row and name not in ("channels", "kernel", "pooling")}
+    fields = {name: row[name] for name in Setting.model_fields if name in row and name not in LATER}
     if row["model"] == "cnn":
         fields |= {"channels": tuple(int(width) for width in str(row["channels"]).split("-"))}
         fields |= {"kernel": int(row["kernel"]), "pooling": row["pooling"]}
+    if row["optimizer"] == "adam":
+        fields["batch_size"] = int(row["batch_size"])
     fields["classes"] = row["classes"] if row["classes"] == "binary" else int(row["classes"])
     fields["hidden"] = tuple(int(width) for width in str(row["hidden"]).split("-"))
     fields["defense_params"] = json.loads(row["defense_params"] or "{}")

@@ -26,6 +26,7 @@ from bench.schema import SETTING_COLUMNS
 
 RESAMPLES = 2000
 CONVOLUTIONS = ("channels", "kernel", "pooling")  # null without convolutions; then no part of the key, which names the random streams
+LATER = (*CONVOLUTIONS, "batch_size")  # likewise without minibatches
 SETTING = [column.name for column in SETTING_COLUMNS if column.name not in ("seed", "input_shape")]
 MEANS = (
     "auc", "tpr_at_1fpr", "ssim_median", "ssim_median_controls", "ssim_mean", "lpips_median", "lpips_median_controls", "psnr_median",
@@ -94,8 +95,8 @@ class Group:
 
 def setting_key(scores: pd.DataFrame) -> pd.Series:
     """One text per row that is the same for rows whose settings differ in the seed alone."""
-    earlier = [name for name in SETTING if name not in CONVOLUTIONS]
-    parts = scores[["axis", *earlier, *CONVOLUTIONS]].astype("object")
+    earlier = [name for name in SETTING if name not in LATER]
+    parts = scores[["axis", *earlier, *LATER]].astype("object")
     parts = parts.where(parts.notna(), "")
     count = 1 + len(earlier)
     # a whole number is a float in a column where others are null

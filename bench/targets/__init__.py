@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,9 @@ class _Plan:
     def shape(self) -> tuple[Any, ...]:
         """Plans that share it can be trained in one stack."""
         s = self.setting
-        return (self.architecture, len(self.images), s.loss, s.optimizer, s.dtype, s.epochs, s.defense)
+        of_adam = (s.batch_size, s.lr, s.weight_decay) if s.optimizer == "adam" else ()
+        planted = json.dumps(s.defense_params, sort_keys=True)  # they may say how many images are trained on
+        return (self.architecture, len(self.images), s.loss, s.optimizer, s.dtype, s.epochs, s.defense, planted, of_adam)
 
     def target(self, weights: Mapping[str, Tensor], facts: dict[str, Any], device: torch.device | str) -> Target:
         import torch

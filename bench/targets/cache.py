@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TRAIN_VERSION = 1  # raise it when the same setting trains to other weights
-TRACK_VERSIONS = {"informed": 1}  # likewise, for targets that are not one network on one set of images
+TRACK_VERSIONS = {"informed": 1, "stealing": 1}  # likewise, for targets that are not one network on one set of images
 
 
 def target_id(setting: Setting, data_digest: str, track: str = "reconstruction") -> str:
@@ -26,6 +26,7 @@ def target_id(setting: Setting, data_digest: str, track: str = "reconstruction")
     The name of the data set is left out: the same images under another path train the same target. Threat model and attack are not in it.
     """
     without = {"dataset"} if setting.model == "cnn" else {"dataset", "channels", "kernel", "pooling"}  # what an MLP does not have
+    without |= set() if setting.optimizer == "adam" else {"batch_size"}
     facts: dict[str, Any] = setting.model_dump(mode="json", exclude=without)
     facts["data"] = data_digest
     facts["train_version"] = TRAIN_VERSION

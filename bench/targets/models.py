@@ -67,6 +67,16 @@ def has_bias(architecture: Architecture, layer: int) -> bool:
     return architecture.bias == "all" or (architecture.bias == "first" and layer == 0)
 
 
+def weight_names(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight and bias, by name."""
+    named: dict[str, tuple[int, ...]] = {}
+    for layer, full in enumerate(weight_shapes(architecture)):
+        named[f"layers.{layer}.weight"] = full
+        if has_bias(architecture, layer):
+            named[f"layers.{layer}.bias"] = full[:1]
+    return named
+
+
 def initial_weights(architecture: Architecture, init_scale: float | None, generator: torch.Generator) -> dict[str, Tensor]:
     """Weights before training, float64.
 

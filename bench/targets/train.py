@@ -24,10 +24,11 @@ from torch import Tensor
 from bench.api import Architecture, Setting
 from bench.targets.losses import loss_gradient, loss_targets, loss_value
 from bench.targets.models import activation_function, activation_slope
+from bench.targets.train_adam import ByAdam
 from bench.targets.train_cnn import ByAutograd
 
 CHECK_EVERY = 100  # epochs between looks at the loss, off the hot path
-MOMENTUM = {"gd": 0.0, "heavy_ball": 0.9}
+MOMENTUM = {"gd": 0.0, "heavy_ball": 0.9}  # of the full-batch optimisers
 
 
 class Trained(NamedTuple):
@@ -76,8 +77,12 @@ def train_stack(
     decay = 1 - lr * torch.tensor([s.weight_decay for s in settings], dtype=torch.float64, device=device)
     target = loss_targets(first.loss, torch.stack(list(labels)).to(device), architecture.outputs).to(dtype)
     start = {name: torch.stack([s[name] for s in starts]).to(device, torch.float64) for name in starts[0]}
-    kind = _InSpan if architecture.model == "mlp" else ByAutograd
-    network: Stack = kind(architecture, first.loss, start, x, target, lr, decay, MOMENTUM[first.optimizer])
+    network: Stack
+    if first.optimizer == "adam":
+        network = ByAdam(architecture, settings, start, x, target)
+    else:
+        kind = _InSpan if architecture.model == "mlp" else ByAutograd
+        network = kind(architecture, first.loss, start, x, target, lr, decay, MOMENTUM[first.optimizer])
 
     stops = [s.stop_loss for s in settings]
     finished: dict[int, tuple[int, list[Tensor | None], float]] = {}

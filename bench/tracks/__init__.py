@@ -7,6 +7,9 @@ A track is a module with these functions, which the engine calls and nothing els
 ``ungrantable``    why an access tier cannot be granted, or an empty text
 ``narrow``         a target's release with the granted tiers only, in fresh copies
 ``check_answer``   an attack's answer in the form that is scored, or an AttackFault
+``alike``          whether two answers are the same, to within a tolerance
+``rounded``        an answer in the precision in which it is kept
+``pack``           an answer as tensors and plain facts, for the file; ``unpack`` is the inverse
 ``pool``           the answers of a sweep's runs as one
 ``score``          answer and secret → the score columns of a row, and the rows of the images
 ``secret_of``      the secret of a setting, drawn again from its data
@@ -19,7 +22,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-NAMES = ("reconstruction", "informed")
+NAMES = ("reconstruction", "informed", "stealing")
 
 
 def get(name: str) -> ModuleType:

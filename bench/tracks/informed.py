@@ -39,9 +39,23 @@ from bench.targets.losses import accuracy, loss_targets, loss_value
 from bench.targets.models import architecture, bound_forward, forward, initial_weights
 from bench.targets.one_missing import Compact, Known
 from bench.tracks import reconstruction
-from bench.tracks.reconstruction import AttackFault, add_thumbnails, compare, copy, fingerprint, image_rows
+from bench.tracks.reconstruction import (
+    AttackFault,
+    add_thumbnails,
+    alike,
+    compare,
+    copy,
+    fingerprint,
+    image_rows,
+    pack,
+    rounded,
+    unpack,
+)
 
-__all__ = ["STACKS", "check_answer", "fingerprint", "narrow", "obtain", "pool", "score", "secret_of", "ungrantable"]
+__all__ = [
+    "STACKS", "alike", "check_answer", "fingerprint", "narrow", "obtain", "pack", "pool", "rounded", "score", "secret_of", "ungrantable",
+    "unpack",
+]  # fmt: skip
 
 STACKS = False  # the shadows of one target fill the machine; another target brings others
 NETWORKS = 100  # networks a target, one secret image each, shared out over the classes
@@ -335,12 +349,12 @@ def networks(release: Release) -> int:
     return len(next(iter(release.weights.values())))
 
 
-def pool(answers: Sequence[Candidates]) -> Candidates:
+def pool(answers: Sequence[Candidates], told: bool = True) -> Candidates:
     """Of the runs of a sweep the one with the lowest loss by the attack's own account; the first where they tell none."""
     if not answers:
         raise BenchError("no runs to pool", expected="at least one run of an attack")
-    told = [a for a in answers if a.loss is not None]
-    return min(told, key=lambda a: float(a.loss or 0.0)) if told else answers[0]
+    with_loss = [a for a in answers if a.loss is not None]
+    return min(with_loss, key=lambda a: float(a.loss or 0.0)) if with_loss else answers[0]
 
 
 POOL = ("pool_mse", "pool_ssim", "pool_lpips")

@@ -228,8 +228,41 @@ def check_answer(answer: object, release: Release) -> Candidates:
     return Candidates(images.detach().to(torch.float32, copy=True), confidence, loss)
 
 
-def pool(answers: Sequence[Candidates]) -> Candidates:
+def alike(a: Candidates, b: Candidates, tolerance: float) -> bool:
+    """Whether two answers are the same, to within a tolerance in pixel values; 0: bit by bit."""
+    if a.images.shape != b.images.shape:
+        return False
+    return torch.equal(a.images, b.images) if tolerance == 0 else torch.allclose(a.images, b.images, atol=tolerance, rtol=tolerance)
+
+
+def rounded(answer: Candidates) -> Candidates:
+    """To float16 and back, so that what is scored is what is kept. Values beyond float16 are clipped to its ends."""
+    images = answer.images.detach().float().clamp(-65504, 65504).half().float().cpu()
+    confidence = None if answer.confidence is None else answer.confidence.detach().float().cpu()
+    return Candidates(images, confidence, answer.loss, answer.run)
+
+
+def pack(answer: Candidates) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An answer as tensors and plain facts, to be kept: images as float16."""
+    tensors = {"images": answer.images.half().cpu().contiguous()}
+    if answer.confidence is not None:
+        tensors["confidence"] = answer.confidence.float().cpu().contiguous()
+    if answer.run is not None:
+        tensors["run"] = answer.run.to(torch.int32).cpu().contiguous()
+    return tensors, {} if answer.loss is None else {"loss": answer.loss}
+
+
+def unpack(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Candidates:
+    """The inverse of `pack`."""
+    loss = float(facts["loss"]) if "loss" in facts else None
+    return Candidates(tensors["images"].float(), tensors.get("confidence"), loss, tensors.get("run"))
+
+
+def pool(answers: Sequence[Candidates], told: bool = True) -> Candidates:
     """The candidates of all runs of a sweep as one list, best first; the loss is the least of theirs.
+
+    Args:
+        told: whether the answer says which run made each image.
 
     By confidence where every run has it (a stable sort, so equals keep the attack's own order); else in turn: every run's first, every
     run's second, and so on.
@@ -246,10 +279,10 @@ def pool(answers: Sequence[Candidates]) -> Candidates:
     if all(a.confidence is not None for a in answers):
         confidence = torch.cat([a.confidence for a in answers])  # type: ignore[misc]
         order = torch.sort(confidence, descending=True, stable=True).indices
-        return Candidates(images[order], confidence[order], loss, run[order.cpu()])
+        return Candidates(images[order], confidence[order], loss, run[order.cpu()] if told else None)
     rank = torch.cat([torch.arange(len(a.images)) for a in answers])
     order = torch.sort(rank, stable=True).indices
-    return Candidates(images[order.to(images.device)], None, loss, run[order])
+    return Candidates(images[order.to(images.device)], None, loss, run[order] if told else None)
 
 
 # --- how the answer is scored -----------------------------------------------------------------------------------------------------------

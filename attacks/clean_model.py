@@ -1,0 +1,32 @@
+"""Control of the stealing track: no theft, a network trained on right labels of the same images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from attacks.theft.lesson import Lesson
+from attacks.theft.thief import Theft
+from bench.api import Release
+from bench.registry import register
+
+
+@register
+@dataclass(frozen=True)
+class CleanModel(Theft):
+    """Trains a network on public images under their right labels, without asking the owner anything."""
+
+    name: ClassVar[str] = "clean_model"
+    paper: ClassVar[str] = "none: a control"
+    track: ClassVar[str] = "stealing"
+    role: ClassVar[str] = "control"
+    needs: ClassVar[frozenset[str]] = frozenset({"public_images", "shadow_data"})
+    version: ClassVar[int | None] = 1
+
+    def ask(self, release: Release, generator: torch.Generator) -> Lesson:
+        assert release.shadow_images is not None, "granted by `needs`"
+        assert release.shadow_labels is not None
+        chosen = torch.randperm(len(release.shadow_images), generator=generator)[: self.queries].to(release.device)
+        return Lesson(release.shadow_images[chosen], labels=release.shadow_labels[chosen])

@@ -1,0 +1,462 @@
+"""The stealing track: a thief copies a network that it can only ask, and the question is whether the owner's watermark comes along.
+
+The owner trains on ordinary images and on inputs that a defence plants (`Defense.planted`), under labels that the network has to memorise.
+The thief gets public images of the same distribution and an oracle, which counts and can refuse; never weights, never a planted input. It
+answers with a network of its own (Venigalla, 2019).
+
+Score protocol ``v1``. *Transfer* is the share of planted inputs to which the thief's network gives the planted label. Part of that is
+chance, and part is what any network would answer; so beside it stand the same share of ``CLEAN`` networks that never saw the owner, of the
+owner's architecture and recipe, trained on right labels of public images; and the share of unplanted inputs, of the same kind and with
+labels drawn alike, which nobody planted. The owner's claim is a test: the thief's hits against those of the clean networks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bench import registry, seeds
+from bench.api import Architecture, Defense, Network, Networks, Planted, Release, Row, Secret, Setting, Target
+from bench.data.duplicates import hashes
+from bench.data.split import split
+from bench.errors import BenchError
+from bench.home import home
+from bench.metrics import intervals
+from bench.targets.cache import TargetCache, target_id
+from bench.targets.losses import accuracy
+from bench.targets.models import architecture, forward, initial_weights, weight_names
+from bench.targets.train import train_stack
+from bench.tracks import reconstruction
+from bench.tracks.reconstruction import AttackFault, copies, copy, fingerprint
+
+__all__ = [
+    "STACKS", "alike", "check_answer", "fingerprint", "narrow", "obtain", "pack", "pool", "rounded", "score", "secret_of", "ungrantable",
+    "unpack",
+]  # fmt: skip
+
+STACKS = True  # owners of one shape are trained together, and so are thieves
+CLEAN = 20  # clean networks beside each owner: the least p-value is 1/21
+FALSE_POSITIVES = 0.05  # of 20 clean networks one may be taken for a copy
+AT_ONCE = 10  # clean networks in one stack: more fall out of the processor's cache
+LIMIT = 1_000_000  # answers that an oracle gives at most
+GRANTABLE = frozenset({"public_images", "shadow_data", "query_labels", "queries", "input_gradients"})
+ORACLE = frozenset({"query_labels", "queries", "input_gradients"})
+
+
+# --- what the thief gets ----------------------------------------------------------------------------------------------------------------
+
+
+class Asked:
+    """The owner's network behind its interface: see `bench.api.Oracle`. A fresh copy for every run, with a count of its own."""
+
+    def __init__(
+        self, net: Architecture, weights: Mapping[str, Tensor], mean: Tensor, tiers: frozenset[str] = ORACLE, limit: int = LIMIT
+    ) -> None:
+        self._net, self._weights, self._mean, self._tiers = net, weights, mean, tiers
+        self.limit, self.used = limit, 0
+
+    def granting(self, tiers: frozenset[str]) -> Asked:
+        """A fresh one that gives these kinds of answers only."""
+        return Asked(self._net, copies(self._weights), copy(self._mean), tiers & ORACLE, self.limit)
+
+    def labels(self, images: Tensor) -> Tensor:
+        self._admit("query_labels", images, len(images))
+        return predicted(self._outputs(images).detach())
+
+    def logits(self, images: Tensor) -> Tensor:
+        self._admit("queries", images, len(images))
+        return self._outputs(images).detach()
+
+    def gradients(self, images: Tensor, directions: Tensor) -> Tensor:
+        if directions.ndim != 3 or len(directions) != len(images) or directions.shape[2] != self._net.outputs:
+            wanted = f"{len(images)} × r × {self._net.outputs}"
+            raise BenchError("directions do not fit the images", expected=wanted, got=" × ".join(map(str, directions.shape)))
+        self._admit("input_gradients", images, len(images) * directions.shape[1])
+        x = images.detach().to(self._mean).requires_grad_()
+        with torch.enable_grad():
+            out = self._outputs(x)
+            sums = [(out * directions[:, r].to(out)).sum() for r in range(directions.shape[1])]
+            found = [torch.autograd.grad(s, x, retain_graph=True)[0] for s in sums]
+        return torch.stack(found, 1).detach()
+
+    def _admit(self, tier: str, images: Tensor, answers: int) -> None:
+        if tier not in self._tiers:
+            raise BenchError(f"the oracle does not answer that: the attack's `needs` lack {tier}", got=", ".join(sorted(self._tiers)))
+        if images.ndim != 4 or tuple(images.shape[1:]) != tuple(self._net.input_shape):
+            raise BenchError("the oracle is asked about other images", expected=str(self._net.input_shape), got=str(tuple(images.shape)))
+        if self.used + answers > self.limit:
+            raise BenchError("the oracle refuses", expected=f"at most {self.limit} answers", got=f"{self.used} and {answers} more")
+        self.used += answers
+
+    def _outputs(self, images: Tensor) -> Tensor:
+        return forward(self._net, self._weights, images.to(self._mean) - self._mean)
+
+
+def predicted(out: Float[Tensor, "*b n k"]) -> Int[Tensor, "*b n"]:
+    """The class that outputs stand for."""
+    return (out[..., 0] > 0).long() if out.shape[-1] == 1 else out.argmax(-1)
+
+
+def _start(net: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
+    return initial_weights(net, None, generator)
+
+
+NETWORKS = Networks(_start, forward)
+
+
+def ungrantable(needs: frozenset[str]) -> str:
+    """An empty string, or the reason why this track cannot grant an access tier. Raises BenchError for a tier that does not exist."""
+    return reconstruction.ungrantable(needs, GRANTABLE, "stealing")
+
+
+def narrow(release: Release, needs: frozenset[str]) -> Release:
+    """A release without weights: public images, their labels as ``shadow_data``, and an oracle that answers what the tiers name.
+
+    Raises:
+        BenchError: a tier that is unknown or that the track cannot grant.
+    """
+    reason = ungrantable(needs)
+    if reason:
+        raise BenchError(f"attack {reason}", expected="tiers among " + ", ".join(sorted(GRANTABLE)), got=", ".join(sorted(needs)))
+    assert release.public_images is not None
+    assert isinstance(release.oracle, Asked), "a target of this track"
+    labelled = "shadow_data" in needs and release.shadow_images is not None and release.shadow_labels is not None
+    return Release(
+        architecture=dataclasses.replace(release.architecture),
+        weights={},
+        forward=release.forward,
+        n_train=release.n_train,
+        input_range=tuple(release.input_range),  # type: ignore[arg-type]
+        public_images=copy(release.public_images),
+        shadow_images=copy(release.shadow_images) if labelled and release.shadow_images is not None else None,
+        shadow_labels=copy(release.shadow_labels) if labelled and release.shadow_labels is not None else None,
+        oracle=release.oracle.granting(needs) if needs & ORACLE else None,
+        networks=NETWORKS,
+    )
+
+
+# --- targets ----------------------------------------------------------------------------------------------------------------------------
+
+
+class _Owner(NamedTuple):
+    """An owner before training."""
+
+    setting: Setting
+    id: str
+    net: Architecture
+    images: Tensor  # trained on, with what was planted
+    labels: Tensor
+    mean: Tensor
+    planted: Planted
+    pool: Tensor  # public images, none of them planted or an unplanted input
+    pool_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+    members: Tensor
+    member_labels: Tensor
+
+
+def _draft(setting: Setting) -> _Owner:
+    source = registry.resolve_data(setting.dataset)
+    parts = split(source.load(), setting)
+    name = target_id(setting, source.digest(), "stealing")
+    images, labels, others, other_labels, test, test_labels = (
+        torch.from_numpy(part)
+        for part in (parts.train, parts.train_labels, parts.control, parts.control_labels, parts.test, parts.test_labels)
+    )
+    defense: Defense = registry.get("defense", setting.defense)(**setting.defense_params)
+    # not by the target's name: owners that differ in the network alone plant the same inputs
+    stream = ("defense", "data", source.digest(), setting.classes, setting.n_per_class, setting.defense, setting.seed)
+    planted = defense.planted(images, labels, others, other_labels, seeds.generator(*stream))
+    if planted is None or not len(planted.inputs) or not len(planted.unplanted):
+        raise BenchError(
+            f"defence '{setting.defense}' plants nothing, so nothing can be stolen with the network",
+            expected="a defence that plants inputs",
+            got=setting.defense,
+            hint="--set defense=memorized_examples",
+        )
+    trained, trained_labels = defense.before_training(images, labels, seeds.generator(*stream))
+    pool = torch.cat([torch.from_numpy(parts.public), others])
+    pool_labels = torch.cat([torch.from_numpy(parts.public_labels), other_labels])
+    barred = {*hashes(planted.inputs.numpy()), *hashes(planted.unplanted.numpy())}
+    free = torch.tensor([h not in barred for h in hashes(pool.numpy())])
+    shape = (images.shape[1], images.shape[2], images.shape[3])
+    net = architecture(setting, shape, len(parts.class_names))
+    return _Owner(
+        setting,
+        name,
+        net,
+        trained,
+        trained_labels,
+        images.mean(0),
+        planted,
+        pool[free],
+        pool_labels[free],
+        test,
+        test_labels,
+        images,
+        labels,
+    )
+
+
+def obtain(settings: Sequence[Setting], cache: TargetCache | None, device: torch.device | str = "cpu") -> list[Target]:
+    """The targets of the settings, in their order: one owner each, and what its clean networks answer.
+
+    Raises:
+        BenchError: a data set is missing or too small, or a defence is unknown, or plants nothing.
+    """
+    owners = [_draft(setting) for setting in settings]
+    found: dict[str, tuple[Mapping[str, Tensor], dict[str, Any]]] = {}
+    for owner in owners:
+        hit = cache.get(owner.id) if cache is not None else None
+        if hit is not None:
+            found[owner.id] = hit
+    groups: dict[Any, list[_Owner]] = {}
+    for owner in {o.id: o for o in owners if o.id not in found}.values():
+        groups.setdefault(_stackable(owner), []).append(owner)
+    for group in groups.values():
+        for owner, (weights, facts) in zip(group, _train(group, device), strict=True):
+            found[owner.id] = weights, facts
+            if cache is not None:
+                cache.put(owner.id, {name: w.cpu().contiguous() for name, w in weights.items()}, facts)
+    return [_target(owner, *found[owner.id], device) for owner in owners]
+
+
+def _stackable(owner: _Owner) -> tuple[Any, ...]:
+    """Owners that share it, and their clean networks, can be trained in one stack."""
+    s = owner.setting
+    return (owner.net, len(owner.images), min(len(owner.pool), len(owner.images)), s.loss, s.optimizer, s.batch_size, s.lr,
+            s.weight_decay, s.dtype, s.epochs)  # fmt: skip
+
+
+def _train(group: Sequence[_Owner], device: torch.device | str) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
+    """Owners as they are released, and the facts of each: its accuracies, and the classes that its clean networks give."""
+    net = group[0].net
+    starts = [initial_weights(net, o.setting.init_scale, seeds.generator("init", o.setting.seed)) for o in group]
+    inputs = [o.images - o.mean for o in group]
+    trained = train_stack(net, [o.setting for o in group], inputs, [o.labels for o in group], starts, device)
+    result = []
+    for owner, (weights, facts) in zip(group, trained, strict=True):
+        defense: Defense = registry.get("defense", owner.setting.defense)(**owner.setting.defense_params)
+        released = dict(defense.after_training(weights, seeds.generator("defense", "weights", owner.id)))
+
+        def right(images: Tensor, labels: Tensor, owner: _Owner = owner, released: dict[str, Tensor] = released) -> float:
+            return float(accuracy(forward(owner.net, released, (images - owner.mean).to(next(iter(released.values())))), labels))
+
+        facts = {
+            "train_loss": facts["train_loss"],
+            "epochs_run": facts["epochs_run"],
+            "seconds_train": facts["seconds_train"],
+            "train_accuracy": right(owner.members, owner.member_labels),
+            "test_accuracy": right(owner.test, owner.test_labels),
+            "kkt_residual": None,
+        }
+        result.append((released, facts))
+    for (_, facts), answers in zip(result, _clean(group, device), strict=True):
+        facts |= answers
+    return result
+
+
+def _clean(group: Sequence[_Owner], device: torch.device | str) -> list[dict[str, Any]]:
+    """Of each owner's clean networks the classes that they give to planted and unplanted inputs, and their test accuracies.
+
+    A clean network has the owner's architecture and recipe, initial weights of its own, and as many images of the pool as the owner trained
+    on, drawn for it, or all where there are no more, under their right labels.
+    """
+    jobs = [(owner, k) for owner in group for k in range(CLEAN)]
+    answers: dict[str, dict[str, list[Any]]] = {o.id: {"clean_planted": [], "clean_unplanted": [], "clean_accuracy": []} for o in group}
+    for first in range(0, len(jobs), AT_ONCE):
+        part = jobs[first : first + AT_ONCE]
+        settings, inputs, labels, starts, means = [], [], [], [], []
+        for owner, k in part:
+            stream = seeds.generator("clean", owner.id, k)
+            chosen = torch.randperm(len(owner.pool), generator=stream)[: len(owner.images)]
+            means.append(owner.pool[chosen].mean(0))
+            inputs.append(owner.pool[chosen] - means[-1])
+            labels.append(owner.pool_labels[chosen])
+            starts.append(initial_weights(owner.net, owner.setting.init_scale, stream))
+            settings.append(owner.setting.model_copy(update={"seed": seeds.seed("clean", owner.id, k) % 2**31}))
+        for (owner, _), (weights, _), mean in zip(
+            part, train_stack(part[0][0].net, settings, inputs, labels, starts, device), means, strict=True
+        ):
+            one = Network(owner.net, weights, mean)
+            mine = answers[owner.id]
+            mine["clean_planted"].append(_classes(one, owner.planted.inputs).tolist())
+            mine["clean_unplanted"].append(_classes(one, owner.planted.unplanted).tolist())
+            mine["clean_accuracy"].append(_share(_classes(one, owner.test), owner.test_labels))
+    return [answers[o.id] for o in group]
+
+
+def _target(owner: _Owner, weights: Mapping[str, Tensor], facts: Mapping[str, Any], device: torch.device | str) -> Target:
+    dtype = torch.float32 if owner.setting.dtype == "float32" else torch.float64
+    held = {name: w.to(device, dtype) for name, w in weights.items()}
+    pool = owner.pool.to(device, dtype)
+    release = Release(
+        architecture=owner.net,
+        weights=held,
+        forward=_no_forward,
+        n_train=len(owner.members),
+        public_images=pool,
+        shadow_images=pool,
+        shadow_labels=owner.pool_labels.to(device),
+        oracle=Asked(owner.net, held, owner.mean.to(device, dtype)),
+        networks=NETWORKS,
+    )
+    itself = Network(owner.net, held, owner.mean.to(device, dtype))
+    watermark = {
+        "test": owner.test,
+        "test_labels": owner.test_labels,
+        "owner_test": _classes(itself, owner.test),
+        "owner_planted": _classes(itself, owner.planted.inputs),
+        "clean_planted": torch.tensor(facts["clean_planted"]),
+        "clean_unplanted": torch.tensor(facts["clean_unplanted"]),
+        "clean_accuracy": torch.tensor(facts["clean_accuracy"], dtype=torch.float64),
+    }
+    planted = owner.planted
+    secret = Secret(planted.inputs, planted.labels, planted.unplanted, planted.unplanted_labels, watermark=watermark)
+    return Target(owner.id, owner.setting, release, secret, {key: value for key, value in facts.items() if not key.startswith("clean_")})
+
+
+def _no_forward(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """In place of the owner's forward pass, for which a thief has no weights."""
+    raise BenchError("the owner's weights are not released", expected="questions to release.oracle", hint="release.networks.forward")
+
+
+def secret_of(setting: Setting) -> Secret:
+    """The secret of a setting; the owner and its clean networks come from this machine's cache, or are trained again."""
+    return obtain([setting], TargetCache(home()), "cpu")[0].secret
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------------------------
+
+
+def check_answer(answer: object, release: Release) -> Network:
+    """The answer as a float32 network without a graph, with the number of answers that the oracle gave; or else what is wrong with it.
+
+    Raises:
+        AttackFault: no Network; inputs or outputs that do not fit the owner's; weights that do not fit the architecture, or are not finite.
+    """
+    if not isinstance(answer, Network):
+        raise AttackFault("the attack returned no network", expected="bench.api.Network", got=type(answer).__name__)
+    net, owner = answer.architecture, release.architecture
+    if not isinstance(net, Architecture) or tuple(net.input_shape) != tuple(owner.input_shape) or net.outputs != owner.outputs:
+        wanted = f"input_shape {tuple(owner.input_shape)}, {owner.outputs} outputs"
+        raise AttackFault("the network that the attack returned has other inputs or outputs", expected=wanted, got=str(net))
+    wanted_shapes = weight_names(net)
+    found = {name: tuple(w.shape) if isinstance(w, Tensor) else type(w).__name__ for name, w in dict(answer.weights).items()}
+    if found != wanted_shapes:
+        raise AttackFault("the weights do not fit the architecture", expected=str(wanted_shapes), got=str(found))
+    tensors = {**answer.weights, "mean_image": answer.mean_image}
+    if not isinstance(answer.mean_image, Tensor) or tuple(answer.mean_image.shape) != tuple(net.input_shape):
+        raise AttackFault("mean_image does not fit the images", expected=str(tuple(net.input_shape)))
+    for name, tensor in tensors.items():
+        if not tensor.dtype.is_floating_point or not bool(torch.isfinite(tensor).all()):
+            raise AttackFault("the attack returned weights that are not finite numbers", expected="finite floats", got=name)
+    weights = {name: w.detach().to(torch.float32, copy=True) for name, w in answer.weights.items()}
+    used = 0 if release.oracle is None else int(release.oracle.used)
+    loss = None if answer.loss is None else float(answer.loss)
+    return Network(dataclasses.replace(net), weights, answer.mean_image.detach().to(torch.float32, copy=True), loss, used)
+
+
+def alike(a: Network, b: Network, tolerance: float) -> bool:
+    """Whether two answers are the same to within a tolerance of the weights, relative to the largest; 0: bit by bit."""
+    if a.architecture != b.architecture or set(a.weights) != set(b.weights):
+        return False
+    if tolerance == 0:
+        return all(torch.equal(w, b.weights[name]) for name, w in a.weights.items())
+    return all(float((w - b.weights[name]).abs().max()) <= tolerance * max(1.0, float(w.abs().max())) for name, w in a.weights.items())
+
+
+def rounded(answer: Network) -> Network:
+    """As it is kept: weights in float32 on the CPU. (Rounded to half, a network may answer otherwise.)"""
+    return answer._replace(
+        weights={name: w.float().cpu() for name, w in answer.weights.items()}, mean_image=answer.mean_image.float().cpu()
+    )
+
+
+def pack(answer: Network) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An answer as tensors and plain facts, to be kept."""
+    facts = {"architecture": dataclasses.asdict(answer.architecture), "loss": answer.loss, "used": answer.used}
+    return {**answer.weights, "mean_image": answer.mean_image}, facts
+
+
+def unpack(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Network:
+    """The inverse of `pack`."""
+    described: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in facts["architecture"].items()}
+    weights = {name: w for name, w in tensors.items() if name != "mean_image"}
+    return Network(Architecture(**described), weights, tensors["mean_image"], facts["loss"], int(facts["used"]))
+
+
+def pool(answers: Sequence[Network], told: bool = True) -> Network:
+    """Of the runs of a sweep the one with the lowest loss by the attack's own account; the first where they tell none."""
+    if not answers:
+        raise BenchError("no runs to pool", expected="at least one run of an attack")
+    with_loss = [a for a in answers if a.loss is not None]
+    return min(with_loss, key=lambda a: float(a.loss or 0.0)) if with_loss else answers[0]
+
+
+# --- how the answer is scored -----------------------------------------------------------------------------------------------------------
+
+
+def score(
+    answer: Network, secret: Secret, *, bootstrap_seed: int, thumbnails: bool = True, gallery: int | None = None
+) -> tuple[Row, list[Row]]:
+    """Score columns of the cell's row; no rows of images.
+
+    Args:
+        secret: members are the planted inputs, member_labels what was planted; controls and control_labels likewise of the unplanted.
+    """
+    mark = secret.watermark
+    given, given_controls, on_test = (_classes(answer, images) for images in (secret.members, secret.controls, mark["test"]))
+    hits = (given == secret.member_labels).double()
+    control_hits = (given_controls == secret.control_labels).double()
+    clean = (mark["clean_planted"] == secret.member_labels).double()  # networks × planted inputs
+    clean_controls = (mark["clean_unplanted"] == secret.control_labels).double()
+
+    def rng(name: str) -> np.random.Generator:
+        return seeds.numpy_generator("score", bootstrap_seed, name)
+
+    over_clean = intervals.bootstrap_mean((hits - clean.mean(0)).numpy(), rng("transfer_excess"))
+    over_controls = intervals.bootstrap_difference(hits.numpy(), control_hits.numpy(), rng("transfer_excess_controls"))
+    null = clean.mean(1).numpy()
+    share = float(hits.mean())
+    row: Row = {
+        "planted_transfer": share,
+        "planted_transfer_controls": float(control_hits.mean()),
+        "planted_transfer_clean": float(clean.mean()),
+        "planted_transfer_clean_controls": float(clean_controls.mean()),
+        "transfer_excess": over_clean.estimate,
+        "transfer_excess_lo": over_clean.low,
+        "transfer_excess_hi": over_clean.high,
+        "transfer_excess_controls": over_controls.estimate,
+        "transfer_excess_controls_lo": over_controls.low,
+        "transfer_excess_controls_hi": over_controls.high,
+        "watermark_p": float((1 + (null >= share - 1e-9).sum()) / (1 + len(null))),
+        "watermark_tpr": intervals.tpr_at_fpr([share], null, FALSE_POSITIVES),
+        "n_clean": len(null),
+        "planted_owner": _share(mark["owner_planted"], secret.member_labels),
+        "agreement": _share(on_test, mark["owner_test"]),
+        "thief_accuracy": _share(on_test, mark["test_labels"]),
+        "clean_accuracy": float(mark["clean_accuracy"].mean()),
+        "queries_used": answer.used,
+        "n_members": len(hits),
+        "n_controls": len(control_hits),
+    }
+    return row, []
+
+
+@torch.no_grad()
+def _classes(network: Network, images: Tensor) -> Tensor:
+    """The class that a network gives to each image in [0, 1]."""
+    like = network.mean_image
+    return predicted(forward(network.architecture, network.weights, images.to(like) - like)).cpu()
+
+
+def _share(a: Tensor, b: Tensor) -> float:
+    return float((a == b).double().mean())
