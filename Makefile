@@ -26,7 +26,7 @@ test: $(VENV)/.installed-dev  ## run the whole test suite
 	@$(RUN) -m bench fetch lpips || echo "warning: no LPIPS weights: the tests of LPIPS values will be skipped" >&2
 	$(RUN) -m pytest
 
-perf: $(VENV)/.installed  ## time it beside the alternatives and write results/perf.md (about ten minutes)
+perf: $(VENV)/.installed  ## time it beside the alternatives and write results/perf.md (about a quarter of an hour)
 	$(RUN) -m tests.perf
 
 perf-gpu: $(VENV)/.installed  ## the rows of it that need a CUDA device; writes results/perf_gpu.md

@@ -9,6 +9,7 @@ and a broken file breaks only itself.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -165,13 +166,29 @@ def _static(kind: Kind) -> Iterator[Entry]:
     for path in sorted(folder.glob("*.py")):
         if path.name.startswith("_"):
             continue
-        yield from _scan(kind, path)
-    for point in entry_points(group=GROUPS[kind]):
+        try:
+            stat = path.stat()
+        except OSError:  # gone since the folder was listed
+            continue
+        yield from _scan(kind, path, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    for point in _entry_points(GROUPS[kind], tuple(sys.path)):
         package = point.dist.name if point.dist else "installed package"
         yield Entry(kind, point.name, f"from package {package}", f"{package} (entry point {point.value})", entry_point=point)
 
 
-def _scan(kind: Kind, path: Path) -> Iterator[Entry]:
+@functools.lru_cache(maxsize=16)
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of the packages on the path. Names are looked up for every cell, and reading the metadata takes milliseconds."""
+    return tuple(entry_points(group=group))
+
+
+@functools.lru_cache(maxsize=1024)
+def _scan(kind: Kind, path: Path, stamp: tuple[int, int, int]) -> tuple[Entry, ...]:
+    """A file's registered classes, read again when its stamp says that it has changed."""
+    return tuple(_parse(kind, path))
+
+
+def _parse(kind: Kind, path: Path) -> Iterator[Entry]:
     """Reads a file's registered classes from its syntax tree. A file that does not parse is left to fail when it is asked for."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -122,7 +122,9 @@ def _cannot_write(path: Path, error: OSError) -> BenchError:
 def _serialise(table: pa.Table) -> bytes:
     """Parquet bytes: the same rows give the same bytes. Floats are kept as dictionaries, which rounding makes small."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=9, use_dictionary=True, write_statistics=True)
+    pq.write_table(
+        table, sink, compression="zstd", compression_level=9, use_dictionary=True, write_statistics=True, write_page_checksum=True
+    )
     return sink.getvalue().to_pybytes()
 
 
@@ -154,7 +156,8 @@ def _read(path: Path, table: Literal["scores", "images"], columns: Sequence[str]
         _CorruptError: it is not readable as a table.
     """
     try:
-        file = pq.ParquetFile(pa.BufferReader(path.read_bytes()) if path.stat().st_size < LARGE_PART else path)
+        source = pa.BufferReader(path.read_bytes()) if path.stat().st_size < LARGE_PART else path
+        file = pq.ParquetFile(source, page_checksum_verification=True)
         _check_version(file.schema_arrow, path)
         wanted = [c for c in TABLES[table] if columns is None or c.name in columns]
         present = set(file.schema_arrow.names)

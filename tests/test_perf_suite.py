@@ -37,7 +37,7 @@ def parts():
         floor.matmul_rate.cache_clear()
         for name in NAMES:
             module = importlib.import_module(f"tests.perf.{name}")
-            if name in ("harness", "memory", "shadows"):
+            if name in ("harness", "workers", "memory", "shadows"):
                 patch.setattr(module, "call", here)
             made[name] = module.run(module.TOY)
         page.rates("cpu")
@@ -61,7 +61,7 @@ def test_every_target_of_the_suite_has_its_line(parts):
         "step-f32": (3.3, None), "step-f64": (1.3, None), "run": (25, None), "sweep": (150, None), "step-rows": (8, None),
         "optimiser": (2, None), "training": (25, None), "training-kkt": (10, None), "ssim": (100, 4), "plan": (None, 5),
         "report": (None, 5), "report-images": (None, 30), "report-memory": (None, 2 * 2**30), "gpu-step": (15, None),
-        "gpu-sweep": (None, 600), "shadows": (None, 30), "informed-cell": (None, 180),
+        "gpu-sweep": (None, 600), "shadows": (None, 30), "informed-cell": (None, 180), "workers": (None, 0.02),
     }  # fmt: skip
     assert asked.items() <= found.items()
     for key in ("step-f32", "step-f64", "run", "sweep", "step-rows", "training", "ssim", "gpu-step"):

@@ -14,15 +14,18 @@ ALLOWED: dict[str, set[str]] = {
     "bench.errors": set(),
     "bench.seeds": set(),
     "bench.home": set(),
+    "bench.sealed": set(),
     "bench.schema": {"bench.api", "bench.errors"},
     "bench.api": {"bench.errors"},
     "bench.registry": {"bench.api", "bench.errors"},
     "bench.data": {"bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home"},
     "bench.metrics": {"bench.api", "bench.errors", "bench.seeds", "bench.home"},
-    "bench.targets": {"bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.data", "bench.metrics"},
+    "bench.targets": {
+        "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.sealed", "bench.data", "bench.metrics",
+    },
     "bench.tracks": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.metrics", "bench.schema", "bench.store",
-        "bench.data", "bench.targets",
+        "bench.data", "bench.targets", "bench.sealed",
     },
     "bench.artefacts": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.data", "bench.targets", "bench.metrics",

@@ -33,6 +33,7 @@ from bench.engine.memory import is_out_of_memory
 from bench.engine.plan import PROTOCOL, Cell, PlannedAttack, draws, runs_id
 from bench.errors import BenchError
 from bench.grids.load import Grid
+from bench.sealed import seal, unseal
 from bench.store import atomic_write, setting_row
 from bench.tracks.reconstruction import AttackFault
 
@@ -180,11 +181,9 @@ def keep(folder: Path, cell_id: str, answer: Answer, track: str = "reconstructio
     Raises:
         BenchError: the disk is full or the folder cannot be written.
     """
-    from safetensors.torch import save
-
     tensors, facts = tracks.get(track).pack(answer)
     metadata = {"cell_id": cell_id, "protocol": PROTOCOL, "seconds": repr(seconds), **{k: json.dumps(v) for k, v in facts.items()}}
-    atomic_write(kept_path(folder, cell_id), save(tensors, metadata=metadata))
+    atomic_write(kept_path(folder, cell_id), seal(tensors, metadata))
 
 
 def kept(folder: Path, cell_id: str, track: str = "reconstruction") -> Answer | None:
@@ -195,15 +194,11 @@ def kept(folder: Path, cell_id: str, track: str = "reconstruction") -> Answer | 
 
 def _read(folder: Path, cell_id: str, track: str) -> tuple[Answer, float] | None:
     """A kept answer and the seconds that it took, or None."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(kept_path(folder, cell_id), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            said = file.metadata() or {}
+        tensors, said = unseal(kept_path(folder, cell_id))
         facts = {name: json.loads(text) for name, text in said.items() if name not in ("cell_id", "protocol", "seconds")}
         return tracks.get(track).unpack(tensors, facts), float(said.get("seconds", 0))
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError):
         return None
 
 

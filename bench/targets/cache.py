@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.api import Setting
+from bench.sealed import seal, unseal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,28 +54,24 @@ class TargetCache:
 
     def get(self, target: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Weights and facts, or None if the target is not here. A corrupt file is set aside with a warning, and trained again."""
-        from safetensors import SafetensorError, safe_open
-
         path = self.path(target)
-        if not path.is_file():
-            return None
         try:
-            with safe_open(path, framework="pt") as file:
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-                facts = json.loads(file.metadata()["facts"])
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            weights, metadata = unseal(path)
+            facts = json.loads(metadata["facts"])
+        except FileNotFoundError:
+            return None
+        except (OSError, KeyError, ValueError) as error:
             aside = path.with_suffix(".corrupt")
-            os.replace(path, aside)
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                os.replace(path, aside)
             warnings.warn(f"cached target {path.name} is corrupt ({error}); set aside as {aside.name}, training it again", stacklevel=2)
             return None
         return weights, facts
 
     def put(self, target: str, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Writes a target atomically: a kill or a full disk leaves the old file or none, never half of one."""
-        from safetensors.torch import save
-
         self.folder.mkdir(parents=True, exist_ok=True)
-        blob = save(weights, metadata={"facts": json.dumps(facts, sort_keys=True)})
+        blob = seal(weights, {"facts": json.dumps(facts, sort_keys=True)})
         handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:

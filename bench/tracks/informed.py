@@ -32,6 +32,7 @@ from bench.metrics import lpips
 from bench.metrics.ncc import ncc_pairs
 from bench.metrics.psnr import psnr_pairs
 from bench.metrics.ssim import ssim_matrix, ssim_pairs
+from bench.sealed import seal, unseal
 from bench.store import atomic_write
 from bench.targets import one_missing
 from bench.targets.cache import TargetCache, target_id
@@ -278,22 +279,16 @@ class Recipe:
 
 def _read(path: Path | None) -> tuple[dict[str, Tensor], float] | None:
     """Tensors and the seconds they took, or None where there is no such file, or a broken one, which is made again."""
-    from safetensors import SafetensorError, safe_open
-
-    if path is None or not path.is_file():
-        return None
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, float(file.metadata()["seconds"])  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        tensors, said = unseal(path) if path is not None else ({}, {})
+        return tensors, float(said["seconds"])
+    except (OSError, KeyError, ValueError):
         return None
 
 
 def _write(path: Path | None, tensors: Mapping[str, Tensor], seconds: float) -> None:
-    from safetensors.torch import save
-
     if path is not None:
-        atomic_write(path, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata={"seconds": repr(seconds)}))
+        atomic_write(path, seal({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"seconds": repr(seconds)}))
 
 
 def ungrantable(needs: frozenset[str]) -> str:

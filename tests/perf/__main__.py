@@ -11,7 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the program itself runs; read when torch loads
 
-BENCHMARKS = ("steps", "recovery", "optimisers", "training", "scoring", "harness", "memory", "shadows", "gpu", "growth")
+BENCHMARKS = ("steps", "recovery", "optimisers", "training", "scoring", "harness", "workers", "memory", "shadows", "gpu", "growth")
 LONG = ("long_training",)  # minutes to hours
 ROOT = Path(__file__).resolve().parent.parent.parent
 

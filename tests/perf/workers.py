@@ -1,0 +1,118 @@
+"""Worker processes: what a cell costs besides its own work, and whether memory grows with the number of cells."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .child import call
+from .clock import Samples
+from .line import Check, Line, Part
+
+MIB = 2**20
+JOBS = 2
+
+GRID = """
+name: perf_workers
+title: Trivial cells
+question: What does a cell cost besides its own work?
+base: {{dataset: lfw_faces, n_per_class: 1, hidden: [4], epochs: 1, stop_loss: 0}}
+axes:
+  weight_decay: [0, 0.0003, 0.001, 0.003, 0.01]
+seeds: {seeds}
+attacks: [mean_image]
+"""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many cells, a multiple of ten."""
+
+    cells: int = 10_000
+
+
+FULL = Size()
+QUICK = Size(500)
+TOY = Size(20)
+
+
+def run(size: Size) -> Part:
+    """A line for the time that a cell costs, and one for the memory that a thousand cells leave behind."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "perf_workers.yaml"
+        path.write_text(GRID.format(seeds=size.cells // 5))
+        found = call("workers", "trivial", Path(name) / "home", grid=str(path)).answer
+    busy = found["work"] / found["cells"]
+    return Part(
+        (
+            Line(
+                "workers",
+                f"{size.cells} trivial cells in {JOBS} worker processes, wall clock beside training, attack and score, a cell",
+                Samples((found["overhead"] / found["cells"],), "cell"),
+                at_most=0.02,
+                checks=(Check("cells that are not there", float(size.cells - found["ok"]), 0.0),),
+                note=f"wall clock {found['seconds'] / found['cells'] * 1e3:.1f} ms a cell, of which {busy / JOBS * 1e3:.1f} ms are work; "
+                f"workers ready after {found['start']:.1f} s",
+            ),
+            Line(
+                "workers-memory",
+                f"memory that the main process gains from a tenth to the end of {size.cells} cells",
+                Samples((max(0.0, float(found["grown"])),), "run"),
+                at_most=64 * MIB,
+                unit="B",
+                note=f"the worker's peak rises by {found['worker_grown']:.0f} MiB over the same cells",
+            ),
+        )
+    )
+
+
+def trivial(grid: str) -> dict[str, float]:
+    """Runs the grid in worker processes: seconds, what of them the rows call work, and the memory at a tenth and at the end."""
+    import torch
+
+    from bench.engine import local
+    from bench.engine.plan import plan
+    from bench.engine.progress import Silent
+    from bench.grids.load import load
+
+    planned = plan(load(grid), {})
+
+    class Watch(Silent):
+        done, first, early = 0, 0.0, 0
+
+        def stage(self, text: str) -> None:
+            self.first = self.first or time.monotonic()
+
+        def finished(self, name: str, status: str, reason: str) -> None:
+            self.done += 1
+            if self.done == max(1, len(planned.cells) // 10):
+                self.early = resident()
+
+    watch, began = Watch(), time.monotonic()
+    summary = local.run(planned, local.store(), torch.device("cpu"), watch, jobs=JOBS)
+    spent = time.monotonic() - watch.first
+    grown = resident() - watch.early
+    rows = local.store().rows().sort_values("finished_at")
+    work = float(rows[["seconds_attack", "seconds_score"]].sum().sum() + rows.drop_duplicates("target_id")["seconds_train"].sum())
+    peaks = rows["peak_memory_mb"]
+    return {
+        "cells": len(planned.cells),
+        "ok": summary.ok,
+        "start": watch.first - began,
+        "seconds": spent,
+        "work": work,
+        "overhead": spent - work / JOBS,
+        "grown": grown,
+        "worker_grown": float(peaks.iloc[-1] - peaks.iloc[len(peaks) // 10]),
+    }
+
+
+def resident() -> int:
+    """Bytes of this process in memory now; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
