@@ -34,13 +34,29 @@ MEANS = (
     "peak_memory_mb", "attack_loss", "mse_mean", "pool_mse_mean", "pool_ssim_mean", "pool_lpips_median", "beats_pool",
 )  # fmt: skip
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
+THEFT = (
+    "planted_transfer_controls", "transfer_excess_controls", "watermark_p", "watermark_tpr", "n_clean", "planted_owner", "agreement",
+    "thief_accuracy", "clean_accuracy", "queries_used", "seconds_attack", "test_accuracy", "attack_loss",
+)  # fmt: skip
 SELECTIONS = ("", "oracle_", "nn_", "haim_")  # prefixes of the recall columns
 _NEEDED = (
     "grid", "cell_id", "target_id", "track", "attack", "attack_params", "attack_defaults", "sweep", "role", "access", "axis", "axis_index",
     "seed", "status",
     "reason", "lpips_reason", "excess_recall", "n_members", "n_controls", "input_shape", *SETTING, *MEANS, *FACTS,
     *(f"{prefix}recall_{side}" for prefix in SELECTIONS for side in ("members", "controls")),
+    "planted_transfer", "planted_transfer_clean", *(name for name in THEFT if name not in (*MEANS, *FACTS)),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Theft:
+    """What a line of the track stealing found: shares over planted inputs and seeds, with their intervals, and means over seeds."""
+
+    excess: Interval  # transfer minus that of the clean networks
+    transfer: Interval
+    clean: Interval
+    cells: int
+    means: dict[str, float | None]
 
 
 @dataclass
@@ -71,6 +87,7 @@ class Group:
     hyperparameters: dict[str, Any] = field(default_factory=dict)  # all of them, or none where the rows do not tell their defaults
     lpips_reasons: list[str] = field(default_factory=list)
     targets: dict[str, dict[str, float | None]] = field(default_factory=dict)  # target_id → facts of the trained network
+    theft: Theft | None = None  # of the track stealing: what was copied
 
     @property
     def label(self) -> str:
@@ -145,7 +162,8 @@ def _records(scores: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _order(group: Group) -> tuple[Any, ...]:
-    value = -math.inf if group.excess is None else group.excess.estimate
+    excess = group.excess or (group.theft.excess if group.theft is not None else None)
+    value = -math.inf if excess is None else excess.estimate
     return group.track, group.grid, group.section, group.axis_index, group.label, -value, group.role, group.name
 
 
@@ -169,6 +187,9 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
     for row in rows:
         if row["train_accuracy"] is not None:
             group.targets[row["target_id"]] = {name: row[name] for name in FACTS}
+    copies = [row for row in rows if row["status"] == "ok" and row["planted_transfer"] is not None and row["n_members"]]
+    if copies:
+        group.theft = _theft(copies, names)
     scored = [row for row in rows if row["status"] == "ok" and row["excess_recall"] is not None and row["n_members"] and row["n_controls"]]
     if not scored:
         return group
@@ -194,6 +215,18 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
     group.means = {name: None if math.isnan(mean) else mean for name, mean in zip(MEANS, table.mean(axis=1).tolist(), strict=True)}
     group.lpips_reasons = sorted({row["lpips_reason"] for row in scored if row["lpips_median"] is None and row["lpips_reason"]})
     return group
+
+
+def _theft(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> Theft:
+    """Intervals answer for other owners and other planted inputs; the answers of a clean network to them count as independent."""
+    n = np.array([row["n_members"] for row in rows], dtype=np.int64)
+    clean_n = n * np.array([row["n_clean"] for row in rows], dtype=np.int64)
+    hits = np.rint(np.array([row["planted_transfer"] for row in rows], dtype=float) * n).astype(np.int64)
+    clean = np.rint(np.array([row["planted_transfer_clean"] for row in rows], dtype=float) * clean_n).astype(np.int64)
+    excess, transfer, by_clean = resample(hits, n, clean, clean_n, streams.numpy_generator("report", "theft", *names))
+    table = np.array([[row[name] for row in rows] for name in THEFT], dtype=float)
+    means = {name: None if math.isnan(mean) else mean for name, mean in zip(THEFT, table.mean(axis=1).tolist(), strict=True)}
+    return Theft(excess, transfer, by_clean, len(rows), means)
 
 
 def resample(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.aggregate import aggregate
+from bench.report.aggregate import Group, aggregate
 from bench.schema import SCORE_KEY
 
 TOLERANCE = 1e-6  # rounding of the published columns
-COMPARED = ("excess_recall", "recall_members", "recall_controls")
+COMPARED = ("excess_recall", "recall_members", "recall_controls", "transfer_excess")
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def _agree(n: int) -> str:
 def compare(fresh: pd.DataFrame, published: pd.DataFrame) -> Comparison:
     """Compares cells by (grid, cell_id).
 
-    A cell agrees when its fresh excess recall and recalls lie within the published 95 % intervals (of that row), or equal the
-    published number. Where a recall has no published interval, only the excess recall is asked. Cells without scores on both
-    sides are left out.
+    A cell agrees when its fresh excess recall and recalls, or its excess of transfer, lie within the published 95 % intervals (of that
+    row), or equal the published number. Where a recall has no published interval, only the excess recall is asked. Cells without
+    scores on both sides are left out.
     """
     key = list(SCORE_KEY)
     before = {tuple(row[k] for k in key): row for row in _records(published)}
@@ -110,7 +110,7 @@ def _judge(row: dict[str, Any], old: dict[str, Any]) -> list[Disagreement]:
         elif low is not None and high is not None:
             if not min(low, was) - TOLERANCE <= value <= max(high, was) + TOLERANCE:
                 result.append(Disagreement(*head, name, _number(value), f"{_number(was)} [{_number(low)}, {_number(high)}]"))
-        elif name == "excess_recall" and abs(value - was) > TOLERANCE:
+        elif name in ("excess_recall", "transfer_excess") and abs(value - was) > TOLERANCE:
             result.append(Disagreement(*head, name, _number(value), f"{_number(was)} (no interval)"))
     return result
 
@@ -135,6 +135,18 @@ def summary_table(scores: pd.DataFrame) -> list[dict[str, str]]:
                 "members > 0.4": f"{members[0]}/{members[1]}" if members else "—",
                 "controls > 0.4": f"{controls[0]}/{controls[1]}" if controls else "—",
                 "cells": f"{group.ok}/{group.cells} ok" + (f", {left}" if left else ""),
+                **_of_theft(group),
             }
         )
     return result
+
+
+def _of_theft(group: Group) -> dict[str, str]:
+    """What the track stealing has instead of matched images."""
+    if group.theft is None:
+        return {}
+    excess, transfer = group.theft.excess, group.theft.transfer
+    return {
+        "transfer − clean [95 % CI]": f"{excess.estimate:+.2f} [{excess.low:+.2f}, {excess.high:+.2f}]",
+        "planted labels": f"{100 * transfer.estimate:.0f} %",
+    }

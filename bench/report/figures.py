@@ -62,8 +62,12 @@ def styled(draw: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
 
 
 @styled
-def excess(groups: Sequence[Group], title: str) -> bytes | None:
-    """PNG of excess recall against the axis, a panel a section: dots with intervals, controls dashed and grey. None: nothing to draw."""
+def excess(groups: Sequence[Group], title: str, what: str = "excess recall at SSIM > 0.4\n(members − controls)") -> bytes | None:
+    """PNG of excess recall against the axis, a panel a section: dots with intervals, controls dashed and grey. None: nothing to draw.
+
+    Args:
+        what: the label of the vertical axis.
+    """
     panels = [(name, mine) for name, mine in _panels(groups) if any(g.excess for g in mine)][:MAX_PANELS]
     if not panels:
         return None
@@ -72,7 +76,7 @@ def excess(groups: Sequence[Group], title: str) -> bytes | None:
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     colour = _colours(groups)
     for axis, (name, mine) in zip(axes, panels, strict=True):
-        _draw_excess(axis, mine, colour)
+        _draw_excess(axis, mine, colour, what)
         axis.set_title(clean(name or title, 80), loc="left", fontweight="bold")
         handles, labels = axis.get_legend_handles_labels()
         axis.legend(handles, labels, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
@@ -100,7 +104,7 @@ def _colours(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
     return looks
 
 
-def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str, Any]]) -> None:
+def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str, Any]], what: str) -> None:
     ticks = list(dict.fromkeys((group.axis_index, group.label) for group in groups))
     place = {tick: i for i, tick in enumerate(ticks)}
     ordered = all(_is_number(label) for _, label in ticks) and len(ticks) > 1
@@ -132,7 +136,7 @@ def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str,
     axis.set_xlim(-0.5, len(ticks) - 0.5)
     names_of_axes = axis_names(groups)
     axis.set_xlabel(clean(", ".join(names_of_axes).replace("_", " "), 80) or "setting")
-    axis.set_ylabel("excess recall at SSIM > 0.4\n(members − controls)")
+    axis.set_ylabel(what)
     ends = [end for group in groups if group.excess for end in (group.excess.low, group.excess.high)]
     axis.set_ylim(min(-0.1, min(ends) - 0.05), max(0.5, min(1.05, max(ends) + 0.06)))
     axis.grid(axis="y", color=FAINT, linewidth=0.8)

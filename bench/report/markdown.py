@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report import gallery, informed, margin, published, sweeps
+from bench.metrics.intervals import Interval
+from bench.report import gallery, informed, margin, published, stealing, sweeps
 from bench.report.aggregate import CONVOLUTIONS, Difference, Group, axis_names, differences
 from bench.report.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
 from bench.schema import SETTING_COLUMNS, empty
@@ -93,14 +94,20 @@ def _contents(pages: Sequence[Page]) -> list[str]:
 
 
 def _champion(groups: Sequence[Group], role: str) -> str:
-    """The line with the highest excess recall of a grid, and where that was."""
-    scored = [(group.excess.estimate, group) for group in groups if group.role == role and group.excess]
+    """The line with the highest excess of a grid, and where that was."""
+    scored = [(found.estimate, found, group) for group in groups if group.role == role and (found := _excess(group))]
     if not scored:
         return NONE
-    _, group = max(scored, key=lambda pair: pair[0])
+    _, excess, group = max(scored, key=lambda triple: triple[0])
     where = ", ".join(part for part in (group.label, group.section) if part)
     short = "" if group.ok == group.cells else f" ({_coverage(group.counts)})"
-    return f"{escape(group.name)} {interval(group.excess)}" + (f" at {escape(where)}" if where else "") + short
+    what = " of transfer" if group.excess is None else ""
+    return f"{escape(group.name)} {interval(excess)}{what}" + (f" at {escape(where)}" if where else "") + short
+
+
+def _excess(group: Group) -> Interval | None:
+    """What ranks a line in its track: excess recall, or the excess of transfer."""
+    return group.excess or (group.theft.excess if group.theft is not None else None)
 
 
 def _summary(page: Page, groups: Sequence[Group]) -> list[str]:
@@ -110,7 +117,7 @@ def _summary(page: Page, groups: Sequence[Group]) -> list[str]:
     for section, mine in _by_section(groups).items():
         lines += [f"#### {escape(section)}", ""] if section else []
         lines += [f"*Compared:* {_compared(mine)}. {_targets_in_short(mine)}", ""]
-        lines += ranking(mine)
+        lines += stealing.ranking(mine) if stealing.mine(mine) else ranking(mine)
         lines += _notes(mine)
     return lines
 
@@ -291,10 +298,15 @@ def grid_page(page: Page) -> str:
     lines += [f"Coverage: {_coverage(counts, line=False)} of the grid's cells (a cell is one setting and seed under one attack).", ""]
     if "excess" in page.figures:
         lines += [f"![Excess recall, {escape(page.title)}]({page.figures['excess']})", ""]
+    if "transfer" in page.figures:
+        lines += [f"![Planted labels that came along, {escape(page.title)}]({page.figures['transfer']})", ""]
     lines += published.section(page.rows, page.groups)
     runs, near = page.figures.get("runs"), page.figures.get("margin")
     for section, groups in page.sections.items():
         lines += [f"## {escape(section) or 'Results'}", ""]
+        if stealing.mine(groups):
+            lines += [f"*Compared:* {_compared(groups)}.", "", *stealing.section(groups)]
+            continue
         lines += _answers(groups)
         lines += ["### By setting", "", f"*Compared:* {_compared(groups)}.", "", *_matrix(groups)]
         lines += ["### Ranking", "", *ranking(groups)]
@@ -461,6 +473,8 @@ def _settings(groups: Sequence[Group]) -> list[str]:
     for column in SETTING_COLUMNS:
         if column.name in ("seed", "dataset_display") or (column.name in CONVOLUTIONS and not _convolved(groups)):
             continue
+        if column.name == "batch_size" and _values(groups, "batch_size") == ["default"]:
+            continue
         values = _values(groups, column.name)
         rows.append([f"`{column.name}`", ", ".join(escape(v) for v in values), escape(_DESCRIPTIONS[column.name].description)])
     seeds = sorted({seed for group in groups for seed in group.seeds})
@@ -520,6 +534,8 @@ def _how_to_read() -> list[str]:
         "precision": "share of submissions with some member above SSIM 0.4 : the same for controls",
         "oracle excess": "excess recall when the best candidates are chosen by looking at the truth: an upper bound, not an attack",
         "haim2022": "counts under the evaluation of Haim et al. (2022): many-to-one, over all candidates, after min–max scaling, window 3",
+        "transfer − clean": "track stealing: share of planted inputs to which the copy gives the planted label, minus the share to which "
+        "networks do that never saw the owner; the grid's page explains the other columns",
         "seeds, runs, candidates": "networks attacked; attack runs pooled for each; candidates out of them",
         "time": "of the attack, a network",
         "coverage": "cells with scores out of all cells; failed and skipped cells are listed with their reasons and enter no score. "
