@@ -6,7 +6,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help venv bench claims test full-gpu papers-full perf perf-gpu lint clean
+.PHONY: help venv bench claims test fuzz full-gpu papers-full perf perf-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -25,6 +25,9 @@ claims: $(VENV)/.installed  ## test what the papers claim on the published rows 
 test: $(VENV)/.installed-dev  ## run the whole test suite
 	@$(RUN) -m bench fetch lpips || echo "warning: no LPIPS weights: the tests of LPIPS values will be skipped" >&2
 	$(RUN) -m pytest
+
+fuzz: $(VENV)/.installed-dev  ## random input and damaged files: a hundred thousand cases, other ones each time
+	RECONBENCH_FUZZ=60 $(RUN) -m pytest -m fuzz -o timeout=0
 
 perf: $(VENV)/.installed  ## time it beside the alternatives and write results/perf.md (about a quarter of an hour)
 	$(RUN) -m tests.perf

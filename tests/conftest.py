@@ -22,8 +22,10 @@ if str(ROOT) not in sys.path:
 CHECKED = ["bench.metrics", "bench.tracks", "bench.targets", "attacks"]
 install_import_hook(CHECKED, "beartype.beartype")
 
+# The suite repeats itself; fuzzing tries other cases each time.
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-settings.load_profile("suite")
+settings.register_profile("fuzz", deadline=None, database=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("fuzz" if os.environ.get("RECONBENCH_FUZZ") else "suite")
 
 # The developer's own store; only its LPIPS weights are lent to the tests.
 OWN_HOME = Path(os.environ.get("RECONBENCH_HOME") or ROOT / ".reconbench").expanduser().absolute()

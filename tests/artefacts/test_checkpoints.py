@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from fuzzing import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -350,7 +351,7 @@ def opened_or_refused(path: Path) -> None:
         read_checkpoint(path, shape=(1, 4, 4))
 
 
-@settings(max_examples=60)
+@cases(60)
 @given(name=FILES, share=st.floats(0, 1, exclude_max=True))
 def test_a_file_that_is_cut_off_is_refused(whole, tmp_path, name, share):
     path = tmp_path / name
@@ -359,7 +360,7 @@ def test_a_file_that_is_cut_off_is_refused(whole, tmp_path, name, share):
         tensors.load(path)
 
 
-@settings(max_examples=150)
+@cases(150)
 @given(name=FILES, where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_read_over_or_refused(whole, tmp_path, name, where, bit):
     content = bytearray(whole[name])
@@ -369,7 +370,7 @@ def test_a_flipped_bit_is_read_over_or_refused(whole, tmp_path, name, where, bit
     opened_or_refused(path)
 
 
-@settings(max_examples=60)
+@cases(60)
 @given(head=st.sampled_from([b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\x80\x02", b"\x10\0\0\0\0\0\0\0{"]), rest=st.binary(max_size=200))
 def test_any_bytes_are_refused(tmp_path, head, rest):
     path = tmp_path / "any.pth"

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from fuzzing import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
@@ -122,7 +123,7 @@ def test_folders_that_hold_no_images(tmp_path):
             read_images(tmp_path / name)
 
 
-@settings(max_examples=40)
+@cases(40)
 @given(share=st.floats(0, 1, exclude_max=True), flip=st.booleans(), bit=st.integers(0, 7))
 def test_a_damaged_picture_or_array_is_read_over_or_refused(tmp_path, share, flip, bit):
     folder = in_folder(pictures_of(1), tmp_path / "folder")

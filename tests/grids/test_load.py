@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from fuzzing import cases
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.api import Setting
@@ -225,8 +226,8 @@ some_settings = st.builds(
 )
 
 
+@cases(60)
 @given(some_settings, st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=4, unique=True))
-@settings(max_examples=60, deadline=None)
 def test_random_settings_survive_the_trip_through_yaml(fields, seeds):
     text = yaml.safe_dump({"name": "x", "base": fields, "seeds": seeds, "attacks": ["flat"]})
     raw, node = parse(text, "x.yaml")
@@ -257,20 +258,20 @@ def survives(text: str) -> None:
     assert 0 < len(message) < 5000
 
 
+@cases(150)
 @given(st.text(max_size=200))
-@settings(max_examples=150, deadline=None)
 def test_random_text_never_becomes_a_traceback(text):
     survives(text)
 
 
+@cases(150)
 @given(garbage)
-@settings(max_examples=150, deadline=None)
 def test_random_structures_never_become_a_traceback(data):
     survives(yaml.safe_dump(data))
 
 
+@cases(250)
 @given(garbage, keys)
-@settings(max_examples=250, deadline=None)
 def test_one_wrong_part_never_becomes_a_traceback(data, key):
     survives(yaml.safe_dump({**yaml.safe_load(GOOD.replace("1e-3", "1.0e-3")), key: data}))
 
