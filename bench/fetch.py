@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DATASETS = ("cifar10", "cifar100", "mnist", "fashion_mnist")
-EMBEDDED = ("lfw_faces", "photo_tiles")
+EMBEDDED = ("lfw_faces", "photo_tiles", "photo_patches")
 KNOWN = ("lpips", *DATASETS)
 
 ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
