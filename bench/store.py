@@ -55,7 +55,8 @@ __all__ = [
 ]  # fmt: skip
 
 SCORES_FILE = "scores.parquet"
-IMAGES_FOLDER = "images"  # a file a grid, so that none grows large
+IMAGES_FOLDER = "images"  # a file a grid
+LARGEST = 950_000  # bytes of one such file
 COMPACT_ABOVE = 64  # parts of one table before they are joined into one
 LARGE_PART = 32 * 2**20  # bytes; parts above this are left alone by compaction, so that joining stays cheap
 
@@ -433,7 +434,9 @@ def _write_results(
     images = images.filter(pc.is_in(images["cell_id"], done))  # others failed since, or were superseded
     images = _prune_thumbnails(frame, images, store)
     # Images first: a kill in between leaves the older score rows, and image rows that the next publication settles.
-    contents = {folder / IMAGES_FOLDER / name: _serialise(part) for name, part in _by_grid(frame, images).items()}
+    contents = {
+        folder / IMAGES_FOLDER / name: content for grid, part in _by_grid(frame, images).items() for name, content in _files(grid, part)
+    }
     for path, content in [*contents.items(), (folder / SCORES_FILE, _serialise(scores))]:
         if not path.exists() or path.read_bytes() != content:
             atomic_write(path, content)
@@ -447,8 +450,19 @@ UNPUBLISHED = ("ssim_w3", "psnr")  # the papers' window is not asked for there, 
 SHOWN_OF_CONTROLS = ("ssim",)
 
 
+def _files(grid: str, images: pa.Table) -> Iterator[tuple[str, bytes]]:
+    """A grid's image rows as one file, or as several where one would be too large: ``GRID.parquet``, ``GRID.2.parquet``, …"""
+    for pieces in range(1, images.num_rows + 1):
+        rows = -(-images.num_rows // pieces)
+        contents = [_serialise(images.slice(start, rows)) for start in range(0, images.num_rows, rows)]
+        if max(map(len, contents)) <= LARGEST:
+            break
+    for number, content in enumerate(contents, 1):
+        yield (f"{grid}.parquet" if number == 1 else f"{grid}.{number}.parquet"), content
+
+
 def _by_grid(scores: pd.DataFrame, images: pa.Table) -> dict[str, pa.Table]:
-    """The image rows of each grid, by file name; a cell that several grids share lies with the first of them, by name."""
+    """The image rows of each grid, by a name that a file may have; a cell that several grids share lies with the first of them, by name."""
     ok = scores[scores["status"] == "ok"].sort_values("grid", kind="stable").drop_duplicates("cell_id")
     cells = images["cell_id"].to_pandas()
     owner = cells.map(dict(zip(ok["cell_id"], ok["grid"], strict=True)))
@@ -456,7 +470,7 @@ def _by_grid(scores: pd.DataFrame, images: pa.Table) -> dict[str, pa.Table]:
     images = _lean(images, pa.array(other))
     parts: dict[str, pa.Table] = {}
     for grid in sorted(set(owner)):
-        name = f"{re.sub('[^a-z0-9_]', '_', grid.lower())[:60] or 'grid'}.parquet"  # a merged table may call its grids anything
+        name = re.sub("[^a-z0-9_]", "_", grid.lower())[:60] or "grid"  # a merged table may call its grids anything
         part = images.filter(pa.array(owner == grid))
         parts[name] = part if name not in parts else _sorted(pa.concat_tables([parts[name], part]), list(IMAGE_KEY))
     return parts

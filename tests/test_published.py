@@ -11,6 +11,8 @@ import pytest
 
 from bench.report import informed, render
 from bench.report.aggregate import aggregate
+from bench.report.claims import findings
+from bench.report.declarations import declared
 from bench.store import images_files, load_results
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,7 +29,8 @@ def groups():
 
 def test_the_pages_follow_from_the_parquet_files_alone(tmp_path):
     for path in (RESULTS / "scores.parquet", *images_files(RESULTS)):
-        shutil.copy(path, tmp_path)
+        (tmp_path / path.relative_to(RESULTS)).parent.mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / path.relative_to(RESULTS))
     made = [path.relative_to(tmp_path) for path in render(tmp_path)]
     assert Path("leaderboard.md") in made
     for path in made:
@@ -101,3 +104,38 @@ def test_on_photo_tiles_it_comes_nearer_than_the_nearest_public_image_and_than_l
     group, values = informed_lines["activations", activation]
     assert gap(group, values, "pool_mse").high < 0
     assert group.excess.low > groups["activations", activation, "nearest_shadow"].excess.high
+
+
+@pytest.fixture(scope="module")
+def verdicts():
+    """(claim, grid) → what the page of claims says of it."""
+    scores, images = load_results(RESULTS)
+    return {(found.claim.name, found.grid): found for found in findings(scores, images, declared()[0])}
+
+
+@pytest.mark.parametrize(
+    ("claim", "grid"),
+    [
+        ("binary_works", "haim2022"),
+        ("binary_beats_controls", "haim2022"),
+        ("margin_is_recovered", "haim2022"),
+        ("multiclass_works", "buzaglo2023"),
+        ("squared_loss_works", "buzaglo2023"),
+        ("weight_decay_quantity", "weight_decay"),
+        ("falls_with_samples", "dataset_size"),
+    ],
+)
+def test_what_the_papers_are_known_for_is_reproduced(verdicts, claim, grid):
+    found = verdicts[claim, grid]
+    assert found.verdict == "reproduced", (found.effect, found.corrected)
+    assert len(found.values) >= 3
+
+
+def test_the_papers_grids_have_at_least_three_seeds_members_controls_and_margins():
+    scores, images = load_results(RESULTS)
+    for grid in ("haim2022", "buzaglo2023"):
+        rows = scores[(scores["grid"] == grid) & (scores["status"] == "ok")]
+        assert rows["seed"].nunique() >= 3
+        assert rows[["recall_members", "recall_controls"]].notna().all(axis=None)
+        assert images.loc[images["cell_id"].isin(rows["cell_id"]), "margin"].notna().all()
+        assert rows["sweep_runs"].notna().any() or grid != "haim2022"

@@ -335,6 +335,24 @@ def test_a_grid_with_a_strange_name_stays_in_its_folder(tmp_path: Path) -> None:
     }
 
 
+def test_a_grid_whose_image_rows_are_too_many_for_one_file_has_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(S, "LARGEST", 16_000)
+    cells = [f"{i:016d}" for i in range(60)]
+    rng = np.random.default_rng(0)  # what does not compress
+    rows = [{**row, "ssim": float(rng.random()), "psnr": float(rng.random())} for cell in cells for row in images(cell, n=30)]
+    S.publish([score(cell, seed=i) for i, cell in enumerate(cells)], rows, tmp_path)
+    files = sorted(path.name for path in (tmp_path / "images").glob("*.parquet"))
+    assert len(files) > 2
+    assert {name.split(".")[0] for name in files} == {score()["grid"]}
+    assert all((tmp_path / "images" / name).stat().st_size <= 16_000 for name in files)
+    found = S.load_results(tmp_path)[1]
+    assert len(found) == len(rows)
+    assert not found.duplicated(["cell_id", "split", "index"]).any()
+    monkeypatch.setattr(S, "LARGEST", 10**6)
+    S.publish([], [], tmp_path)
+    assert len(list((tmp_path / "images").glob("*.parquet"))) == 1, "the pieces are gone when one file will do"
+
+
 def test_a_cell_of_two_grids_is_published_once_and_the_older_layout_is_taken_over(tmp_path: Path) -> None:
     S.publish([score(grid="b"), score(grid="a")], images(), tmp_path)
     assert {path.name for path in tmp_path.rglob("*.parquet")} == {"scores.parquet", "a.parquet"}

@@ -65,7 +65,7 @@ def cells(scores: pd.DataFrame, images: pd.DataFrame) -> list[tuple[dict[str, An
     found = []
     for row in shown_cells(scores).to_dict("records"):
         cell = row["cell_id"]
-        if cell not in parts:
+        if cell not in sizes or cell not in parts:
             continue
         best = ranked(parts[cell]).head(sizes[cell])
         best = best[best["truth_png"].notna()]
@@ -92,9 +92,10 @@ def section(picture: str | None) -> list[str]:
     return [
         "## Best reconstructions",
         "",
-        "The members with the highest SSIM, best first, of the first seed of the strongest attack on each setting. Upper rows: what the",
-        "attack submitted; lower rows: the training image it was paired with, and the SSIM of the two. The best are chosen by looking at",
-        "the training images: how many there are, beside how many controls, says what the attack is worth.",
+        "The members with the highest SSIM, best first, of the first seed of the strongest attack on each setting; of many settings those",
+        "where it got most. Upper rows: what the attack submitted; lower rows: the training image it was paired with, and the SSIM of the",
+        "two. The best are chosen by looking at the training images: how many there are, beside how many controls, says what the attack",
+        "is worth.",
         "",
         f"![The best reconstructions, above the training images]({picture})",
         "",

@@ -6,7 +6,8 @@ import pandas as pd
 
 BANDS = ("best", "median", "worst")
 PER_BAND = 2  # images shown of each band; few, because the published table keeps their pixels
-GALLERY_PAIRS = 120  # of all galleries of a grid: some 600 KB of colour images at 32×32, so that a grid's image file stays below 1 MB
+GALLERY_SETTINGS = 6  # of a grid, the strongest
+GALLERY_PAIRS = 60  # of all settings of a gallery: some 600 KB of picture at 32×32 in colour, so that it stays below 1 MB
 
 
 def figure_cells(scores: pd.DataFrame) -> set[str]:
@@ -44,9 +45,11 @@ def ranked(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def gallery_sizes(scores: pd.DataFrame) -> dict[str, int]:
-    """For each shown cell of a grid that asks for a gallery the number of its best members there, at most what the grid's cells share."""
+    """Of a grid that asks for a gallery the cells in it, and how many of its best members each shows, at most what they can share."""
     shown = shown_cells(scores)
     shown = shown[shown["gallery"].notna()]
+    shown = shown.sort_values(["grid", "excess_recall", "axis_index"], ascending=[True, False, True], kind="stable")
+    shown = shown.groupby("grid", sort=False).head(GALLERY_SETTINGS)
     cells = shown.groupby("grid")["cell_id"].transform("count")
     most = (GALLERY_PAIRS // cells).clip(lower=1)
     return {cell: int(min(n, limit)) for cell, n, limit in zip(shown["cell_id"], shown["gallery"], most, strict=True)}

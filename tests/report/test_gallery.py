@@ -74,8 +74,8 @@ def test_many_settings_share_the_room_that_a_grid_has(tmp_path: Path) -> None:
     store.publish(rows, images, tmp_path)
     scores, _ = store.load_results(tmp_path)
     sizes = selection.gallery_sizes(scores)
-    assert len(sizes) == 7
-    assert set(sizes.values()) == {selection.GALLERY_PAIRS // 7}
+    assert len(sizes) == selection.GALLERY_SETTINGS, "the seventh setting has no place"
+    assert set(sizes.values()) == {selection.GALLERY_PAIRS // selection.GALLERY_SETTINGS}
     report.render(tmp_path)
     picture = (tmp_path / "figures" / "quick_gallery.png").read_bytes()
     assert len(picture) < 2**20
