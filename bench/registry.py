@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ BASES: dict[str, type] = {"attack": Attack, "defense": Defense, "data": DataSour
 GROUPS = {"attack": "reconbench.attacks", "defense": "reconbench.defenses", "data": "reconbench.data"}
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"attack": ROOT / "attacks", "defense": ROOT / "defenses", "data": ROOT / "bench" / "data"}
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 
 _plugins: dict[tuple[str, str], Entry] = {}  # filled by load_plugin
 
@@ -67,8 +70,20 @@ def register(cls: type) -> type:
         raise BenchError(
             f"plug-in class {cls.__name__} has no name", expected='a class attribute name = "..."', hint="add one, in snake_case"
         )
+    _check_name(cls.name, cls.__name__)  # type: ignore[attr-defined]
     cls.__bench_kind__ = kind  # type: ignore[attr-defined]
     return cls
+
+
+def _check_name(name: str, where: str) -> None:
+    """Names become parts of file names, of commands and of tables."""
+    if not NAME.fullmatch(name):
+        raise BenchError(
+            f"plug-in {where} has a name that cannot be used",
+            expected="up to 60 letters, digits, '_' and '-', beginning with a letter; snake_case as a rule",
+            got=repr(name)[:100],
+            hint="rename it",
+        )
 
 
 def load_plugin(path: str | Path) -> list[Entry]:
@@ -132,6 +147,7 @@ def get(kind: Kind, name: str) -> Any:
             got=repr(name),
             hint="python -m bench ls, or load a file with --plugin PATH",
         )
+    _check_name(name, entry.origin)
     if entry.cls is not None:
         return entry.cls
     if entry.entry_point is not None:

@@ -118,11 +118,11 @@ def _folder(root: Path) -> Pictures:
     files = flat or [file for own in classes.values() for file in own]
     if not files:
         raise BenchError(f"no pictures in {root}", expected="PNG, JPEG, BMP or WebP, all of one size; maybe in a sub-folder a class")
-    with _guarded(files[0]) as first:
+    with opened(files[0], str(files[0])) as first:
         mode = mode_of(first)
     stack: list[np.ndarray] = []
     for file in files:
-        with _guarded(file) as image:
+        with opened(file, str(file)) as image:
             stack.append(pixels(image, mode, str(file)))
         if stack[-1].shape != stack[0].shape:
             raise BenchError(
@@ -144,16 +144,6 @@ def _in_order(paths: object) -> list[Path]:
         return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"([0-9]+)", path.name)]
 
     return sorted(paths, key=key)  # type: ignore[call-overload, no-any-return]
-
-
-def _guarded(file: Path):  # type: ignore[no-untyped-def]
-    """`opened`, with a picture that unpacks to an absurd size refused like any other bad one."""
-    from PIL import Image
-
-    try:
-        return opened(file, str(file))
-    except Image.DecompressionBombError as error:
-        raise BenchError(f"{file} is too large a picture", expected="an image of a training set", got=str(error)) from error
 
 
 # --- files ------------------------------------------------------------------------------------------------------------------------------

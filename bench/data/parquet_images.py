@@ -18,6 +18,7 @@ from bench.errors import BenchError
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label", "labels")
+MAX_BYTES = 8 * 2**30  # of all images unpacked; CIFAR has 0.2 GiB
 LAYOUT = "columns img|image (struct of bytes and path) and label"
 
 
@@ -51,6 +52,7 @@ def decode(files: Sequence[Path], *, mode: str, label_columns: Sequence[str] = L
         BenchError: a broken file, missing columns, an image that cannot be decoded, or images of different sizes; it names file and row.
     """
     pictures: list[np.ndarray] = []
+    unpacked = 0  # bytes
     labels: list[object] = []
     names: tuple[str, ...] = ()
     for path in files:
@@ -59,6 +61,9 @@ def decode(files: Sequence[Path], *, mode: str, label_columns: Sequence[str] = L
         labels += values.to_pylist()
         for row, value in enumerate(encoded):
             pictures.append(_decode_one(value.as_py(), f"{path}, row {row}", mode))
+            unpacked += pictures[-1].nbytes
+            if unpacked > MAX_BYTES:
+                raise _too_large(path, unpacked)
             if pictures[-1].shape != pictures[0].shape:
                 raise BenchError(
                     f"{path}, row {row}: the image has another size than those before it",
@@ -110,6 +115,10 @@ def _bytes(value: object) -> bytes:
 def _read(path: Path, label_columns: Sequence[str]) -> tuple[pa.Array, pa.Array, tuple[str, ...]]:
     """The encoded images and the labels of a file, and its class names if its metadata holds them."""
     try:
+        footer = pq.read_metadata(path)
+        said = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+        if said > MAX_BYTES:
+            raise _too_large(path, said)
         schema = pq.read_schema(path)
         image, label = _column(schema, IMAGE_COLUMNS, path), _column(schema, label_columns, path)
         table = pq.read_table(path, columns=[image, label])
@@ -138,6 +147,15 @@ def _names_in(schema: pa.Schema, label: str) -> tuple[str, ...]:
 
 def _size(picture: np.ndarray) -> str:
     return f"{picture.shape[1]}×{picture.shape[0]}"
+
+
+def _too_large(path: Path, unpacked: int) -> BenchError:
+    return BenchError(
+        f"{path} is too large once unpacked",
+        expected=f"images of at most {MAX_BYTES // 2**30} GiB",
+        got=f"{unpacked / 2**30:.3g} GiB or more",
+        hint="keep fewer images: targets here are trained on thousands at most",
+    )
 
 
 def _unreadable(path: Path, error: Exception) -> BenchError:

@@ -11,6 +11,7 @@ from PIL import Image
 from bench.errors import BenchError
 
 GREY = frozenset({"1", "L", "LA"})
+MAX_PIXELS = 4096 * 4096  # of one picture; what unpacks to more is no image of a training set
 COLOUR = frozenset({"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGBX", "RGBa"})
 
 
@@ -18,10 +19,19 @@ def opened(source: Path | IO[bytes], where: str) -> Image.Image:
     """The picture with its header read.
 
     Raises:
-        BenchError: no picture, or one of more than 8 bits a channel, which would be cut off silently.
+        BenchError: no picture, one that unpacks to an absurd size, or one of more than 8 bits a channel, which would be cut off silently.
     """
     try:
         image = Image.open(source)
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
+    except Image.DecompressionBombError as error:
+        raise BenchError(
+            f"{where} is too large a picture",
+            expected=f"an image of a training set, {MAX_PIXELS} pixels at most",
+            got=str(error),
+            hint="resize or remove it",
+        ) from error
     except (OSError, ValueError, SyntaxError) as error:
         raise _undecodable(where, f"{type(error).__name__}: {error}") from error
     if image.mode not in GREY | COLOUR:

@@ -52,7 +52,7 @@ class Result:
 
     @property
     def status(self) -> str:
-        """ok, skipped or failed."""
+        """ok, skipped, failed or timeout."""
         return str(self.row["status"])
 
     @property

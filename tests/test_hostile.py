@@ -1,0 +1,186 @@
+"""Malicious input is refused: names that climb out of a folder, archives and pictures that unpack to too much, markup; and no secret leaks.
+
+Pickle bombs and lying checkpoints are in ``tests/artefacts/test_checkpoints.py``, YAML that builds objects in ``tests/test_fuzz.py``.
+A plug-in is no input: it is code that runs as the user, and the documentation says so.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
+
+from bench import registry, store
+from bench.artefacts.images import read_images
+from bench.cli import main
+from bench.data import parquet_images, picture
+from bench.engine import local
+from bench.engine.plan import plan
+from bench.errors import BenchError
+from bench.grids.load import load
+from bench.registry import resolve_data
+from bench.report import render
+
+pytestmark = pytest.mark.usefixtures("clean_registry")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+# ------------------------------------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../escaped", "/etc/x", "a/b", "a\\\\b", "..", "x\\x00y", "<script>alert(1)</script>", "[x](http://evil)", "a|b", "x" * 61, "-rf"],
+)
+def test_a_plugin_whose_name_is_a_path_or_markup_is_refused(tmp_path, name):
+    path = write_plugin(tmp_path, "named")
+    path.write_text(path.read_text().replace('name: ClassVar[str] = "named"', f'name: ClassVar[str] = "{name}"'))
+    with pytest.raises(BenchError, match=r"a name that cannot be used|no name"):
+        registry.load_plugin(path)
+    assert not registry._plugins
+    assert main(["check", str(path)]) == 1
+    assert main(["run", "--grid", str(write_grid(tmp_path)), "--plugin", str(path)]) == 1
+
+
+@pytest.mark.parametrize("name", ["../escaped", "a/b", "A b", ".hidden", "x\0y", "<b>"])
+def test_a_grid_whose_name_is_a_path_is_refused(tmp_path, name):
+    path = write_grid(tmp_path)
+    path.write_text(path.read_text().replace("name: tiny", f"name: {name!r}"))
+    with pytest.raises(BenchError):
+        load(path)
+
+
+def test_rows_of_a_grid_with_a_path_for_a_name_stay_in_their_folder(tmp_path):
+    """Tables that are merged may come from anyone."""
+    _, frame, images = run(tmp_path)
+    frame["grid"] = "../../escaped"
+    frame["grid_title"] = "<img src=x onerror=alert(1)> [x](javascript:alert(1))"
+    folder = tmp_path / "deep" / "down" / "results"
+    store.publish(frame, images, folder)
+    made = render(folder)
+    assert all(folder in path.resolve().parents for path in made)
+    assert not list(tmp_path.glob("*escaped*"))
+    assert not list(tmp_path.glob("deep/*escaped*"))
+    for page in folder.rglob("*.md"):
+        assert "<img" not in page.read_text()
+        assert "](javascript" not in page.read_text().replace("\\]", "")
+
+
+def test_folders_that_are_data_sets_may_be_called_anything(tmp_path):
+    """The path of a data set goes into rows and pages as text, and into no file name."""
+    home = tmp_path / "<b>x</b> [l](http:evil)|..;$(touch gone)"
+    for label in ("a<script>", "b|c"):
+        (home / label).mkdir(parents=True)
+        rng = np.random.default_rng(len(label))
+        for i in range(30):
+            Image.fromarray(rng.integers(0, 255, (12, 12), dtype=np.uint8)).save(home / label / f"{i}.png")
+    path = write_grid(tmp_path, "mean_image")
+    path.write_text(path.read_text().replace("dataset: lfw_faces", f'dataset: "folder:{home}"'))
+    summary, frame, images = run(tmp_path, path)
+    assert summary.failed == 0
+    store.publish(frame, images, tmp_path / "results")
+    for made in render(tmp_path / "results"):
+        if made.suffix == ".md":
+            assert "<b>x" not in made.read_text()
+            assert "<script" not in made.read_text()
+            assert not re.search(r"(?<!\\)\[l(?<!\\)\]\(", made.read_text())
+    assert not Path("gone").exists()
+
+
+def run(tmp_path, path=None):
+    """A tiny run: its summary and its rows."""
+    rows = local.store()
+    planned = plan(load(path or write_grid(tmp_path, "mean_image")), local.known(rows))
+    return local.run(planned, rows, torch.device("cpu")), *local.collect(planned, rows)
+
+
+# ------------------------------------------------------------------------------------------------------------------- bombs
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG of a few kilobytes whose header promises so many pixels, all of them black."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(10**6), 9)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("sides", [(60_000, 60_000), (16_000, 16_000), (20_000, 1_000)])
+def test_a_picture_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(tmp_path, sides, recwarn):
+    """Above PIL's own two limits, and above ours alone."""
+    bomb = png_of(*sides)
+    assert len(bomb) < 10_000
+    for label in "ab":
+        (tmp_path / "folder" / label).mkdir(parents=True)
+        (tmp_path / "folder" / label / "0.png").write_bytes(bomb)
+    pd.DataFrame({"image": [{"bytes": bomb, "path": "0.png"}] * 4, "label": [0, 1, 0, 1]}).to_parquet(tmp_path / "x.parquet")
+    for read in (
+        lambda: resolve_data(f"folder:{tmp_path / 'folder'}").load(),
+        lambda: resolve_data(f"folder:{tmp_path / 'folder'}").image_shape(),
+        lambda: resolve_data(f"parquet:{tmp_path / 'x.parquet'}").load(),
+        lambda: resolve_data(f"parquet:{tmp_path / 'x.parquet'}").image_shape(),
+        lambda: read_images(tmp_path / "folder"),
+    ):
+        with pytest.raises(BenchError, match="too large a picture"):
+            read()
+
+
+def test_parquet_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    """By what its footer says, before any of it is read; and by what the pictures come to, where a small file repeats a large one."""
+    zeros = pa.table({"image": [bytes(10**6)] * 40, "label": [0, 1] * 20})
+    pq.write_table(zeros, tmp_path / "zeros.parquet", compression="zstd", use_dictionary=False)
+    assert (tmp_path / "zeros.parquet").stat().st_size < 100_000
+    monkeypatch.setattr(parquet_images, "MAX_BYTES", 10**7)
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "read_table", lambda *a, **k: pytest.fail("it was read"))
+        with pytest.raises(BenchError, match="too large once unpacked"):
+            parquet_images.decode([tmp_path / "zeros.parquet"], mode="L")
+    file = io.BytesIO()
+    Image.new("L", (1000, 1000)).save(file, "PNG")
+    pq.write_table(pa.table({"image": [file.getvalue()] * 20, "label": [0, 1] * 10}), tmp_path / "same.parquet")
+    assert (tmp_path / "same.parquet").stat().st_size < 10_000
+    with pytest.raises(BenchError, match="too large once unpacked"):
+        parquet_images.decode([tmp_path / "same.parquet"], mode="L")
+    monkeypatch.setattr(parquet_images, "MAX_BYTES", 2 * 10**7)
+    assert len(parquet_images.decode([tmp_path / "same.parquet"], mode="L").images) == 20
+    assert picture.MAX_PIXELS >= 10**6
+
+
+# ----------------------------------------------------------------------------------------------------------------- secrets
+
+
+def test_no_secret_of_the_environment_is_in_what_a_run_leaves_behind(tmp_path, bench_home, monkeypatch, capsys):
+    secret = "hunter2-in-the-environment"
+    for name in ("API_TOKEN", "AWS_SECRET_ACCESS_KEY", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, f"https://user:{secret}@example.org/")
+    registry.load_plugin(write_plugin(tmp_path, "falls", "raise ValueError('no')"))
+    path = write_grid(tmp_path, "mean_image, falls")
+    out = tmp_path / "results"
+    assert main(["run", "--grid", str(path), "--out", str(out)]) == 2
+    main(["doctor"])
+    said = capsys.readouterr()
+    assert secret not in said.out + said.err
+    files = [file for folder in (out, bench_home) for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
+    assert len(files) > 5
+    for file in files:
+        assert secret.encode() not in file.read_bytes(), file
+    for table in (pd.read_parquet(out / "scores.parquet"), local.store().rows()):
+        assert not table.astype(str).apply(lambda column: column.str.contains(secret)).any(axis=None)
+
+
+def test_the_documentation_says_that_a_plugin_is_code_that_runs_as_you():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert "a plug-in is code that runs with your rights" in text
