@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ class MulticlassKKT(KKTAttack):
     version: ClassVar[int | None] = 1
     claims: ClassVar[tuple[Claim, ...]] = buzaglo2023.ON_MULTICLASS
     kind: ClassVar[Kind] = "multiclass"
-    ranges = {**KKTAttack.ranges, "lr_lambda": (1e-5, 1.0, "log")}
+    ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {**KKTAttack.ranges, "lr_lambda": (1e-5, 1.0, "log")}
 
     def unsupported(self, architecture: Architecture) -> str:
         if architecture.outputs < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,7 +25,10 @@ class RegressionKKT(KKTAttack):
     claims: ClassVar[tuple[Claim, ...]] = buzaglo2023.ON_REGRESSION
     kind: ClassVar[Kind] = "regression"
     # its multipliers are signed: there is no least one
-    ranges = {**{name: bounds for name, bounds in KKTAttack.ranges.items() if name != "min_lambda"}, "lr_lambda": (1e-5, 1.0, "log")}
+    ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
+        **{name: bounds for name, bounds in KKTAttack.ranges.items() if name != "min_lambda"},
+        "lr_lambda": (1e-5, 1.0, "log"),
+    }
 
     def unsupported(self, architecture: Architecture) -> str:
         if architecture.outputs != 1:

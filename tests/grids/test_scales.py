@@ -55,7 +55,7 @@ def test_a_broken_scale_is_said_whichever_is_asked_for(tmp_path: Path, change: s
 
 
 def test_an_unknown_scale_names_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="no scale 'ful'. Did you mean 'full'") as error:
+    with pytest.raises(BenchError, match=r"no scale 'ful'\. Did you mean 'full'") as error:
         load(write(tmp_path), scale="ful")
     assert "small, full" in str(error.value)
 
