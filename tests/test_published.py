@@ -120,7 +120,7 @@ def verdicts():
         ("binary_beats_controls", "haim2022"),
         ("margin_is_recovered", "haim2022"),
         ("multiclass_works", "buzaglo2023"),
-        ("squared_loss_works", "buzaglo2023"),
+        ("squared_loss_works", "losses"),
         ("weight_decay_quantity", "weight_decay"),
         ("falls_with_samples", "dataset_size"),
     ],
