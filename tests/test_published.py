@@ -69,9 +69,10 @@ def test_every_published_row_says_where_it_is_from():
         assert scores[column].notna().all(), column
     done = scores[scores["status"] == "ok"]
     assert done["device"].notna().all()
-    assert (done["lpips_reason"] == "").all()
-    assert done.loc[done["n_submitted"] >= 2 * done["n_members"], "lpips_median"].notna().all()
-    assert set(done["cell_id"]) == set(images["cell_id"])
+    pictures = done[done["track"] != "stealing"]  # whose answers are networks
+    assert (pictures["lpips_reason"] == "").all()
+    assert pictures.loc[pictures["n_submitted"] >= 2 * pictures["n_members"], "lpips_median"].notna().all()
+    assert set(pictures["cell_id"]) == set(images["cell_id"])
     assert (scores.loc[scores["status"] != "ok", "reason"].str.len() > 10).all()
 
 
@@ -139,3 +140,18 @@ def test_the_papers_grids_have_at_least_three_seeds_members_controls_and_margins
         assert rows[["recall_members", "recall_controls"]].notna().all(axis=None)
         assert images.loc[images["cell_id"].isin(rows["cell_id"]), "margin"].notna().all()
         assert rows["sweep_runs"].notna().any() or grid != "haim2022"
+
+
+@pytest.mark.parametrize("owner", ["mlp", "cnn"])
+def test_input_gradients_carry_planted_labels_to_the_thief_and_clean_training_does_not(groups, owner):
+    scores, _ = load_results(RESULTS)
+    lines = [g for g in aggregate(scores[scores["track"] == "stealing"]) if g.label == owner]
+    assert {g.ok for g in lines} == {5}
+    best = {}
+    for line in lines:
+        excess = line.theft.excess
+        if line.attack not in best or excess.estimate > best[line.attack].estimate:
+            best[line.attack] = excess
+    assert best["steal_gradients"].low > best["steal_logits"].high
+    assert best["steal_gradients"].low > best["steal_labels"].high
+    assert best["clean_model"].low <= 0 <= best["clean_model"].high
