@@ -25,6 +25,7 @@ from bench.metrics.intervals import Interval, t_interval
 from bench.schema import SETTING_COLUMNS
 
 RESAMPLES = 2000
+NAMED = 3  # hyperparameters that a line's name holds, those at their defaults included
 CONVOLUTIONS = ("channels", "kernel", "pooling")  # null without convolutions; then no part of the key, which names the random streams
 LATER = (*CONVOLUTIONS, "batch_size")  # likewise without minibatches
 SETTING = [column.name for column in SETTING_COLUMNS if column.name not in ("seed", "input_shape")]
@@ -359,7 +360,10 @@ def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _variant(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
-    """The hyperparameters that tell a line from the others of its attack, those at their defaults included where the rows know them."""
+    """The hyperparameters that tell a line from the others of its attack, where the rows know them all.
+
+    Those at their defaults are among them as long as they are few; where many differ, a line is named by what its grid sets.
+    """
     every = [_hyperparameters(other) for other in others]
     mine = _hyperparameters(row)
     if mine is None or any(other is None for other in every):
@@ -367,6 +371,8 @@ def _variant(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str
     known = [other for other in every if other is not None]
     # in alphabetical order: a line has one name at every axis value, wherever its hyperparameters stood
     names = [name for name in sorted({n for other in known for n in other}) if len({repr(other.get(name)) for other in known}) > 1]
+    if len(names) > NAMED:
+        names = sorted(json.loads(row["attack_params"] or "{}"))
     parts = [f"{name}={mine[name]}" for name in names if name in mine]
     texts = [", ".join(parts), _short(row["sweep"]) if row["sweep"] else ""]
     return "; ".join(text for text in texts if text) or "defaults"

@@ -190,6 +190,10 @@ def test_lines_of_one_attack_are_told_apart_by_what_differs_defaults_included():
     third = {**first, "attack_params": '{"ablate":"x","mirror":true}', "attack_defaults": '{"keep":0.5,"steps":9}'}
     names = {aggregate_module._variant(first, order) for order in ([first, second, third], [third, first, second], [second, third, first])}
     assert names == {"keep=0.5"}, "the same name wherever the line stands"
+    many = {"attack": "thief", "attack_params": "{}", "attack_defaults": '{"a":1,"b":1,"c":1,"d":1}', "sweep": None}
+    set_ = {**many, "attack_params": '{"a":2,"b":2}', "attack_defaults": '{"c":1,"d":1}'}
+    others = [many, set_, {**many, "attack_params": '{"c":2,"d":2}', "attack_defaults": '{"a":1,"b":1}'}]
+    assert [aggregate_module._variant(line, others) for line in others] == ["defaults", "a=2, b=2", "c=2, d=2"]
     old = {**second, "attack_defaults": None}
     assert aggregate_module._variant(first, [first, old]) == "mirror=True", "a row that does not know its defaults shows what it has"
     assert aggregate_module._variant({**first, "attack_params": "{}"}, [first, old]) == "defaults"
