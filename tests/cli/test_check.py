@@ -59,7 +59,7 @@ def test_class_faults(tmp_path):
         .replace('"none: a test"', '""')
         .replace('"""A test attack."""', "")
     )
-    path.write_text(text.replace('name: ClassVar[str] = "odd"', 'name: ClassVar[str] = "Odd Name"').replace('"mean_image"}', '"the_data"}'))
+    path.write_text(text.replace('name: ClassVar[str] = "odd"', 'name: ClassVar[str] = "Odd-Name"').replace('"mean_image"}', '"the_data"}'))
     [(_, outcomes)] = check_plugin(str(path))
     failed = {o.name.partition(":")[0] for o in outcomes if not o.ok}
     assert failed >= {
