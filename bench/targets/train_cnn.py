@@ -10,15 +10,14 @@ from torch import Tensor
 from bench.api import Architecture
 from bench.targets.losses import loss_gradient
 from bench.targets.models import forward
+from bench.targets.parameters import Parameters
 
 
-class ByAutograd:
+class ByAutograd(Parameters):
     """Networks of one shape and what steps them, in place. Any architecture that `forward` knows.
 
     Args:
-        start: initial weights by name, B × …, float64.
-        x: centred inputs, B × n × c × h × w, float64.
-        target: B × n × k, in the precision of training.
+        start, x, target: as of `Parameters`.
         lr, decay: one number a network; θ ← decay·θ − lr·∇L, plus ``momentum`` times the last change.
     """
 
@@ -33,16 +32,11 @@ class ByAutograd:
         decay: Tensor,
         momentum: float,
     ) -> None:
-        self.architecture, self.loss, self.target, self.momentum = architecture, loss, target, momentum
-        self.x = x.to(target.dtype)
-        self.parameters = {name: w.to(target.dtype, copy=True).requires_grad_() for name, w in start.items()}
+        super().__init__(architecture, loss, start, x, target)
+        self.momentum = momentum
         self.lr = lr.to(target.dtype).view(-1, 1, 1)
         self.decay = None if bool((decay == 1).all()) else decay.to(target.dtype)
         self.changes = [torch.zeros_like(w) for w in self.parameters.values()] if momentum else []
-
-    @torch.no_grad()
-    def outputs(self) -> Tensor:
-        return forward(self.architecture, self.parameters, self.x)
 
     def step(self) -> None:
         out = forward(self.architecture, self.parameters, self.x)
@@ -58,9 +52,3 @@ class ByAutograd:
                     w.add_(change)
                 else:
                     (w if decay is None else w.mul_(decay)).sub_(gradient)
-
-    def copy(self, i: int) -> list[Tensor | None]:
-        return [w[i].detach().clone() for w in self.parameters.values()]
-
-    def weights(self, i: int, copied: list[Tensor | None], epochs: int) -> dict[str, Tensor]:
-        return {name: w for name, w in zip(self.parameters, copied, strict=True) if w is not None}

@@ -14,32 +14,12 @@ from PIL import Image
 from tiny_grid import clean_registry  # noqa: F401
 
 from bench.api import Setting, Target
-from bench.cli import main
 from bench.store import load_results
 from bench.targets import obtain
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 FIELDS = {"dataset": "photo_tiles", "n_per_class": 10, "hidden": (500,), "weight_decay": 0.003, "lr": 0.02, "epochs": 12_000}
 FAST = ("--param", "steps=300", "--device", "cpu")
-
-
-@pytest.fixture
-def bench(capsys, tmp_path, monkeypatch):
-    """Runs a command in this process: (exit code, stdout, stderr)."""
-    monkeypatch.delenv("BENCH_DATA", raising=False)
-    monkeypatch.delenv("RECONBENCH_DEBUG", raising=False)
-    (tmp_path / "clone").mkdir()
-    (tmp_path / "clone" / "pyproject.toml").touch()
-    monkeypatch.setattr("bench.cli.PROJECT", tmp_path / "clone")
-
-    def call(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture(scope="module")

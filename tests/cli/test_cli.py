@@ -23,25 +23,6 @@ pytestmark = pytest.mark.usefixtures("clean_registry")
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.fixture
-def bench(capsys, tmp_path, monkeypatch):
-    """Runs a command in this process: (exit code, stdout, stderr). Results go to the test's folder."""
-    monkeypatch.delenv("BENCH_DATA", raising=False)
-    monkeypatch.delenv("RECONBENCH_DEBUG", raising=False)
-    (tmp_path / "clone").mkdir()
-    (tmp_path / "clone" / "pyproject.toml").touch()
-    monkeypatch.setattr("bench.cli.PROJECT", tmp_path / "clone")
-
-    def call(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return code, out, err
-
-    return call
-
-
 def python(*words: object, **more) -> subprocess.CompletedProcess:
     """Runs python in a fresh process with the project on its path."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **more.pop("env", {})}
