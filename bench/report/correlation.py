@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from bench.metrics.intervals import Interval, t_interval
@@ -19,14 +18,14 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
 
     None where there are fewer than three such pairs, or one side is constant.
     """
+    from scipy.stats import spearmanr
+
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     both = np.isfinite(a) & np.isfinite(b)
-    if both.sum() < AT_LEAST:
+    a, b = a[both], b[both]
+    if len(a) < AT_LEAST or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    ranks = [pd.Series(side[both]).rank().to_numpy() for side in (a, b)]
-    first, second = (side - side.mean() for side in ranks)
-    size = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    return None if size == 0 else float(np.clip((first * second).sum() / size, -1, 1))
+    return float(spearmanr(a, b).statistic)
 
 
 def over_seeds(values: Sequence[float | None], bounds: float = 1.0) -> Interval | None:
