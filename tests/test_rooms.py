@@ -15,24 +15,26 @@ ALLOWED: dict[str, set[str]] = {
     "bench.seeds": set(),
     "bench.home": set(),
     "bench.sealed": set(),
+    "bench.files": {"bench.errors", "bench.home"},
     "bench.schema": {"bench.api", "bench.errors"},
     "bench.api": {"bench.errors"},
     "bench.registry": {"bench.api", "bench.errors"},
     "bench.data": {"bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home"},
     "bench.metrics": {"bench.api", "bench.errors", "bench.seeds", "bench.home"},
     "bench.targets": {
-        "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.sealed", "bench.data", "bench.metrics",
+        "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.sealed", "bench.files", "bench.data",
+        "bench.metrics",
     },
     "bench.tracks": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.metrics", "bench.schema", "bench.store",
-        "bench.data", "bench.targets", "bench.sealed",
+        "bench.data", "bench.targets", "bench.sealed", "bench.files",
     },
     "bench.artefacts": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.data", "bench.targets", "bench.metrics",
     },
     "bench.grids": {"bench.api", "bench.registry", "bench.errors"},
     # store and report read rows only: no data, no targets, no attacks, and not the engine
-    "bench.store": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.home", "bench.report"},
+    "bench.store": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.home", "bench.files", "bench.report"},
     "bench.report": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry"},
 }  # fmt: skip
 PLUGIN_MAY = {"bench.api", "bench.registry"}

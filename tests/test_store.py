@@ -19,6 +19,8 @@ import pytest
 from bench import store as S
 from bench.api import Setting
 from bench.errors import BenchError
+from bench.store import published as store_published
+from bench.store.tables import serialise
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
@@ -83,7 +85,7 @@ def test_compaction_keeps_everything_and_few_files(tmp_path: Path) -> None:
 
 def test_status_of_thousands_of_parts_is_fast(tmp_path: Path) -> None:
     table = S.to_table([score(f"{i:016d}") for i in range(5000)], "scores")
-    (tmp_path / "scores-0.parquet").write_bytes(S._serialise(table))
+    (tmp_path / "scores-0.parquet").write_bytes(serialise(table))
     status = S.Store(tmp_path).status()
     assert len(status) == 5000
 
@@ -166,7 +168,7 @@ def test_full_disk_and_forbidden_folder_lose_nothing(tmp_path: Path, monkeypatch
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(*{"replace": (S.os, "replace"), "fsync": (S.os, "fsync"), "open": ("builtins.open",)}[where], fail)
+        patch.setattr(*{"replace": (os, "replace"), "fsync": (os, "fsync"), "open": ("builtins.open",)}[where], fail)
         for action in (lambda: store.append([score("d" * 16)]), lambda: S.publish([score("d" * 16)], [], results)):
             with pytest.raises(BenchError, match="disk is full" if code == errno.ENOSPC else "cannot write") as caught:
                 action()
@@ -336,7 +338,7 @@ def test_a_grid_with_a_strange_name_stays_in_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_grid_whose_image_rows_are_too_many_for_one_file_has_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(S, "LARGEST", 16_000)
+    monkeypatch.setattr(store_published, "LARGEST", 16_000)
     cells = [f"{i:016d}" for i in range(60)]
     rng = np.random.default_rng(0)  # what does not compress
     rows = [{**row, "ssim": float(rng.random()), "psnr": float(rng.random())} for cell in cells for row in images(cell, n=30)]
@@ -348,7 +350,7 @@ def test_a_grid_whose_image_rows_are_too_many_for_one_file_has_several(tmp_path:
     found = S.load_results(tmp_path)[1]
     assert len(found) == len(rows)
     assert not found.duplicated(["cell_id", "split", "index"]).any()
-    monkeypatch.setattr(S, "LARGEST", 10**6)
+    monkeypatch.setattr(store_published, "LARGEST", 10**6)
     S.publish([], [], tmp_path)
     assert len(list((tmp_path / "images").glob("*.parquet"))) == 1, "the pieces are gone when one file will do"
 

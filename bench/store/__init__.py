@@ -1,0 +1,34 @@
+"""Where rows are kept, merged and published; their columns are in ``bench.schema``.
+
+There are two places. A ``Store`` is a folder of small part files, one pair per append, each written whole or not at all, so that a
+kill loses nothing that was finished and several writers can share it. A *results folder* holds ``scores.parquet`` and
+``images/GRID.parquet``, which ``publish`` rewrites with fresh rows taking the place of older ones under the same key.
+"""
+
+from __future__ import annotations
+
+from bench.files import atomic_write
+from bench.schema import (
+    IMAGE_KEY,
+    IMAGES,
+    PROTOCOL,
+    SCHEMA_VERSION,
+    SCORE_KEY,
+    SCORES,
+    SETTING_COLUMNS,
+    Column,
+    describe_schema,
+    empty,
+    schema,
+    setting_row,
+    to_table,
+)
+from bench.store.merging import Merged, merge
+from bench.store.parts import CorruptFileWarning, Store
+from bench.store.published import IMAGES_FOLDER, SCORES_FILE, images_files, load_results, publish
+
+__all__ = [
+    "IMAGES", "IMAGES_FOLDER", "IMAGE_KEY", "PROTOCOL", "SCHEMA_VERSION", "SCORES", "SCORES_FILE", "SCORE_KEY", "SETTING_COLUMNS", "Column",
+    "CorruptFileWarning", "Merged", "Store", "atomic_write", "describe_schema", "empty", "images_files", "load_results", "merge", "publish",
+    "schema", "setting_row", "to_table",
+]  # fmt: skip

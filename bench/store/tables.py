@@ -1,0 +1,99 @@
+"""Tables as Parquet files, and which of several rows under one key counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.errors import BenchError
+from bench.schema import IMAGE_KEY, SCHEMA_VERSION, SCORE_KEY, TABLES, schema
+
+LARGE_PART = 32 * 2**20  # bytes; parts above this are left alone by compaction, so that joining stays cheap
+
+
+def serialise(table: pa.Table) -> bytes:
+    """Parquet bytes: the same rows give the same bytes. Floats are kept as dictionaries, which rounding makes small."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table, sink, compression="zstd", compression_level=9, use_dictionary=True, write_statistics=True, write_page_checksum=True
+    )
+    return sink.getvalue().to_pybytes()
+
+
+def _check_version(file_schema: pa.Schema, path: Path) -> None:
+    raw = (file_schema.metadata or {}).get(b"schema_version", b"1")
+    try:
+        version = int(raw)
+    except ValueError:
+        version = SCHEMA_VERSION
+    if version > SCHEMA_VERSION:
+        raise BenchError(
+            f"{path} was written by a newer version of this program",
+            expected=f"schema version {SCHEMA_VERSION} or older",
+            got=f"schema version {version}",
+            hint="update reconbench",
+        )
+
+
+class CorruptError(Exception):
+    """A file that is there but is no Parquet table of ours."""
+
+
+def read(path: Path, table: Literal["scores", "images"], columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads a file and brings it to the current schema: absent columns become null, unknown old ones are left out.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        BenchError: it may not be read, or it is of a newer schema version.
+        CorruptError: it is not readable as a table.
+    """
+    try:
+        source = pa.BufferReader(path.read_bytes()) if path.stat().st_size < LARGE_PART else path
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        _check_version(file.schema_arrow, path)
+        wanted = [c for c in TABLES[table] if columns is None or c.name in columns]
+        present = set(file.schema_arrow.names)
+        data = file.read(columns=[c.name for c in wanted if c.name in present])
+        arrays = [data[c.name].cast(c.type) if c.name in present else pa.nulls(file.metadata.num_rows, c.type) for c in wanted]
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise BenchError(f"cannot read {path}", expected="a readable file", got=str(error), hint="check its permissions") from error
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise CorruptError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+    full = schema(table)
+    part = pa.schema([full.field(c.name) for c in wanted], metadata=full.metadata)
+    return pa.Table.from_arrays(arrays, schema=part)
+
+
+def take(table: pa.Table, keep: pd.Index | Sequence[int]) -> pa.Table:
+    return table.take(pa.array(list(keep), pa.int64())).combine_chunks()
+
+
+def latest_scores(table: pa.Table) -> pa.Table:
+    """Of the rows with one key keeps the one finished last; of equals, the one that comes last."""
+    keys = table.select([*SCORE_KEY, "finished_at"]).to_pandas()
+    order = keys["finished_at"].fillna(pd.Timestamp(0, tz="UTC")).argsort(kind="stable")
+    last = keys.iloc[order].drop_duplicates(list(SCORE_KEY), keep="last")
+    return take(table, sorted(last.index))
+
+
+def latest_images(parts: Sequence[pa.Table]) -> pa.Table:
+    """A cell's image rows all come from the last part that has any, so that two runs of a cell never mix."""
+    if not parts:
+        return schema("images").empty_table()
+    owner: dict[str, int] = {}
+    for position, part in enumerate(parts):
+        for cell in part["cell_id"].unique().to_pylist():
+            owner[cell] = position
+    kept = []
+    for position, part in enumerate(parts):
+        keys = part.select(list(IMAGE_KEY)).to_pandas()
+        mine = keys[keys["cell_id"].map(owner) == position].drop_duplicates(keep="last")
+        kept.append(part if len(mine) == len(keys) else take(part, mine.index))
+    return pa.concat_tables(kept).combine_chunks()
