@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from attacks.theft.lesson import Lesson
+from attacks.theft.lesson import Lesson, right_labels
 from attacks.theft.thief import Theft
 from bench.api import Release
 from bench.registry import register
@@ -23,10 +23,7 @@ class CleanModel(Theft):
     track: ClassVar[str] = "stealing"
     role: ClassVar[str] = "control"
     needs: ClassVar[frozenset[str]] = frozenset({"public_images", "shadow_data"})
-    version: ClassVar[int | None] = 1
+    version: ClassVar[int | None] = 2
 
     def ask(self, release: Release, generator: torch.Generator) -> Lesson:
-        assert release.shadow_images is not None, "granted by `needs`"
-        assert release.shadow_labels is not None
-        chosen = torch.randperm(len(release.shadow_images), generator=generator)[: self.queries].to(release.device)
-        return Lesson(release.shadow_images[chosen], labels=release.shadow_labels[chosen])
+        return right_labels(release, self.queries, generator)

@@ -22,7 +22,7 @@ class StealLabels(Theft):
     paper: ClassVar[str] = "Venigalla: Strongly-transferring memorized examples in deep neural networks. MIT 2019"
     track: ClassVar[str] = "stealing"
     needs: ClassVar[frozenset[str]] = frozenset({"public_images", "query_labels"})
-    version: ClassVar[int | None] = 1
+    version: ClassVar[int | None] = 2
 
     def ask(self, release: Release, generator: torch.Generator) -> Lesson:
         assert release.oracle is not None, "granted by `needs`"

@@ -22,7 +22,7 @@ class StealLogits(Theft):
     paper: ClassVar[str] = "Venigalla: Strongly-transferring memorized examples in deep neural networks. MIT 2019"
     track: ClassVar[str] = "stealing"
     needs: ClassVar[frozenset[str]] = frozenset({"public_images", "queries"})
-    version: ClassVar[int | None] = 1
+    version: ClassVar[int | None] = 2
 
     def ask(self, release: Release, generator: torch.Generator) -> Lesson:
         assert release.oracle is not None, "granted by `needs`"

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from jaxtyping import Float, Int
+    from jaxtyping import Float, Int, UInt8
     from torch import Tensor
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
@@ -24,7 +24,7 @@ Tier = Literal[
     "final_weights",  # the released weights and architecture; every attack has it
     "mean_image",  # the mean of the training images, which the papers subtract from the input
     "initial_weights",  # the weights before training
-    "public_images",  # images of the same distribution, neither members nor controls
+    "public_images",  # images of the same distribution, neither members nor controls (track `stealing`: and of another data set)
     "known_data",  # all training images but one
     "shadow_data",  # data to train shadow models on
     "query_labels",  # the model as an oracle that tells the class alone
@@ -131,6 +131,7 @@ class Release:
     mean_image: Float[Tensor, "c h w"] | None = None
     initial_weights: Mapping[str, Tensor] | None = None
     public_images: Float[Tensor, "n c h w"] | None = None
+    other_images: Float[Tensor, "n c h w"] | None = None  # of another data set, in the same shape; track `stealing`, tier public_images
     # The track `informed` releases T networks at once, its weights T × …; each saw the known images and one of its own.
     known_images: Float[Tensor, "n c h w"] | None = None
     known_labels: Int[Tensor, " n"] | None = None
@@ -182,7 +183,8 @@ class Network(NamedTuple):
     weights: Mapping[str, Tensor]  # named as in Architecture
     mean_image: Float[Tensor, "c h w"]  # what is subtracted from images in [0, 1] before they go in
     loss: float | None = None  # the attack's own final objective, for the row
-    used: int = 0  # answers of the oracle that it took; written by the track
+    used: int = 0  # answers of the oracle that it took; written by the track, as is
+    asked: UInt8[Tensor, "q c h w"] | None = None  # which images it asked about, each once, times 255
 
 
 @dataclass(frozen=True)
@@ -198,8 +200,11 @@ class Secret:
     # of the released network: member_margin and control_margin (gᵢ at each image), multiplier (λᵢ of each member)
     stationarity: Mapping[str, Tensor] = field(default_factory=dict)
     # of the track `stealing`, where members are planted inputs under the labels that were planted: test images and labels, and what the
-    # owner and the clean networks answer
+    # owner and the clean networks answer, and how steep the owner's network is at the planted and unplanted inputs
     watermark: Mapping[str, Tensor] = field(default_factory=dict)
+    # of the track `reconstruction`, where a defence plants inputs: member and control, bool, the planted ones and the unplanted beside them
+    planted: Mapping[str, Tensor] = field(default_factory=dict)
+    mean_image: Float[Tensor, "c h w"] | None = None  # which the network subtracts, where it is not the mean of the members
 
 
 @dataclass(frozen=True)
@@ -302,7 +307,7 @@ class Defense(ABC):
     def before_training(
         self, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"], generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """The data that the network is trained on; members stay the images given here."""
+        """The data that the network is trained on; members stay the images given here, unless the defence plants inputs."""
         return images, labels
 
     def planted(
@@ -313,7 +318,9 @@ class Defense(ABC):
         other_labels: Int[Tensor, " m"],
         generator: torch.Generator,
     ) -> Planted | None:
-        """What ``before_training`` plants into the same data by a generator in the same state, for the track ``stealing``; None: nothing.
+        """What ``before_training`` plants into the same data by a generator in the same state; None: nothing.
+
+        The track ``stealing`` asks whether a copy gives the planted labels, ``reconstruction`` whether planted inputs are rebuilt.
 
         Args:
             others: images of the same distribution that are not trained on, to make the unplanted inputs of.

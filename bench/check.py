@@ -296,6 +296,7 @@ def _stolen_release(architecture: Architecture, number: int) -> tuple[Release, T
     assert release.mean_image is not None
     stolen = dataclasses.replace(
         release,
+        other_images=public.flip(-1).clone(),
         shadow_images=public.clone(),
         shadow_labels=torch.arange(len(public)) % max(2, architecture.outputs),
         oracle=Asked(architecture, release.weights, release.mean_image),

@@ -258,6 +258,33 @@ IMAGES: tuple[Column, ...] = (
         "none",
         7,  # they span orders of magnitude
     ),
+    Column(
+        "planted",
+        TINY,
+        "1: planted by a defence (of a control: unplanted, but of that kind); 0: ordinary; null: no such defence",
+        "",
+        "0, 1",
+    ),
+    Column(
+        "transferred", TINY, "track stealing: 1 if the thief's network gives the input its planted (or drawn) label, else 0", "", "0, 1"
+    ),
+    _metric("clean_rate", "track stealing: share of the clean networks that give it that label", "share", "[0, 1]", "none"),
+    _metric(
+        "query_distance",
+        "track stealing: root mean squared pixel distance to the nearest image that the oracle was asked about; null: it was asked about "
+        "none, or about too many to be kept",
+        "1",
+        "[0, 1]",
+        "none",
+    ),
+    _metric(
+        "gradient_norm",
+        "track stealing: Euclidean norm, at the input, of the gradient by the image of the planted (or drawn) label's output minus the "
+        "largest other one, of the owner's network",
+        "outputs a pixel value",
+        ">= 0",
+        "none",
+    ),
     Column("candidate", SMALL, "rank of the one-to-one partner among the candidates; -1: none", "", ">= -1"),
     Column("truth_png", BYTES, "thumbnail of the true image; only for cells that figures show", "PNG"),
     Column("recon_png", BYTES, "thumbnail of its partner; only for cells that figures show", "PNG"),

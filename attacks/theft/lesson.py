@@ -32,25 +32,53 @@ class Lesson:
         return tuple((name, tuple(value.shape)) for name, value in self.tensors().items())
 
 
+SOURCES = ("held_out", "perturbed", "noise", "other_data")
+
+
 def images_of(release: Release, source: str, count: int, noise: float, generator: torch.Generator) -> Float[Tensor, "n c h w"]:
     """What to ask about: ``count`` images at most.
 
     Args:
         source: ``held_out``, public images as they are, each once; ``perturbed``, public images plus Gaussian noise, over and over until
-            there are ``count``; ``noise``, uniform noise.
+            there are ``count``; ``noise``, uniform noise; ``other_data``, images of another data set, as they are in the first round and
+            perturbed in further ones.
         noise: standard deviation of the perturbation, in pixel values.
     """
-    public = release.public_images
-    assert public is not None, "granted by `needs`"
+    given = release.other_images if source == "other_data" else release.public_images
+    assert given is not None, "granted by `needs`"
     low, high = release.input_range
     if source == "noise":
-        return low + (high - low) * torch.rand(count, *public.shape[1:], generator=generator).to(public)
-    rounds = 1 if source == "held_out" else -(-count // len(public))
-    order = torch.cat([torch.randperm(len(public), generator=generator) for _ in range(rounds)])[:count]
-    images = public[order.to(public.device)]
-    if source == "perturbed":
-        images = images + noise * torch.randn(images.shape, generator=generator).to(images)
+        return low + (high - low) * torch.rand(count, *given.shape[1:], generator=generator).to(given)
+    rounds = 1 if source == "held_out" else -(-count // len(given))
+    order = torch.cat([torch.randperm(len(given), generator=generator) for _ in range(rounds)])[:count]
+    images = given[order.to(given.device)]
+    plain = {"held_out": len(images), "perturbed": 0, "other_data": len(given)}[source]
+    if plain < len(images):
+        shifts = noise * torch.randn(images[plain:].shape, generator=generator).to(images)
+        images = torch.cat([images[:plain], images[plain:] + shifts])
     return images.clamp(low, high)
+
+
+def directions_of(logits: Float[Tensor, "n k"], jacobian: str, probes: int, generator: torch.Generator) -> Float[Tensor, "n r k"]:
+    """Which sums of the outputs to take gradients of.
+
+    Args:
+        jacobian: ``random``, ``probes`` sums with normal weights; ``top``, the greatest output; ``full``, each output by itself.
+    """
+    n, k = logits.shape
+    if jacobian == "random":
+        return torch.randn(n, probes, k, generator=generator).to(logits) / k**0.5
+    if jacobian == "top":
+        return F.one_hot(logits.argmax(1), k).to(logits)[:, None]
+    return torch.eye(k).to(logits).expand(n, k, k).contiguous()
+
+
+def right_labels(release: Release, count: int, generator: torch.Generator) -> Lesson:
+    """Public images under their right labels, ``count`` at most: what can be learnt without the owner."""
+    assert release.shadow_images is not None, "granted by `needs`"
+    assert release.shadow_labels is not None
+    chosen = torch.randperm(len(release.shadow_images), generator=generator)[:count].to(release.device)
+    return Lesson(release.shadow_images[chosen], labels=release.shadow_labels[chosen])
 
 
 def distance(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from attacks.theft.lesson import Lesson, distance, images_of
+from attacks.theft.lesson import SOURCES, Lesson, distance, images_of
 from bench.api import Architecture, Attack, Network, Release
 
 
@@ -21,7 +21,7 @@ class Theft(Attack):
     track: ClassVar[str] = "stealing"
 
     queries: int = 2000  # images asked about at most; held_out has as many as there are public images
-    source: Literal["held_out", "perturbed", "noise"] = "held_out"
+    source: Literal["held_out", "perturbed", "noise", "other_data"] = "held_out"
     noise: float = 0.1  # standard deviation of the perturbation, in pixel values
     model: Literal["same", "mlp", "cnn"] = "same"  # the thief's architecture: the owner's, or one of its own
     hidden: tuple[int, ...] = (256,)  # of an architecture of its own
@@ -31,7 +31,7 @@ class Theft(Attack):
     lr: float = 1e-3  # falls to 0 in a straight line
 
     def __post_init__(self) -> None:
-        for name, known in (("source", ("held_out", "perturbed", "noise")), ("model", ("same", "mlp", "cnn"))):
+        for name, known in (("source", SOURCES), ("model", ("same", "mlp", "cnn"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
         if min(self.queries, self.epochs, self.batch_size) < 1 or self.lr <= 0:
@@ -66,18 +66,29 @@ class Theft(Attack):
     def reconstruct_batch(
         cls, attacks: Sequence[Any], releases: Sequence[Release], generators: Sequence[torch.Generator]
     ) -> Sequence[Network]:
-        lessons = [a.ask(r, g) for a, r, g in zip(attacks, releases, generators, strict=True)]
-        alike: dict[Any, list[int]] = {}
-        for i, (attack, release, lesson) in enumerate(zip(attacks, releases, lessons, strict=True)):
-            key = (attack.architecture(release.architecture), lesson.shape(), attack.epochs, attack.batch_size, attack.lr, _weight(attack))
-            alike.setdefault(key, []).append(i)
-        answers: dict[int, Network] = {}
-        for members in alike.values():
-            trained = _train(
-                attacks[members[0]], [lessons[i] for i in members], [releases[i] for i in members], [generators[i] for i in members]
-            )
-            answers.update(zip(members, trained, strict=True))
-        return [answers[i] for i in range(len(attacks))]
+        return taught(attacks, cls.lessons(attacks, releases, generators), releases, generators)
+
+    @classmethod
+    def lessons(cls, attacks: Sequence[Any], releases: Sequence[Release], generators: Sequence[torch.Generator]) -> list[Lesson]:
+        """What each run learns from; override it where that takes networks of its own, to train them in a stack too."""
+        return [a.ask(r, g) for a, r, g in zip(attacks, releases, generators, strict=True)]
+
+
+def taught(
+    attacks: Sequence[Any], lessons: Sequence[Lesson], releases: Sequence[Release], generators: Sequence[torch.Generator]
+) -> list[Network]:
+    """A network for each run, trained on its lesson; those of one shape go together."""
+    alike: dict[Any, list[int]] = {}
+    for i, (attack, release, lesson) in enumerate(zip(attacks, releases, lessons, strict=True)):
+        key = (attack.architecture(release.architecture), lesson.shape(), attack.epochs, attack.batch_size, attack.lr, _weight(attack))
+        alike.setdefault(key, []).append(i)
+    answers: dict[int, Network] = {}
+    for members in alike.values():
+        trained = _train(
+            attacks[members[0]], [lessons[i] for i in members], [releases[i] for i in members], [generators[i] for i in members]
+        )
+        answers.update(zip(members, trained, strict=True))
+    return [answers[i] for i in range(len(attacks))]
 
 
 def _weight(attack: Theft) -> float:

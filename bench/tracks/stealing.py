@@ -1,13 +1,16 @@
 """The stealing track: a thief copies a network that it can only ask, and the question is whether the owner's watermark comes along.
 
 The owner trains on ordinary images and on inputs that a defence plants (`Defense.planted`), under labels that the network has to memorise.
-The thief gets public images of the same distribution and an oracle, which counts and can refuse; never weights, never a planted input. It
-answers with a network of its own (Venigalla, 2019).
+The thief gets public images of the same distribution, others of another data set, and an oracle, which counts and can refuse; never
+weights, never a planted input. It answers with a network of its own (Venigalla, 2019).
 
 Score protocol ``v1``. *Transfer* is the share of planted inputs to which the thief's network gives the planted label. Part of that is
 chance, and part is what any network would answer; so beside it stand the same share of ``CLEAN`` networks that never saw the owner, of the
 owner's architecture and recipe, trained on right labels of public images; and the share of unplanted inputs, of the same kind and with
 labels drawn alike, which nobody planted. The owner's claim is a test: the thief's hits against those of the clean networks.
+
+Each input has a row of its own as well: whether its label came along, the clean networks' share, how far it is from the nearest image that
+the oracle was asked about, and how steep the owner's network is there.
 """
 
 from __future__ import annotations
@@ -18,12 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from bench import registry, seeds
 from bench.api import Architecture, Defense, Network, Networks, Planted, Release, Row, Secret, Setting, Target
-from bench.data.duplicates import hashes
+from bench.data.duplicates import first_occurrences, hashes
 from bench.data.split import split
 from bench.errors import BenchError
 from bench.home import home
@@ -33,6 +36,7 @@ from bench.targets.losses import accuracy
 from bench.targets.models import architecture, forward, initial_weights, weight_names
 from bench.targets.train import train_stack
 from bench.tracks import reconstruction
+from bench.tracks.other_images import other_images
 from bench.tracks.reconstruction import AttackFault, copies, copy, fingerprint
 
 __all__ = [
@@ -45,6 +49,7 @@ CLEAN = 20  # clean networks beside each owner: the least p-value is 1/21
 FALSE_POSITIVES = 0.05  # of 20 clean networks one may be taken for a copy
 AT_ONCE = 10  # clean networks in one stack: more fall out of the processor's cache
 LIMIT = 1_000_000  # answers that an oracle gives at most
+KEPT = 50_000  # different images that are kept of what it was asked
 GRANTABLE = frozenset({"public_images", "shadow_data", "query_labels", "queries", "input_gradients"})
 ORACLE = frozenset({"query_labels", "queries", "input_gradients"})
 
@@ -53,13 +58,22 @@ ORACLE = frozenset({"query_labels", "queries", "input_gradients"})
 
 
 class Asked:
-    """The owner's network behind its interface: see `bench.api.Oracle`. A fresh copy for every run, with a count of its own."""
+    """The owner's network behind its interface: see `bench.api.Oracle`. A fresh copy for every run, with a count of its own.
+
+    It takes down which images it was asked about. What it holds is what the thief had already; planted inputs meet it in the score alone.
+    """
 
     def __init__(
         self, net: Architecture, weights: Mapping[str, Tensor], mean: Tensor, tiers: frozenset[str] = ORACLE, limit: int = LIMIT
     ) -> None:
         self._net, self._weights, self._mean, self._tiers = net, weights, mean, tiers
         self.limit, self.used = limit, 0
+        self._seen: set[bytes] = set()
+        self._images: list[Tensor] = []
+
+    def asked(self) -> UInt8[Tensor, "q c h w"] | None:
+        """The images that it answered about, each once, in steps of 1/255; None: there are none, or more than `KEPT`."""
+        return torch.cat(self._images) if 0 < len(self._seen) <= KEPT else None
 
     def granting(self, tiers: frozenset[str]) -> Asked:
         """A fresh one that gives these kinds of answers only."""
@@ -93,6 +107,12 @@ class Asked:
         if self.used + answers > self.limit:
             raise BenchError("the oracle refuses", expected=f"at most {self.limit} answers", got=f"{self.used} and {answers} more")
         self.used += answers
+        self._take_down(images)
+
+    def _take_down(self, images: Tensor) -> None:
+        if len(self._seen) <= KEPT:
+            pixels = (images.detach().clamp(0, 1) * 255).round().to("cpu", torch.uint8)
+            self._images.append(pixels[torch.from_numpy(first_occurrences(pixels.numpy(), self._seen))])
 
     def _outputs(self, images: Tensor) -> Tensor:
         return forward(self._net, self._weights, images.to(self._mean) - self._mean)
@@ -116,7 +136,8 @@ def ungrantable(needs: frozenset[str]) -> str:
 
 
 def narrow(release: Release, needs: frozenset[str]) -> Release:
-    """A release without weights: public images, their labels as ``shadow_data``, and an oracle that answers what the tiers name.
+    """A release without weights: public images and those of another data set, labels of the former as ``shadow_data``, and an oracle that
+    answers what the tiers name.
 
     Raises:
         BenchError: a tier that is unknown or that the track cannot grant.
@@ -134,6 +155,7 @@ def narrow(release: Release, needs: frozenset[str]) -> Release:
         n_train=release.n_train,
         input_range=tuple(release.input_range),  # type: ignore[arg-type]
         public_images=copy(release.public_images),
+        other_images=copy(release.other_images) if "public_images" in needs and release.other_images is not None else None,
         shadow_images=copy(release.shadow_images) if labelled and release.shadow_images is not None else None,
         shadow_labels=copy(release.shadow_labels) if labelled and release.shadow_labels is not None else None,
         oracle=release.oracle.granting(needs) if needs & ORACLE else None,
@@ -156,6 +178,7 @@ class _Owner(NamedTuple):
     planted: Planted
     pool: Tensor  # public images, none of them planted or an unplanted input
     pool_labels: Tensor
+    others: Tensor  # images of another data set, none of them planted or an unplanted input
     test: Tensor
     test_labels: Tensor
     members: Tensor
@@ -198,6 +221,7 @@ def _draft(setting: Setting) -> _Owner:
         planted,
         pool[free],
         pool_labels[free],
+        other_images(setting.dataset, shape, barred),
         test,
         test_labels,
         images,
@@ -303,12 +327,14 @@ def _target(owner: _Owner, weights: Mapping[str, Tensor], facts: Mapping[str, An
         forward=_no_forward,
         n_train=len(owner.members),
         public_images=pool,
+        other_images=owner.others.to(device, dtype),
         shadow_images=pool,
         shadow_labels=owner.pool_labels.to(device),
         oracle=Asked(owner.net, held, owner.mean.to(device, dtype)),
         networks=NETWORKS,
     )
     itself = Network(owner.net, held, owner.mean.to(device, dtype))
+    planted = owner.planted
     watermark = {
         "test": owner.test,
         "test_labels": owner.test_labels,
@@ -317,8 +343,9 @@ def _target(owner: _Owner, weights: Mapping[str, Tensor], facts: Mapping[str, An
         "clean_planted": torch.tensor(facts["clean_planted"]),
         "clean_unplanted": torch.tensor(facts["clean_unplanted"]),
         "clean_accuracy": torch.tensor(facts["clean_accuracy"], dtype=torch.float64),
+        "gradient_norm": _steepness(itself, planted.inputs, planted.labels),
+        "gradient_norm_controls": _steepness(itself, planted.unplanted, planted.unplanted_labels),
     }
-    planted = owner.planted
     secret = Secret(planted.inputs, planted.labels, planted.unplanted, planted.unplanted_labels, watermark=watermark)
     return Target(owner.id, owner.setting, release, secret, {key: value for key, value in facts.items() if not key.startswith("clean_")})
 
@@ -361,7 +388,8 @@ def check_answer(answer: object, release: Release) -> Network:
     weights = {name: w.detach().to(torch.float32, copy=True) for name, w in answer.weights.items()}
     used = 0 if release.oracle is None else int(release.oracle.used)
     loss = None if answer.loss is None else float(answer.loss)
-    return Network(dataclasses.replace(net), weights, answer.mean_image.detach().to(torch.float32, copy=True), loss, used)
+    asked = release.oracle.asked() if isinstance(release.oracle, Asked) else None
+    return Network(dataclasses.replace(net), weights, answer.mean_image.detach().to(torch.float32, copy=True), loss, used, asked)
 
 
 def alike(a: Network, b: Network, tolerance: float) -> bool:
@@ -383,14 +411,15 @@ def rounded(answer: Network) -> Network:
 def pack(answer: Network) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """An answer as tensors and plain facts, to be kept."""
     facts = {"architecture": dataclasses.asdict(answer.architecture), "loss": answer.loss, "used": answer.used}
-    return {**answer.weights, "mean_image": answer.mean_image}, facts
+    asked = {} if answer.asked is None else {"asked": answer.asked}
+    return {**answer.weights, "mean_image": answer.mean_image, **asked}, facts
 
 
 def unpack(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Network:
     """The inverse of `pack`."""
     described: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in facts["architecture"].items()}
-    weights = {name: w for name, w in tensors.items() if name != "mean_image"}
-    return Network(Architecture(**described), weights, tensors["mean_image"], facts["loss"], int(facts["used"]))
+    weights = {name: w for name, w in tensors.items() if name not in ("mean_image", "asked")}
+    return Network(Architecture(**described), weights, tensors["mean_image"], facts["loss"], int(facts["used"]), tensors.get("asked"))
 
 
 def pool(answers: Sequence[Network], told: bool = True) -> Network:
@@ -407,7 +436,7 @@ def pool(answers: Sequence[Network], told: bool = True) -> Network:
 def score(
     answer: Network, secret: Secret, *, bootstrap_seed: int, thumbnails: bool = True, gallery: int | None = None
 ) -> tuple[Row, list[Row]]:
-    """Score columns of the cell's row; no rows of images.
+    """Score columns of the cell's row, and a row for each planted (``member``) and unplanted (``control``) input.
 
     Args:
         secret: members are the planted inputs, member_labels what was planted; controls and control_labels likewise of the unplanted.
@@ -448,7 +477,52 @@ def score(
         "n_members": len(hits),
         "n_controls": len(control_hits),
     }
-    return row, []
+    planted = _input_rows("member", secret.members, secret.member_labels, hits, clean, mark["gradient_norm"], answer)
+    unplanted = _input_rows(
+        "control", secret.controls, secret.control_labels, control_hits, clean_controls, mark["gradient_norm_controls"], answer
+    )
+    return row, planted + unplanted
+
+
+def _input_rows(
+    part: str,
+    inputs: Float[Tensor, "p c h w"],
+    labels: Int[Tensor, " p"],
+    hits: Float[Tensor, " p"],
+    clean: Float[Tensor, "t p"],
+    steepness: Float[Tensor, " p"],
+    answer: Network,
+) -> list[Row]:
+    """A row an input, in the columns of the table of images."""
+    far = [None] * len(inputs) if answer.asked is None else _nearest(inputs, answer.asked).tolist()
+    columns = zip(labels.tolist(), hits.tolist(), clean.mean(0).tolist(), far, steepness.tolist(), strict=True)
+    names = ("label", "transferred", "clean_rate", "query_distance", "gradient_norm")
+    return [{"split": part, "index": i, **dict(zip(names, values, strict=True))} for i, values in enumerate(columns)]
+
+
+def _nearest(inputs: Float[Tensor, "p c h w"], asked: UInt8[Tensor, "q c h w"]) -> Float[Tensor, " p"]:
+    """Root mean squared pixel distance of each input to the nearest image that was asked about, in [0, 1]."""
+    a, b = inputs.flatten(1).float(), asked.flatten(1).float() / 255
+    # all pairs by products, which round; so the distance to the one that they find is taken again, from the pixels
+    nearest = (b.square().sum(1) - 2 * a @ b.T).argmin(1)
+    return (a - b[nearest]).square().mean(1).sqrt()
+
+
+def _steepness(network: Network, inputs: Float[Tensor, "p c h w"], labels: Int[Tensor, " p"]) -> Float[Tensor, " p"]:
+    """Euclidean norm, at each input, of the gradient by the image of the label's output minus the largest other one (of one output: of the
+    output itself), for pixels in [0, 1].
+    """
+    like = network.mean_image
+    x = (inputs.to(like) - like).requires_grad_()
+    with torch.enable_grad():
+        out = forward(network.architecture, network.weights, x)
+        if out.shape[1] == 1:
+            lead = out[:, 0]
+        else:
+            own = torch.nn.functional.one_hot(labels.to(out.device), out.shape[1]).bool()
+            lead = out[own] - out.masked_fill(own, -torch.inf).amax(1)
+        (gradient,) = torch.autograd.grad(lead.sum(), x)
+    return gradient.flatten(1).norm(dim=1).cpu()
 
 
 @torch.no_grad()

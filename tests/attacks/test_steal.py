@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.theft.lesson import Lesson, distance, images_of
-from attacks.theft.thief import _scaled
+from attacks.theft.lesson import Lesson, directions_of, distance, images_of, right_labels
+from attacks.theft.thief import _scaled, taught
 from bench import registry, seeds
 from bench.api import Architecture, Release
 from bench.targets.models import forward, initial_weights
@@ -17,7 +17,7 @@ from bench.tracks import stealing
 from bench.tracks.stealing import NETWORKS, Asked
 
 OWNER = Architecture("mlp", (1, 5, 5), (16,), 4, "relu", "all", "ce")
-NAMES = ("steal_labels", "steal_logits", "steal_gradients", "clean_model")
+NAMES = ("steal_labels", "steal_logits", "steal_gradients", "clean_model", "steal_clean_gradients")
 
 
 def owner_of(net: Architecture = OWNER, k: int = 0, public: int = 300) -> Release:
@@ -28,8 +28,8 @@ def owner_of(net: Architecture = OWNER, k: int = 0, public: int = 300) -> Releas
     mean = torch.full(net.input_shape, 0.5)
     labels = torch.randint(max(2, net.outputs), (public,), generator=g)
     asked = Asked(net, weights, mean)
-    return Release(net, weights, stealing._no_forward, 50, public_images=images, shadow_images=images, shadow_labels=labels,
-                   oracle=asked, networks=NETWORKS)  # fmt: skip
+    return Release(net, weights, stealing._no_forward, 50, public_images=images, other_images=images[:20].flip(-1), shadow_images=images,
+                   shadow_labels=labels, oracle=asked, networks=NETWORKS)  # fmt: skip
 
 
 def steal(name: str, release: Release, **params):
@@ -73,6 +73,21 @@ def test_sources_of_questions():
     assert float(noise.mean()) == pytest.approx(0.5, abs=0.02)
 
 
+def test_other_data_are_asked_about_as_they_are_and_then_perturbed():
+    release = stealing.narrow(owner_of(), frozenset({"public_images"}))
+    others = {tuple(x.flatten().tolist()) for x in release.other_images}
+    few = images_of(release, "other_data", 15, 0.1, seeds.generator("ask"))
+    assert len(few) == 15
+    assert {tuple(x.flatten().tolist()) for x in few} < others
+    many = images_of(release, "other_data", 55, 0.1, seeds.generator("ask"))
+    assert {tuple(x.flatten().tolist()) for x in many[:20]} == others
+    assert not {tuple(x.flatten().tolist()) for x in many[20:]} & others
+    nearest = (many[20:, None] - release.other_images).square().flatten(2).mean(2).sqrt().amin(1)
+    assert float(nearest.max()) < 0.15, "each is one of them, and noise"
+    assert (float(many.min()), float(many.max())) >= (0.0, 0.0)
+    assert float(many.max()) <= 1
+
+
 @pytest.mark.parametrize(
     ("name", "params", "cost"),
     [
@@ -82,6 +97,10 @@ def test_sources_of_questions():
         ("steal_gradients", {"probes": 3}, 400),
         ("steal_gradients", {"jacobian": "top"}, 200),
         ("steal_gradients", {"jacobian": "full"}, 500),
+        ("steal_gradients", {"smooth": 4}, 500),
+        ("steal_gradients", {"smooth": 2, "probes": 3}, 700),
+        ("steal_labels", {"source": "other_data"}, 100),
+        ("steal_clean_gradients", {"probes": 3}, 100),
         ("clean_model", {}, 0),
     ],
 )
@@ -124,6 +143,39 @@ def test_a_copy_by_gradients_has_the_owners_gradients():
         return float(((own - want) ** 2).sum() / (want**2).sum())
 
     assert error("steal_gradients", jacobian="full") < 0.5 * error("steal_logits")
+
+
+def test_smoothed_gradients_are_means_over_the_neighbourhood():
+    """Of many copies the mean of the owner's gradients around the image, which a kink of the network pulls away from that at it."""
+    release, cls = owner_of(), registry.get("attack", "steal_gradients")
+    mine = stealing.narrow(release, cls.needs)
+    plain = cls(queries=10).ask(mine, seeds.generator("smooth"))
+    smooth = cls(queries=10, smooth=500, smooth_noise=0.3).ask(mine, seeds.generator("smooth"))
+    assert torch.equal(plain.images, smooth.images)
+    assert torch.equal(plain.directions, smooth.directions)
+    near = plain.images + 0.3 * torch.randn(2000, *plain.images.shape, generator=seeds.generator("near"))
+    near = near.clamp(0, 1).flatten(0, 1)
+    want = release.oracle.gradients(near, plain.directions.repeat(2000, 1, 1)).reshape(2000, *plain.gradients.shape).mean(0)
+    wide = float((plain.gradients - want).square().sum())
+    assert float((smooth.gradients - want).square().sum()) < 0.05 * wide
+
+
+def test_the_gradients_beside_the_owners_logits_are_of_a_network_that_never_saw_the_owner():
+    """They are those of a network trained on right labels with the same draws, times the ratio of the outputs' scales."""
+    release, cls = owner_of(), registry.get("attack", "steal_clean_gradients")
+    attack, generator = cls(queries=60, epochs=20), seeds.generator("clean")
+    mine = stealing.narrow(release, cls.needs)
+    [lesson] = cls.lessons([attack], [mine], [seeds.generator("clean")])
+    [clean] = taught([attack], [right_labels(mine, 60, generator)], [mine], [generator])
+    images = attack.questions(mine, generator)
+    assert torch.equal(lesson.images, images)
+    assert torch.equal(lesson.logits, mine.oracle.logits(images))
+    assert torch.equal(lesson.directions, directions_of(lesson.logits, "random", 1, generator))
+    own = Asked(clean.architecture, clean.weights, clean.mean_image)
+    scale = lesson.logits.square().mean().sqrt() / own.logits(images).square().mean().sqrt()
+    torch.testing.assert_close(lesson.gradients, scale * own.gradients(images, lesson.directions))
+    of_owner = release.oracle.gradients(images, lesson.directions)
+    assert float((lesson.gradients - of_owner).square().sum()) > 0.3 * float(of_owner.square().sum())
 
 
 def test_outputs_come_back_in_their_own_scale():
@@ -202,7 +254,8 @@ def test_a_thief_may_have_an_architecture_of_its_own(owner):
 @pytest.mark.parametrize(
     ("name", "params"),
     [("steal_labels", {"source": "thin air"}), ("steal_logits", {"queries": 0}),
-     ("steal_gradients", {"probes": 0}), ("steal_logits", {"model": "transformer"}), ("steal_labels", {"lr": 0.0})],
+     ("steal_gradients", {"probes": 0}), ("steal_logits", {"model": "transformer"}), ("steal_labels", {"lr": 0.0}),
+     ("steal_gradients", {"smooth": -1}), ("steal_gradients", {"smooth_noise": 0.0}), ("steal_clean_gradients", {"probes": 0})],
 )  # fmt: skip
 def test_hyperparameters_that_mean_nothing_are_refused(name, params):
     with pytest.raises(ValueError, match=next(iter(params))):

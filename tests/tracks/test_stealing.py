@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from bench import tracks
+from bench import registry, seeds, tracks
 from bench.api import Architecture, Network, Planted, Secret, Setting
 from bench.check import holds_any, reachable_tensors
 from bench.data.duplicates import hashes
 from bench.errors import BenchError
+from bench.files import Folder
+from bench.schema import to_table
 from bench.targets.cache import TargetCache
 from bench.targets.models import forward, initial_weights
 from bench.tracks import stealing
+from bench.tracks.other_images import _resized, other_images
 from bench.tracks.reconstruction import AttackFault
 
 EVERY = frozenset({"public_images", "shadow_data", "query_labels", "queries", "input_gradients"})
@@ -53,6 +56,61 @@ def test_planted_and_unplanted_inputs_are_never_in_the_pool(kind):
     assert not pool & test
 
 
+SOURCES = ("held_out", "perturbed", "noise", "other_data")
+
+
+@pytest.fixture(scope="module", params=["mislabelled", "noise", "other_data", "trigger"])
+def planted_so(request):
+    """An owner of each kind, trained for an instant: what is asked does not depend on how well it learnt."""
+    owner = stealing._draft(setting(defense_params={"kind": request.param, "count": 10}))
+    weights = {name: w.float() for name, w in initial_weights(owner.net, None, seeds.generator("owner")).items()}
+    facts = {"clean_planted": [[0] * 10], "clean_unplanted": [[0] * 10], "clean_accuracy": [0.0]}
+    return stealing._target(owner, weights, facts, "cpu")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("attack", "params"),
+    [("steal_labels", {}), ("steal_gradients", {"smooth": 2}), ("steal_clean_gradients", {})],
+    ids=str,
+)
+def test_planted_inputs_are_in_none_of_the_query_sets(planted_so, source, attack, params):
+    cls = registry.get("attack", attack)
+    mine = stealing.narrow(planted_so.release, cls.needs)
+    cls.lessons([cls(source=source, queries=2500, epochs=1, **params)], [mine], [seeds.generator("thief", source)])
+    asked = mine.oracle.asked()
+    assert len(asked) > 100
+    for inputs in (planted_so.secret.members, planted_so.secret.controls):
+        pixels = (inputs * 255).round().to(torch.uint8)
+        assert not set(hashes(asked.numpy())) & set(hashes(pixels.numpy()))
+
+
+@pytest.mark.parametrize("kind", ["mislabelled", "other_data"])
+@pytest.mark.parametrize("source", ["lfw_faces", "photo_tiles"])
+@pytest.mark.parametrize("dataset", ["photo_patches", "lfw_faces", "photo_tiles"])
+def test_the_other_data_set_is_neither_the_owners_nor_that_of_the_planted_inputs(dataset, source, kind):
+    classes = "binary" if dataset == "lfw_faces" else 3
+    one = setting(dataset=dataset, classes=classes, defense_params={"kind": kind, "count": 10, "source": source})
+    owner = stealing._draft(one)
+    assert owner.others.shape[1:] == owner.images.shape[1:]
+    assert len(owner.others) > 100
+    assert float(owner.others.min()) >= 0
+    assert float(owner.others.max()) <= 1
+    barred = {dataset, source} if kind == "other_data" else {dataset}
+    for name in barred:
+        mine = set(hashes(_resized.__wrapped__(name, tuple(owner.images.shape[1:])).numpy()))
+        assert not mine & set(hashes(owner.others.numpy())), name
+
+
+def test_of_a_set_that_is_all_planted_nothing_is_left():
+    """Where every set holds barred images, those are taken out."""
+    shape = (1, 8, 8)
+    barred = {hashes(_resized(name, shape).numpy())[0] for name in ("lfw_faces", "photo_tiles")}
+    left = other_images("photo_patches", shape, barred)
+    assert len(left) == len(_resized("lfw_faces", shape)) - 1
+    assert not barred & set(hashes(left.numpy()))
+
+
 def test_a_thief_is_given_no_weights_and_no_planted_input(target):
     mine = stealing.narrow(target.release, EVERY)
     assert dict(mine.weights) == {}
@@ -67,6 +125,7 @@ def test_a_thief_is_given_no_weights_and_no_planted_input(target):
 def test_tiers_give_what_they_name(target):
     bare = stealing.narrow(target.release, frozenset({"public_images"}))
     assert bare.oracle is None
+    assert torch.equal(bare.other_images, target.release.other_images)
     assert bare.shadow_labels is None
     assert bare.device.type == "cpu"
     some = stealing.narrow(target.release, frozenset({"public_images", "query_labels"}))
@@ -112,6 +171,30 @@ def test_the_oracle_counts_and_refuses(target):
         stealing.narrow(target.release, EVERY).oracle.labels(torch.zeros(1, 1, 5, 5))
     with pytest.raises(BenchError, match="directions"):
         stealing.narrow(target.release, EVERY).oracle.gradients(images, torch.ones(5, 2))
+
+
+def test_the_oracle_takes_down_what_it_was_asked_about(target):
+    oracle = stealing.narrow(target.release, EVERY).oracle
+    assert oracle.asked() is None
+    images = target.release.public_images[:6]
+    oracle.logits(images[:4])
+    oracle.gradients(images[:4], torch.ones(4, 2, 3))
+    oracle.labels(images[2:])
+    assert torch.equal(oracle.asked(), (images * 255).round().to(torch.uint8)), "each once, in the order of asking"
+    oracle.limit = oracle.used
+    with pytest.raises(BenchError, match="refuses"):
+        oracle.labels(target.release.public_images[6:8])
+    assert len(oracle.asked()) == 6, "what is refused tells nothing"
+    assert stealing.narrow(target.release, EVERY).oracle.asked() is None
+
+
+def test_of_too_many_questions_none_are_kept(target, monkeypatch):
+    monkeypatch.setattr(stealing, "KEPT", 5)
+    oracle = stealing.narrow(target.release, EVERY).oracle
+    oracle.labels(target.release.public_images[:5])
+    assert len(oracle.asked()) == 5
+    oracle.labels(target.release.public_images[5:6])
+    assert oracle.asked() is None
 
 
 # --- targets ----------------------------------------------------------------------------------------------------------------------------
@@ -186,11 +269,17 @@ def test_what_is_kept_comes_back(tmp_path):
     from bench.engine.cell import keep, kept
 
     one = stealing.rounded(network(loss=0.25, used=12))
-    keep(tmp_path, "cell", one, "stealing")
-    back = kept(tmp_path, "cell", "stealing")
+    keep(Folder(tmp_path), "cell", one, "stealing")
+    back = kept(Folder(tmp_path), "cell", "stealing")
     assert stealing.alike(one, back, 0.0)
     assert (back.architecture, back.loss, back.used) == (NET, 0.25, 12)
     assert torch.equal(back.mean_image, one.mean_image)
+    assert back.asked is None
+    asked = torch.randint(256, (7, 1, 2, 2), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    keep(Folder(tmp_path), "other cell", stealing.rounded(one._replace(asked=asked)), "stealing")
+    again = kept(Folder(tmp_path), "other cell", "stealing")
+    assert torch.equal(again.asked, asked)
+    assert set(again.weights) == set(one.weights)
 
 
 def test_of_a_sweep_the_run_that_fitted_best_is_submitted():
@@ -222,15 +311,14 @@ def secret_with(labels: list[int], clean: list[list[int]]) -> Secret:
     mark = {
         "test": images, "test_labels": torch.arange(n) % 3, "owner_test": torch.zeros(n, dtype=torch.long),
         "owner_planted": torch.tensor(labels), "clean_planted": torch.tensor(clean), "clean_unplanted": torch.tensor(clean),
-        "clean_accuracy": torch.tensor([0.5, 0.7]),
+        "clean_accuracy": torch.tensor([0.5, 0.7]), "gradient_norm": torch.arange(n) / 2, "gradient_norm_controls": torch.arange(n) / 4,
     }  # fmt: skip
     return Secret(*planted, watermark=mark)
 
 
 def test_scores_are_shares_that_can_be_counted_by_hand():
     secret = secret_with([0, 1, 2, 1, 1, 1], [[0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]] * 10)
-    row, images = stealing.score(identity(), secret, bootstrap_seed=0)
-    assert images == []
+    row, _ = stealing.score(identity(), secret, bootstrap_seed=0)
     assert row["planted_transfer"] == pytest.approx(4 / 6)  # answers 0 1 2 0 1 2
     assert row["planted_transfer_clean"] == pytest.approx((1 / 6 + 4 / 6) / 2)
     assert row["planted_transfer_controls"] == 0
@@ -244,6 +332,51 @@ def test_scores_are_shares_that_can_be_counted_by_hand():
     assert row["clean_accuracy"] == pytest.approx(0.6)
     assert row["watermark_p"] == pytest.approx(11 / 21), "ten clean networks have as many hits"
     assert row["watermark_tpr"] == 0
+
+
+def test_each_planted_and_unplanted_input_has_a_row():
+    secret = secret_with([0, 1, 2, 1, 1, 1], [[0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 2]] * 10)
+    asked = torch.tensor([[255, 0, 0, 255], [0, 0, 255, 255]], dtype=torch.uint8).reshape(2, 1, 2, 2)
+    _, rows = stealing.score(identity()._replace(asked=asked), secret, bootstrap_seed=0)
+    to_table([{**row, "cell_id": "c"} for row in rows], "images")
+    members, controls = ([row for row in rows if row["split"] == part] for part in ("member", "control"))
+    assert [row["index"] for row in members] == [row["index"] for row in controls] == list(range(6))
+    assert [row["label"] for row in members] == [0, 1, 2, 1, 1, 1]
+    assert [row["transferred"] for row in members] == [1, 1, 1, 0, 1, 0]
+    assert [row["transferred"] for row in controls] == [0] * 6
+    assert [row["clean_rate"] for row in members] == [0.5, 0.5, 0.0, 0.5, 0.5, 0.0]
+    # inputs with pixel 0, 1 or 2 alight, questions with 0 and 3, and 2 and 3: one pixel of four differs, or three
+    assert [row["query_distance"] for row in members] == pytest.approx([0.5, 0.75**0.5, 0.5] * 2)
+    assert [row["gradient_norm"] for row in members] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    assert [row["gradient_norm"] for row in controls] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
+    _, rows = stealing.score(identity(), secret, bootstrap_seed=0)
+    assert {row["query_distance"] for row in rows} == {None}, "nothing was asked"
+
+
+def test_distances_are_to_the_nearest_question():
+    g = torch.Generator().manual_seed(0)
+    inputs, asked = torch.rand(9, 3, 4, 4, generator=g), torch.randint(256, (50, 3, 4, 4), generator=g).to(torch.uint8)
+    asked[7] = (inputs[2] * 255).round().to(torch.uint8)
+    want = (inputs[:, None].double() - asked.double() / 255).square().flatten(2).mean(2).sqrt().amin(1)
+    got = stealing._nearest(inputs, asked)
+    torch.testing.assert_close(got.double(), want, rtol=1e-5, atol=1e-6)
+    assert float(got[2]) < 0.002
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_steepness_is_the_norm_of_the_leads_gradient(outputs):
+    net = dataclasses.replace(NET, outputs=outputs)
+    one = network(3, net)
+    g = torch.Generator().manual_seed(0)
+    inputs, labels = torch.rand(8, 1, 2, 2, generator=g), torch.randint(max(2, outputs), (8,), generator=g)
+
+    def lead(x, label):
+        out = forward(net, one.weights, (x - one.mean_image)[None])[0]
+        return out[0] if outputs == 1 else out[label] - max(out[k] for k in range(outputs) if k != label)
+
+    for got, x, label in zip(stealing._steepness(one, inputs, labels), inputs, labels.tolist(), strict=True):
+        changes = [(lead(x + 1e-3 * d, label) - lead(x - 1e-3 * d, label)) / 2e-3 for d in torch.eye(4).reshape(4, 1, 2, 2)]
+        assert float(got) == pytest.approx(float(torch.stack(changes).norm()), rel=2e-3)
 
 
 @pytest.mark.parametrize(("above", "tpr", "p"), [(0, 1.0, 1 / 21), (1, 1.0, 2 / 21), (2, 0.0, 3 / 21)])
