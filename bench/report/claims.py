@@ -313,8 +313,11 @@ def _why_nothing(claim: Claim, rows: Sequence[Row]) -> str:
 
 
 def _beside(claim: Claim, rows: Sequence[Row], images: Images) -> str:
-    """Members over the threshold of how many, and controls, over all cells of the test; of the two sides apart."""
+    """Members over the threshold of how many, and controls, over all cells of the test; of the two sides apart. In the track ``stealing``
+    planted labels stand in their place."""
     sides = [[row for row in rows if chosen(row, part)] for part in (claim.a, claim.b)] if claim.a else [list(rows)]
+    if all(row["planted_transfer"] is not None for row in rows):
+        return " against ".join(_labels_beside(side) for side in sides)
     texts = []
     for side in sides:
         counts = []
@@ -331,6 +334,12 @@ def _beside(claim: Claim, rows: Sequence[Row], images: Images) -> str:
         shown = [f"{np.mean(side):+.2f}".replace("-", "−") if side else "none" for side in means]
         text += f"; ρ {shown[0]} : {shown[1]}"
     return text
+
+
+def _labels_beside(side: Sequence[Row]) -> str:
+    """Planted labels that came along on average, and those that clean networks give, of the track ``stealing``."""
+    shares = (np.mean([float(row[name]) for row in side]) for name in ("planted_transfer", "planted_transfer_clean"))
+    return "planted labels " + " : ".join(f"{100 * share:.1f} %" for share in shares)
 
 
 def judge(findings: Sequence[Finding]) -> list[Finding]:

@@ -67,6 +67,17 @@ def test_an_attack_with_excess_recall_works_and_one_below_its_controls_does_not(
     assert one(claim(expected="below"), [row(s, -0.3 + e) for s, e in enumerate(SPREAD)]).verdict == REPRODUCED
 
 
+def test_beside_a_claim_about_a_watermark_stand_planted_labels():
+    theft = {"recall_members": None, "recall_controls": None, "planted_transfer_clean": 0.05}
+    rows = [row(s, 0.0, "steal_labels", planted_transfer=0.1 + e, **theft) for s, e in enumerate(SPREAD)]
+    rows += [row(s, 0.0, "steal_gradients", planted_transfer=0.6 + 2 * e, **theft) for s, e in enumerate(SPREAD)]
+    a, b = {"attack": "steal_gradients"}, {"attack": "steal_labels"}
+    found = one(claim(test="difference", a=a, b=b, column="planted_transfer"), rows)
+    assert found.verdict == REPRODUCED
+    assert found.effect.estimate == pytest.approx(0.5)
+    assert found.beside == "planted labels 60.0 % : 5.0 % against planted labels 10.0 % : 5.0 %"
+
+
 def test_a_weak_effect_is_inconclusive_and_says_how_many_seeds_are_missing():
     values = [0.05, -0.02, 0.04, 0.03]
     found = one(claim(), [row(s, e) for s, e in enumerate(values)])

@@ -1,0 +1,82 @@
+"""Claims of Venigalla 2019 (MIT): which memorised examples a thief picks up, by what the thief is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.api import Claim
+
+PAPER = "Venigalla, Strongly-transferring memorized examples in deep neural networks, MIT 2019"
+GRIDS = ("stealing", "venigalla2019")
+PLAIN = {"param:model": "same", "param:source": "held_out"}
+OVER_CLEAN: dict[str, Any] = {"column": "planted_transfer", "minus": "planted_transfer_clean"}
+NOTHING = 0.05  # of the planted labels beyond what clean networks give; ours, since "does not transfer" needs a number
+
+ON_LABELS = (
+    Claim(
+        name="labels_carry_nothing",
+        text="A thief who is told classes alone takes over less than one planted label in twenty beyond those that clean networks give.",
+        source=f"{PAPER}: labels do not transfer memorised examples; the level of 0.05 is ours",
+        grids=GRIDS,
+        test="works",
+        where={"attack": "steal_labels", **PLAIN},
+        expected="below",
+        level=NOTHING,
+        **OVER_CLEAN,
+    ),
+)
+
+ON_LOGITS = (
+    Claim(
+        name="logits_carry_nothing",
+        text="A thief who is told the outputs takes over less than one planted label in twenty beyond those that clean networks give.",
+        source=f"{PAPER}: outputs do not transfer memorised examples; the level of 0.05 is ours",
+        grids=GRIDS,
+        test="works",
+        where={"attack": "steal_logits", **PLAIN},
+        expected="below",
+        level=NOTHING,
+        **OVER_CLEAN,
+    ),
+)
+
+ON_GRADIENTS = (
+    Claim(
+        name="gradients_carry",
+        text="A thief who is told input gradients too takes over planted labels, more than clean networks give.",
+        source=PAPER,
+        grids=GRIDS,
+        test="works",
+        where={"attack": "steal_gradients", **PLAIN},
+        **OVER_CLEAN,
+    ),
+    Claim(
+        name="gradients_over_logits",
+        text="A thief who is told input gradients takes over more planted labels than one who is told outputs alone.",
+        source=PAPER,
+        grids=GRIDS,
+        test="difference",
+        where=PLAIN,
+        a={"attack": "steal_gradients"},
+        b={"attack": "steal_logits"},
+        column="planted_transfer",
+    ),
+    Claim(
+        name="gradients_survive_architecture",
+        text="Planted labels come along by input gradients when the thief's architecture is not the owner's.",
+        source=PAPER,
+        grids=GRIDS,
+        test="works",
+        where={"attack": "steal_gradients", "param:model": ("mlp", "cnn")},
+        **OVER_CLEAN,
+    ),
+    Claim(
+        name="gradients_survive_perturbation",
+        text="Planted labels come along by input gradients when the thief asks about perturbed images.",
+        source=PAPER,
+        grids=GRIDS,
+        test="works",
+        where={"attack": "steal_gradients", "param:model": "same", "param:source": "perturbed"},
+        **OVER_CLEAN,
+    ),
+)
