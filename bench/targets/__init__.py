@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench import registry, seeds
-from bench.api import Architecture, Defense, Release, Secret, Setting, Target
+from bench.api import Architecture, Defense, Release, Setting, Target
 
 if TYPE_CHECKING:
     import torch
@@ -62,20 +63,17 @@ class _Plan:
         import torch
 
         from bench.targets.models import architecture, initial_weights
+        from bench.targets.secret import secret_from, training_data
 
         self.setting, self.id, self.parts = setting, id, parts
-        self.images = torch.from_numpy(parts.train)
-        self.labels = torch.from_numpy(parts.train_labels)
-        self.mean = self.images.mean(0)
-        shape = (self.images.shape[1], self.images.shape[2], self.images.shape[3])
+        images = torch.from_numpy(parts.train)
+        self.mean = images.mean(0)
+        shape = (images.shape[1], images.shape[2], images.shape[3])
         self.architecture: Architecture = architecture(setting, shape, len(parts.class_names))
         self.start = initial_weights(self.architecture, setting.init_scale, seeds.generator("init", setting.seed))
         self.defense: Defense = registry.get("defense", setting.defense)(**setting.defense_params)
-
-    def training_data(self) -> tuple[Tensor, Tensor]:
-        """Centred inputs and labels, after the defence has had its say."""
-        images, labels = self.defense.before_training(self.images, self.labels, seeds.generator("defense", "data", self.id))
-        return images - self.mean, labels
+        self.images, self.labels = training_data(parts, self.defense, id)
+        self.secret = secret_from(parts, self.defense, id)
 
     def shape(self) -> tuple[Any, ...]:
         """Plans that share it can be trained in one stack."""
@@ -94,37 +92,40 @@ class _Plan:
             architecture=self.architecture,
             weights={k: w.to(device, dtype) for k, w in weights.items()},
             forward=bound_forward(self.architecture),
-            n_train=len(self.images),
+            n_train=len(self.secret.members),
             mean_image=self.mean.to(device, dtype),
             initial_weights={k: w.to(device, dtype) for k, w in self.start.items()},
-            public_images=torch.from_numpy(self.parts.public).to(device, dtype),
+            public_images=self._public().to(device, dtype),
         )
-        secret = Secret(
-            members=self.images,
-            member_labels=self.labels,
-            controls=torch.from_numpy(self.parts.control),
-            control_labels=torch.from_numpy(self.parts.control_labels),
-            stationarity=self._stationarity(release, facts),
-        )
+        secret = replace(self.secret, stationarity=self._stationarity(release, facts))
         return Target(self.id, self.setting, release, secret, facts)
+
+    def _public(self) -> Tensor:
+        """Images that are neither members nor controls, which planted ones of the same data set might be."""
+        import torch
+
+        from bench.data.duplicates import first_occurrences, hashes
+
+        if not self.secret.planted:
+            return torch.from_numpy(self.parts.public)
+        taken = {*hashes(self.secret.members.numpy()), *hashes(self.secret.controls.numpy())}
+        return torch.from_numpy(self.parts.public[first_occurrences(self.parts.public, taken)])
 
     def _stationarity(self, release: Release, facts: Mapping[str, Any]) -> dict[str, Tensor]:
         """What the weights hold of each image: margins of members and controls, multipliers of members."""
-        import torch
-
         from bench.targets.margin import margins, multiplier_of_each
 
-        mean = self.mean.to(release.device)
+        mean, secret = self.mean.to(release.device), self.secret
 
         def margin(images: Tensor, labels: Tensor) -> Tensor:
             return margins(release.forward, release.weights, images.to(release.device) - mean, labels).cpu()
 
         found = {
-            "member_margin": margin(self.images, self.labels),
-            "control_margin": margin(torch.from_numpy(self.parts.control), torch.from_numpy(self.parts.control_labels)),
+            "member_margin": margin(secret.members, secret.member_labels),
+            "control_margin": margin(secret.controls, secret.control_labels),
         }
         if facts.get("multipliers"):
-            found["multiplier"] = multiplier_of_each(facts["multipliers"], len(self.images))
+            found["multiplier"] = multiplier_of_each(facts["multipliers"], len(secret.members))
         return found
 
 
@@ -137,21 +138,19 @@ def _train(group: list[_Plan], device: torch.device | str) -> list[tuple[dict[st
     from bench.targets.residual import kkt_residual
     from bench.targets.train import train_stack
 
-    data = [plan.training_data() for plan in group]
-    trained = train_stack(
-        group[0].architecture, [p.setting for p in group], [x for x, _ in data], [y for _, y in data], [p.start for p in group], device
-    )
+    inputs, labels = [plan.images - plan.mean for plan in group], [plan.labels for plan in group]
+    trained = train_stack(group[0].architecture, [p.setting for p in group], inputs, labels, [p.start for p in group], device)
     result = []
     for plan, (weights, facts) in zip(group, trained, strict=True):
         released = dict(plan.defense.after_training(weights, seeds.generator("defense", "weights", plan.id)))
         test = torch.from_numpy(plan.parts.test) - plan.mean
         dtype = next(iter(released.values())).dtype
-        centred = plan.images - plan.mean
+        centred, own = plan.secret.members - plan.mean, plan.secret.member_labels
         facts = dict(facts)
-        facts["train_accuracy"] = float(accuracy(forward(plan.architecture, released, centred.to(dtype)), plan.labels))
+        facts["train_accuracy"] = float(accuracy(forward(plan.architecture, released, centred.to(dtype)), own))
         test_labels = torch.from_numpy(plan.parts.test_labels)
         facts["test_accuracy"] = float(accuracy(forward(plan.architecture, released, test.to(dtype)), test_labels)) if len(test) else None
-        facts["kkt_residual"], multipliers = kkt_residual(plan.architecture, released, centred, plan.labels)
+        facts["kkt_residual"], multipliers = kkt_residual(plan.architecture, released, centred, own)
         facts["multipliers"] = [round(float(v), 8) for v in multipliers]
         result.append((released, facts))
     return result

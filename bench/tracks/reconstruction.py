@@ -30,7 +30,8 @@ from bench.metrics import intervals, lpips, match
 from bench.metrics.ncc import haim2022, ncc_pairs
 from bench.metrics.psnr import psnr_pairs
 from bench.metrics.ssim import ssim_matrix, ssim_pairs
-from bench.targets.cache import TargetCache
+from bench.targets.cache import TargetCache, target_id
+from bench.targets.secret import secret_from
 
 THRESHOLD = 0.4  # SSIM above which a reconstruction counts as a hit (Haim et al. 2022; Buzaglo et al. 2023)
 FALSE_POSITIVES = 0.01  # rate at which the true-positive rate is read
@@ -56,13 +57,9 @@ def obtain(settings: Sequence[Setting], cache: TargetCache | None, device: torch
 
 def secret_of(setting: Setting) -> Secret:
     """The secret of a setting, drawn again from its data: what scoring without the target needs."""
-    parts = split(registry.resolve_data(setting.dataset).load(), setting)
-    return Secret(
-        members=torch.from_numpy(parts.train),
-        member_labels=torch.from_numpy(parts.train_labels),
-        controls=torch.from_numpy(parts.control),
-        control_labels=torch.from_numpy(parts.control_labels),
-    )
+    source = registry.resolve_data(setting.dataset)
+    defense = registry.get("defense", setting.defense)(**setting.defense_params)
+    return secret_from(split(source.load(), setting), defense, target_id(setting, source.digest()))
 
 
 def ungrantable(needs: frozenset[str], grantable: frozenset[str] = GRANTABLE, track: str = "reconstruction") -> str:
@@ -304,7 +301,7 @@ def score(
 
     Args:
         candidates: pooled, best first, finite.
-        secret: members and controls, as many of each.
+        secret: members and controls, as many of each; beside planted inputs there may be fewer unplanted ones.
         n_submit: how many candidates the attacker submits (the first ones); twice as many as there are members, which is what the
             papers' m = 2n gives, where it is None.
         bootstrap_seed: names the random stream of the intervals.
@@ -324,8 +321,9 @@ def score(
     images = candidates.images.detach().to(torch.float32).clamp(0, 1)
     members, controls = secret.members.to(images), secret.controls.to(images)
     submitted = images[:n_submit]
-    # The papers' networks see images less the mean of the training images; controls are centred alike, for the attacker has no other mean.
-    mean = members.mean(0)
+    # The papers' networks see images less the mean of the training images (as they were before anything was planted); controls are centred
+    # alike, for the attacker has no other mean.
+    mean = members.mean(0) if secret.mean_image is None else secret.mean_image.to(images)
     similarity = ssim_matrix(torch.cat([members, controls]), images).cpu()
     sides = {
         "members": _compare(members, images, similarity[: len(members)], n_submit, mean),
@@ -341,10 +339,13 @@ def score(
         "n_submitted": len(submitted),
         "lpips_reason": "" if sides["members"]["lpips"] is not None else lpips.unavailable() or "LPIPS could not be computed",
     }
+    told = secret.stationarity.get("member_margin")
+    if secret.planted and told is not None:
+        row["planted_owner"] = float((told[secret.planted["member"]] > 0).double().mean())
     if candidates.run is not None:
         row["sweep_runs"] = _each_run(similarity, candidates.run.cpu(), len(members), n_submit)
-    sides["members"] |= {"margin": secret.stationarity.get("member_margin"), "multiplier": secret.stationarity.get("multiplier")}
-    sides["controls"]["margin"] = secret.stationarity.get("control_margin")
+    sides["members"] |= {"margin": told, "multiplier": secret.stationarity.get("multiplier"), "planted": secret.planted.get("member")}
+    sides["controls"] |= {"margin": secret.stationarity.get("control_margin"), "planted": secret.planted.get("control")}
     rows = image_rows("member", sides["members"], secret.member_labels) + image_rows("control", sides["controls"], secret.control_labels)
     if thumbnails:
         add_thumbnails(rows, members.cpu(), submitted.cpu(), gallery)

@@ -1,0 +1,64 @@
+"""What the scorer sees of a target. Of a watermarked one that is everything that it was trained on, planted inputs included.
+
+A defence that plants nothing leaves the members the images that the setting draws, whatever it does to them before training. One that
+plants (`Defense.planted`) has other images in the network too, and wrong labels: then the members are the distinct images that were trained
+on, each under the label that it was trained with. Controls are alike in kind: beside planted inputs of another kind than the members stand
+unplanted ones, and beside mislabelled members controls under labels drawn alike.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from bench import seeds
+from bench.api import Defense, Secret
+from bench.data.duplicates import first_occurrences, hashes
+from bench.data.split import Split
+
+
+def training_data(parts: Split, defense: Defense, name: str) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]:
+    """Images in [0, 1] and labels, after the defence has had its say.
+
+    Args:
+        name: of the target; names the random stream of the defence.
+    """
+    return defense.before_training(torch.from_numpy(parts.train), torch.from_numpy(parts.train_labels), _stream(name))
+
+
+def secret_from(parts: Split, defense: Defense, name: str) -> Secret:
+    """Members and controls with their labels, and which of them are planted; without what follows from the trained network.
+
+    Args:
+        name: of the target, as in `training_data`.
+    """
+    images, labels, others, other_labels = (
+        torch.from_numpy(part) for part in (parts.train, parts.train_labels, parts.control, parts.control_labels)
+    )
+    planted = defense.planted(images, labels, others, other_labels, _stream(name))
+    if planted is None:
+        return Secret(images, labels, others, other_labels)
+    members, member_labels, member_planted = _side(*training_data(parts, defense, name), planted.inputs, planted.labels, set())
+    trained = set(hashes(members.numpy()))
+    added = len(trained.difference(hashes(images.numpy())))  # planted inputs that are no images of the split
+    beside = first_occurrences(planted.unplanted.numpy(), {*trained, *hashes(others.numpy())})[:added]
+    every = torch.cat([others, planted.unplanted[beside]]), torch.cat([other_labels, planted.unplanted_labels[beside]])
+    controls, control_labels, control_planted = _side(*every, planted.unplanted, planted.unplanted_labels, trained)
+    marks = {"member": member_planted, "control": control_planted}
+    return Secret(members, member_labels, controls, control_labels, mean_image=images.mean(0), planted=marks)
+
+
+def _stream(name: str) -> torch.Generator:
+    return seeds.generator("defense", "data", name)
+
+
+def _side(
+    images: Tensor, labels: Tensor, marked: Tensor, their_labels: Tensor, barred: set[bytes]
+) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"], Bool[Tensor, " n"]]:
+    """The distinct images that are not barred, their labels, and which of them are among the marked ones, whose labels these then have."""
+    keep = torch.from_numpy(first_occurrences(images.numpy(), set(barred)))
+    given = dict(zip(hashes(marked.numpy()), their_labels.tolist(), strict=True))
+    keys = hashes(images[keep].numpy())
+    own = [given.get(key, label) for key, label in zip(keys, labels[keep].tolist(), strict=True)]
+    return images[keep], torch.tensor(own, dtype=labels.dtype), torch.tensor([key in given for key in keys])
