@@ -344,7 +344,7 @@ def score(
     if not grid and not (frame["status"] == "ok").any():
         raise BenchError(
             "nothing to score: no cell has been attacked here",
-            expected=f"rows of finished cells in {rows.root}",
+            expected=f"rows of finished cells in {rows}",
             hint="python -m bench run --grid quick, which keeps its reconstructions; or set RECONBENCH_HOME to where they are",
         )
     if grid and grid not in names:
@@ -495,18 +495,19 @@ def anatomy(
 
 @app.command()
 def merge(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="results folders, or local stores (.reconbench)")],
-    into: Annotated[str, typer.Option("--into", metavar="DIR", help="where to (default: results/ of this project)")] = "",
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="results folders, or stores (.reconbench, s3://bucket/prefix)")],
+    into: Annotated[str, typer.Option("--into", metavar="PATH", help="where to (default: results/ of this project)")] = "",
     on_conflict: Annotated[str, typer.Option("--on-conflict", metavar="last|best|refuse", help="when two rows of a cell differ")] = "last",
 ) -> int:
-    """Merge rows of other machines into a results folder."""
+    """Merge rows of other machines into a results folder, or into a store."""
     from bench import store
+    from bench.files import is_uri, shown
     from bench.report import render
 
-    folder = _results_dir(into)
-    merged = store.merge([Path(path).expanduser() for path in paths], folder, on_conflict)  # type: ignore[arg-type]
-    print(f"{merged.rows} rows in {folder}: {merged.added} new, {len(merged.replaced)} replaced")
-    if (folder / "scores.parquet").exists():
+    folder = into if is_uri(into) else _results_dir(into)
+    merged = store.merge(paths, folder, on_conflict)  # type: ignore[arg-type]
+    print(f"{merged.rows} rows in {shown(folder)}: {merged.added} new, {len(merged.replaced)} replaced")
+    if isinstance(folder, Path) and (folder / "scores.parquet").exists():
         print(f"read {render(folder)[0]}")
     return OK
 
@@ -770,7 +771,7 @@ def _publish(planned: Plan, folder: Path, against: Path, quiet: bool) -> dict[st
     except (BenchError, OSError) as error:
         text = str(error)
         raise BenchError(
-            f"the rows are finished and kept in {rows.root}, but could not be published to {folder}: {text.partition(chr(10))[0]}",
+            f"the rows are finished and kept in {rows}, but could not be published to {folder}: {text.partition(chr(10))[0]}",
             expected=getattr(error, "expected", "") or "a results folder that can be written",
             got=getattr(error, "got", "") or text,
             hint="mend it and run the same command again (nothing is computed twice), or choose another folder with --out",

@@ -36,6 +36,10 @@ class BenchError(Exception):
         return " ".join("; ".join(part for part in parts if part).split())
 
 
+class StorageError(BenchError):
+    """Where files are kept there is no room, no permission or no answer. The surroundings are to blame: the run stops, no cell has failed."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the nearest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -1,11 +1,24 @@
-"""Where this machine's own files lie: ``$RECONBENCH_HOME``, or ``.reconbench`` in the current folder."""
+"""Where this machine's own files lie, and where what it computes is kept."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+STORE = "RECONBENCH_STORE"
+
 
 def home() -> Path:
-    """The local store: ``targets/ reconstructions/ rows/ datasets/ weights/``. It is made by whoever writes to it first."""
+    """``$RECONBENCH_HOME``, or ``.reconbench`` in the current folder. It is made by whoever writes to it first.
+
+    Always here: ``datasets/ weights/``, and ``results/ audits/`` of commands that name no other folder.
+    """
     return Path(os.environ.get("RECONBENCH_HOME") or ".reconbench").expanduser().absolute()
+
+
+def kept() -> str:
+    """The store, which machines may share: ``rows/ targets/ shadows/ reconstructions/``, in ``$RECONBENCH_STORE`` or else ``home()``.
+
+    As the user says it, a path or a URI, which may hold credentials: to be opened by ``bench.files`` and shown by nobody.
+    """
+    return os.environ.get(STORE) or str(home())

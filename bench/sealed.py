@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,21 +28,18 @@ def seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     return save(dict(tensors), metadata={**metadata, KEY: _digest(tensors, metadata)})
 
 
-def unseal(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the texts of a file.
+def unseal(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the texts of a file, given its content.
 
     Raises:
-        FileNotFoundError: there is none.
-        BrokenSealError: it cannot be read, or its content is not what was written.
+        BrokenSealError: it cannot be read, or is not what was written.
     """
-    from safetensors import safe_open
+    from safetensors.torch import load
 
-    if not path.is_file():
-        raise FileNotFoundError(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            metadata = dict(file.metadata() or {})
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # as the format has it; the library shows it of files
+        metadata = dict(header.get("__metadata__") or {})
     except Exception as error:  # damaged bytes make parsers raise anything
         raise BrokenSealError(" ".join(str(error).split())[:200] or type(error).__name__) from error
     said = metadata.pop(KEY, None)

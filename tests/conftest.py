@@ -47,6 +47,7 @@ def _session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     lend_weights(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECONBENCH_HOME", str(home))
+        patch.delenv("RECONBENCH_STORE", raising=False)  # the developer's own
         yield
 
 

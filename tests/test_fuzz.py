@@ -26,8 +26,9 @@ from test_store import score
 
 from bench.api import Candidates
 from bench.cli import main
-from bench.engine.cell import keep, kept, kept_path
+from bench.engine.cell import file_name, keep, kept
 from bench.errors import BenchError
+from bench.files import Folder
 from bench.grids.load import builtin, expand, load, override, parse
 from bench.registry import resolve_data
 from bench.sealed import seal, unseal
@@ -66,10 +67,11 @@ def fresh(tmp_path) -> Callable[[], Path]:
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     """A store of a few rows: its files, its score rows and its image rows."""
-    store = Store(tmp_path_factory.mktemp("store"))
+    folder = tmp_path_factory.mktemp("store")
+    store = Store(folder)
     names = [f"{i:016x}" for i in range(3)]
     store.append([score(name, seed=i) for i, name in enumerate(names)], [row for name in names for row in image_rows(name)])
-    files = {path.name: path.read_bytes() for path in store.root.iterdir()}
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
     return files, store.rows(), store.images()
 
 
@@ -91,7 +93,7 @@ def test_a_damaged_part_of_a_store_is_set_aside_or_as_it_was(fresh, parts, which
     aside = [path.name for path in folder.glob("*.corrupt")]
     if aside:
         assert changed
-        assert aside == [path.name for path in store.corrupt]
+        assert aside == store.corrupt
         assert any(isinstance(w.message, CorruptFileWarning) and which in str(w.message) for w in heard)
         assert len(found[which == "images"]) == 0
         assert same(found[which == "scores"], images if which == "scores" else scores)
@@ -128,9 +130,10 @@ WEIGHTS = {"layers.0.weight": torch.arange(24.0).reshape(4, 6), "layers.1.weight
 @cases(200)
 @given(how=damage)
 def test_a_damaged_target_is_trained_again_and_never_used(fresh, how):
-    cache = TargetCache(fresh())
+    folder = fresh()
+    cache = TargetCache(folder)
     cache.put("0" * 16, WEIGHTS, {"train_loss": 0.25, "epochs_run": 5})
-    path = cache.path("0" * 16)
+    path = folder / "targets" / f"{'0' * 16}.safetensors"
     path.write_bytes(damaged(path.read_bytes(), how))
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
@@ -152,27 +155,26 @@ def test_damaged_reconstructions_are_never_scored(fresh, how):
     answer = Candidates(
         torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(0)).half().float(), torch.tensor([3.0, 2.0, 1.0]), 0.5
     )
-    keep(folder, "c" * 16, answer)
-    path = kept_path(folder, "c" * 16)
+    files = Folder(folder)
+    keep(files, "c" * 16, answer)
+    path = folder / file_name("c" * 16)
     path.write_bytes(damaged(path.read_bytes(), how))
-    found = kept(folder, "c" * 16)
+    found = kept(files, "c" * 16)
     if found is not None:
         assert torch.equal(found.images, answer.images)
         assert torch.equal(found.confidence, answer.confidence)
         assert found.loss == answer.loss
 
 
-def test_a_seal_holds_for_every_kind_of_tensor_and_old_files_have_none(tmp_path):
+def test_a_seal_holds_for_every_kind_of_tensor_and_old_files_have_none():
     from safetensors.torch import save
 
     tensors = {
         "half": torch.ones(2, 3).half(), "whole": torch.tensor([1, -2], dtype=torch.int32), "flag": torch.tensor([True, False]),
         "empty": torch.zeros(0, 3), "one": torch.tensor(1.5, dtype=torch.float64),
     }  # fmt: skip
-    path = tmp_path / "x.safetensors"
     for content in (seal(tensors, {"said": "yes"}), save(tensors, metadata={"said": "yes"})):
-        path.write_bytes(content)
-        found, said = unseal(path)
+        found, said = unseal(content)
         assert said == {"said": "yes"}
         assert all(torch.equal(found[name], tensors[name]) and found[name].dtype == tensors[name].dtype for name in tensors)
 

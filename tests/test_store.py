@@ -121,8 +121,8 @@ def test_a_corrupt_part_is_set_aside_and_named(tmp_path: Path, damage: str) -> N
     with pytest.warns(S.CorruptFileWarning, match="set aside"):
         rows = store.rows()
     assert rows["cell_id"].tolist() == ["a" * 16]
-    assert [path.name for path in store.corrupt] == [victim.name + ".corrupt"]
-    assert store.corrupt[0].exists()
+    assert store.corrupt == [victim.name + ".corrupt"]
+    assert (tmp_path / store.corrupt[0]).exists()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(store.status()) == 1

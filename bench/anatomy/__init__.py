@@ -67,7 +67,6 @@ def anatomy(dataset: str, activations: Sequence[str], seed: int, folder: Path) -
     from bench import registry
     from bench.anatomy import dynamics, page, portrait
     from bench.engine.progress import say
-    from bench.home import home
     from bench.store import atomic_write
     from bench.targets.cache import TargetCache
 
@@ -80,7 +79,7 @@ def anatomy(dataset: str, activations: Sequence[str], seed: int, folder: Path) -
         rows += dynamics.curves(images, name, seeds)
         say(f"training curves, {name}: {time.perf_counter() - began:.0f} s")
     for one in seeds:
-        rows += portrait.portrait(images, one, TargetCache(home()))
+        rows += portrait.portrait(images, one, TargetCache())
         say(f"portrait, seed {one}: {time.perf_counter() - began:.0f} s")
     fresh = frame([{"dataset": dataset, "dataset_display": images.display, **row} for row in rows])
     kept = before[before["dataset"] != dataset]

@@ -32,9 +32,10 @@ from bench.api import Release, Row, Secret, Target
 from bench.engine.memory import is_out_of_memory
 from bench.engine.plan import PROTOCOL, Cell, PlannedAttack, draws, runs_id
 from bench.errors import BenchError
+from bench.files import Files
 from bench.grids.load import Grid
 from bench.sealed import seal, unseal
-from bench.store import atomic_write, setting_row
+from bench.store import setting_row
 from bench.tracks.reconstruction import AttackFault
 
 Answer = Any  # what an attack of a track answers with: images or a network; the track's own functions know its form
@@ -92,7 +93,7 @@ def run_batch(
     cells: Sequence[Cell],
     targets: Mapping[str, Target],
     grid: Grid,
-    folder: Path,
+    files: Files,
     device: torch.device,
     memory: int,
     *,
@@ -101,20 +102,20 @@ def run_batch(
     """Attacks the targets of the cells and yields one result a cell, in order.
 
     Args:
-        folder: where the raw reconstructions are kept, one file a cell.
+        files: where the raw reconstructions are kept, one file a cell.
         device: where the targets are.
         memory: bytes that the runs of one stack may take, by the attack's estimate.
         no_cache: attack again also where a run of a sweep is kept.
 
     Raises:
-        BenchError: the reconstructions cannot be written.
+        StorageError: the reconstructions cannot be written.
     """
     began = time.perf_counter()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     track = tracks.get(cells[0].attack.track)
     saved = [_saved(targets[cell.target_id].release) for cell in cells]
-    runs = _Runs(folder)
+    runs = _Runs(files)
     if not no_cache:
         runs.find(cells)
     answers, stack = _attack(cells, targets, device, memory, runs)
@@ -133,7 +134,7 @@ def run_batch(
         rounded = [track.rounded(run) for run in answer]
         swept = cell.attack.spec.sweep is not None
         pooled = track.pool(rounded, told=swept)
-        keep(folder, cell.id, pooled, cell.attack.track)
+        keep(files, cell.id, pooled, cell.attack.track)
         scores, images = judge(cell.id, pooled, target.secret, cell.attack.track, grid.gallery)
         losses = [run.loss for run in rounded if run.loss is not None]
         row = {
@@ -172,39 +173,39 @@ def judge(cell_id: str, answer: Answer, secret: Secret, track: str = "reconstruc
     return scores, [{**image, "cell_id": cell_id} for image in images]
 
 
-def keep(folder: Path, cell_id: str, answer: Answer, track: str = "reconstruction", seconds: float = 0.0) -> None:
+def keep(files: Files, cell_id: str, answer: Answer, track: str = "reconstruction", seconds: float = 0.0) -> None:
     """Writes a cell's pooled answer as safetensors, in the form that its track gives it.
 
     Args:
         seconds: what it took, where that is to be known again.
 
     Raises:
-        BenchError: the disk is full or the folder cannot be written.
+        StorageError: the disk is full, or the store cannot be written.
     """
     tensors, facts = tracks.get(track).pack(answer)
     metadata = {"cell_id": cell_id, "protocol": PROTOCOL, "seconds": repr(seconds), **{k: json.dumps(v) for k, v in facts.items()}}
-    atomic_write(kept_path(folder, cell_id), seal(tensors, metadata))
+    files.put(file_name(cell_id), seal(tensors, metadata))
 
 
-def kept(folder: Path, cell_id: str, track: str = "reconstruction") -> Answer | None:
+def kept(files: Files, cell_id: str, track: str = "reconstruction") -> Answer | None:
     """The kept answer of a cell, or None where there is none, or the file is corrupt."""
-    found = _read(folder, cell_id, track)
+    found = _read(files, cell_id, track)
     return None if found is None else found[0]
 
 
-def _read(folder: Path, cell_id: str, track: str) -> tuple[Answer, float] | None:
+def _read(files: Files, cell_id: str, track: str) -> tuple[Answer, float] | None:
     """A kept answer and the seconds that it took, or None."""
     try:
-        tensors, said = unseal(kept_path(folder, cell_id))
+        tensors, said = unseal(files.read(file_name(cell_id)))
         facts = {name: json.loads(text) for name, text in said.items() if name not in ("cell_id", "protocol", "seconds")}
         return tracks.get(track).unpack(tensors, facts), float(said.get("seconds", 0))
     except (OSError, KeyError, ValueError):
         return None
 
 
-def kept_path(folder: Path, cell_id: str) -> Path:
-    """Where a cell's raw reconstructions lie."""
-    return folder / f"{cell_id}.safetensors"
+def file_name(cell_id: str) -> str:
+    """The name of the file with a cell's raw reconstructions."""
+    return f"{cell_id}.safetensors"
 
 
 # ------------------------------------------------------------------------------------------------------------- attacking
@@ -223,28 +224,32 @@ class _Stack:
 class _Runs:
     """The runs that need not be done again, and where those of sweeps are kept as they end."""
 
-    folder: Path
+    files: Files
     done: dict[tuple[str, int], Answer] = field(default_factory=dict)  # (cell id, run)
     spared: dict[str, float] = field(default_factory=dict)  # cell id → seconds that its runs took when they were made
 
     def keep(self, cell: Cell, run: int, answer: Answer, seconds: float) -> None:
-        """Takes note of a finished run, on disk if it is one of a sweep."""
+        """Takes note of a finished run, in the store if it is one of a sweep."""
         self.done[cell.id, run] = answer
         if cell.attack.spec.sweep is not None:
             track = cell.attack.track
-            keep(self.folder / "runs" / runs_id(cell), f"{run}", tracks.get(track).rounded(answer), track, seconds)
+            keep(self._of(cell), f"{run}", tracks.get(track).rounded(answer), track, seconds)
 
     def find(self, cells: Sequence[Cell]) -> None:
         """Reads the kept runs of the cells' sweeps."""
         for cell in cells:
-            place = self.folder / "runs" / runs_id(cell)
-            if cell.attack.spec.sweep is None or not place.is_dir():
+            if cell.attack.spec.sweep is None:
                 continue
+            files = self._of(cell)
+            here = {file.name for file in files.listing()}
             for run in range(len(cell.attack.instances)):
-                found = _read(place, f"{run}", cell.attack.track)
+                found = _read(files, f"{run}", cell.attack.track) if file_name(f"{run}") in here else None
                 if found is not None:
                     self.done[cell.id, run] = found[0]
                     self.spared[cell.id] = self.spared.get(cell.id, 0.0) + found[1]
+
+    def _of(self, cell: Cell) -> Files:
+        return self.files.within(f"runs/{runs_id(cell)}")
 
 
 def _sweep_runs(cell: Cell, runs: Sequence[Answer], scores: Sequence[Row]) -> list[Row]:

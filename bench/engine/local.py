@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,9 +26,9 @@ from bench.engine.cell import Result, batches, failed, judge, kept, labels, run_
 from bench.engine.memory import budget
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress, Silent
-from bench.errors import BenchError
+from bench.errors import BenchError, StorageError
+from bench.files import Files, store_files
 from bench.grids.load import builtin
-from bench.home import home
 from bench.store import Store
 from bench.targets.cache import TargetCache
 from bench.targets.convolutions import activations_per_image
@@ -73,13 +72,13 @@ class _Overwrite(TargetCache):
 
 
 def store() -> Store:
-    """This machine's rows."""
-    return Store(home() / "rows")
+    """The rows of the store."""
+    return Store(store_files().within("rows"))
 
 
-def reconstructions() -> Path:
-    """Where this machine keeps raw reconstructions."""
-    return home() / "reconstructions"
+def reconstructions() -> Files:
+    """Where the store has raw reconstructions."""
+    return store_files().within("reconstructions")
 
 
 def known(rows: Store) -> dict[str, tuple[str, str]]:
@@ -154,10 +153,10 @@ def run(
         summary.interrupted = True
     except OSError as error:
         raise BenchError(
-            f"this machine's store {home()} cannot be used",
+            f"the store {store_files()} cannot be used",
             expected="free space, and a folder that can be read and written",
             got=str(error),
-            hint="free some space or set RECONBENCH_HOME, then run the same command again; finished cells are kept",
+            hint="free some space, or set RECONBENCH_HOME or RECONBENCH_STORE, then run the same command again; finished cells are kept",
         ) from error
     finally:
         progress.close()
@@ -374,8 +373,8 @@ def stacks(cells: Sequence[Cell]) -> bool:
 
 
 def cache_of(afresh: bool) -> TargetCache:
-    """This machine's targets; ``afresh``: written only."""
-    return (_Overwrite if afresh else TargetCache)(home())
+    """The targets of the store; ``afresh``: written only."""
+    return (_Overwrite if afresh else TargetCache)()
 
 
 def _shape(cell: Cell) -> Hashable:
@@ -425,8 +424,8 @@ def train(
 
 
 def is_full(error: Exception) -> bool:
-    """Whether the machine is to blame, and not the cell: then the run stops, with a message, and no cell is marked failed."""
-    return isinstance(error, OSError) or (isinstance(error, BenchError) and ("disk is full" in error.what or "cannot write" in error.what))
+    """Whether the machine or the store is to blame, and not the cell: then the run stops, with a message, and no cell is marked failed."""
+    return isinstance(error, OSError | StorageError)
 
 
 def _count(summary: Summary, result: Result) -> None:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from bench.api import Row
 from bench.errors import BenchError
+from bench.files import Folder, files_at, is_uri, shown
 from bench.schema import COST_COLUMNS, PROVENANCE_COLUMNS, SCORE_KEY, SCORES, TEXT, to_table
 from bench.store.parts import Store
 from bench.store.published import SCORES_FILE, load_tables, locked, write_results
@@ -33,27 +34,27 @@ class Merged:
 
 
 def merge(paths: Sequence[Path | str], into: Path | str, on_conflict: OnConflict = "last") -> Merged:
-    """Merges stores and results folders into a results folder (or, where ``into`` is a store, into that store).
+    """Merges stores and results folders into a results folder (or, where ``into`` is a store or a URI, into that store).
 
     Args:
-        paths: results folders, stores, or homes with a ``rows`` folder in them.
-        into: what is there takes part in the merge.
+        paths: results folders, stores, or homes with a ``rows`` folder in them; the last two by path or by URI.
+        into: what is there takes part in the merge. A URI with nothing in it yet becomes a store.
         on_conflict: for one key with different scores: ``last`` keeps the row finished last, ``best`` the higher excess recall
             (ok before anything else), ``refuse`` raises and changes nothing.
 
     Raises:
         BenchError: a path that is neither, a conflict under ``refuse``, or whatever reading and writing raise.
     """
-    into = Path(into)
     if on_conflict not in ("last", "best", "refuse"):
         raise BenchError(
             "unknown way to settle conflicts", expected="last, best or refuse", got=repr(on_conflict), hint="--on-conflict last"
         )
-    sources = [(Path(path), *_source(Path(path))) for path in paths]
-    base = _source(into) if _is_store(into) else load_tables(into)
+    sources = [(shown(path), *_source(path)) for path in paths]
+    store = _store(into) or (Store(files_at(into).within("rows")) if isinstance(into, str) and is_uri(into) else None)
+    base = (store.scores(), store.pictures()) if store is not None else load_tables(Path(into))
     winner: dict[tuple[str, str], tuple[Row, int]] = {(row["grid"], row["cell_id"]): (row, -1) for row in base[0].to_pylist()}
     added, replaced = 0, []
-    for position, (path, scores, _) in enumerate(sources):
+    for position, (place, scores, _) in enumerate(sources):
         for row in scores.to_pylist():
             key = (row["grid"], row["cell_id"])
             if key not in winner:
@@ -68,7 +69,7 @@ def merge(paths: Sequence[Path | str], into: Path | str, on_conflict: OnConflict
                     f"two sources differ on cell {key[1]} of grid '{key[0]}'",
                     expected="the same scores",
                     got=f"excess recall {current['excess_recall']} ({current['status']}), "
-                    f"and {row['excess_recall']} ({row['status']}) in {path}",
+                    f"and {row['excess_recall']} ({row['status']}) in {place}",
                     hint="merge with --on-conflict last or best",
                 )
             if _beats(row, current, on_conflict):
@@ -80,19 +81,18 @@ def merge(paths: Sequence[Path | str], into: Path | str, on_conflict: OnConflict
         cells = pa.array([row["cell_id"] for row, p in taken if p == position], TEXT)
         images.append(table.filter(pc.is_in(table["cell_id"], cells)))
     fresh, fresh_images = to_table([row for row, _ in taken], "scores"), latest_images(images[1:])
-    if _is_store(into):
-        store = Store(into if _is_parts(into) else into / "rows")
-        if on_conflict == "best" and replaced:
-            raise BenchError(
-                "a store keeps the row finished last",
-                expected="--on-conflict last or refuse",
-                got="best",
-                hint="merge into a results folder",
-            )
-        store.append(fresh.to_pylist(), fresh_images.to_pylist())
+    if store is None:
+        with locked(Path(into)):
+            write_results(Path(into), _superseded_keys(base[0], fresh), base[1], fresh, fresh_images)
+    elif on_conflict == "best" and replaced:
+        raise BenchError(
+            "a store keeps the row finished last",
+            expected="--on-conflict last or refuse",
+            got="best",
+            hint="merge into a results folder",
+        )
     else:
-        with locked(into):
-            write_results(into, _superseded_keys(base[0], fresh), base[1], fresh, fresh_images)
+        store.append(fresh.to_pylist(), fresh_images.to_pylist())
     return Merged(len(winner), base[1].num_rows + fresh_images.num_rows, added, replaced)
 
 
@@ -118,23 +118,28 @@ def _beats(row: Row, current: Row, on_conflict: OnConflict) -> bool:
     return rank(row) >= rank(current)
 
 
-def _is_parts(path: Path) -> bool:
-    return any(path.glob("scores-*.parquet")) or any(path.glob("images-*.parquet"))
+def _store(where: Path | str) -> Store | None:
+    """The store at a place, which has part files or a ``rows`` folder of them; None where there is a results folder, or nothing."""
+    files = files_at(where)
+    names = {file.name for file in files.listing()}
+    if SCORES_FILE in names:
+        return None
+    if any(name.startswith(("scores-", "images-")) and name.endswith(".parquet") for name in names):
+        return Store(files)
+    rows = files.within("rows")
+    return Store(rows) if rows.exists() else None
 
 
-def _is_store(path: Path) -> bool:
-    return path.is_dir() and not (path / SCORES_FILE).exists() and ((path / "rows").is_dir() or _is_parts(path))
-
-
-def _source(path: Path) -> tuple[pa.Table, pa.Table]:
-    if _is_store(path):
-        store = Store(path if _is_parts(path) else path / "rows")
-        return store._scores(), latest_images([part for _, part in store._parts("images")])
-    if (path / SCORES_FILE).exists():
-        return load_tables(path)
+def _source(where: Path | str) -> tuple[pa.Table, pa.Table]:
+    store = _store(where)
+    if store is not None:
+        return store.scores(), store.pictures()
+    files = files_at(where)
+    if isinstance(files, Folder) and (files.path / SCORES_FILE).exists():
+        return load_tables(files.path)
     raise BenchError(
-        f"nothing to merge at {path}",
-        expected=f"a results folder (with {SCORES_FILE}) or a local store (.reconbench)",
-        got="a folder without either" if path.is_dir() else "no such folder",
+        f"nothing to merge at {shown(where)}",
+        expected=f"a store (.reconbench, or a URI such as s3://bucket/prefix), or a results folder of this machine (with {SCORES_FILE})",
+        got="a folder without either" if files.exists() else "no such folder",
         hint="check the path",
     )

@@ -48,10 +48,12 @@ def images_files(folder: Path) -> list[Path]:
 
 def _load_file(path: Path, table: Literal["scores", "images"]) -> pa.Table:
     try:
-        return read(path, table)
+        return read(path.read_bytes(), str(path), table)
     except FileNotFoundError:
         return schema(table).empty_table()
-    except CorruptError as error:
+    except PermissionError as error:
+        raise BenchError(f"cannot read {path}", expected="a readable file", got=str(error), hint="check its permissions") from error
+    except (OSError, CorruptError) as error:
         raise BenchError(
             f"{path} is corrupt",
             expected="a Parquet table",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -12,8 +11,6 @@ import pyarrow.parquet as pq
 
 from bench.errors import BenchError
 from bench.schema import IMAGE_KEY, SCHEMA_VERSION, SCORE_KEY, TABLES, schema
-
-LARGE_PART = 32 * 2**20  # bytes; parts above this are left alone by compaction, so that joining stays cheap
 
 
 def serialise(table: pa.Table) -> bytes:
@@ -25,7 +22,7 @@ def serialise(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _check_version(file_schema: pa.Schema, path: Path) -> None:
+def _check_version(file_schema: pa.Schema, place: str) -> None:
     raw = (file_schema.metadata or {}).get(b"schema_version", b"1")
     try:
         version = int(raw)
@@ -33,7 +30,7 @@ def _check_version(file_schema: pa.Schema, path: Path) -> None:
         version = SCHEMA_VERSION
     if version > SCHEMA_VERSION:
         raise BenchError(
-            f"{path} was written by a newer version of this program",
+            f"{place} was written by a newer version of this program",
             expected=f"schema version {SCHEMA_VERSION} or older",
             got=f"schema version {version}",
             hint="update reconbench",
@@ -44,26 +41,23 @@ class CorruptError(Exception):
     """A file that is there but is no Parquet table of ours."""
 
 
-def read(path: Path, table: Literal["scores", "images"], columns: Sequence[str] | None = None) -> pa.Table:
-    """Reads a file and brings it to the current schema: absent columns become null, unknown old ones are left out.
+def read(content: bytes, place: str, table: Literal["scores", "images"], columns: Sequence[str] | None = None) -> pa.Table:
+    """A file's content, brought to the current schema: absent columns become null, unknown old ones are left out.
+
+    Args:
+        place: how messages name the file.
 
     Raises:
-        FileNotFoundError: it is gone.
-        BenchError: it may not be read, or it is of a newer schema version.
+        BenchError: it is of a newer schema version.
         CorruptError: it is not readable as a table.
     """
     try:
-        source = pa.BufferReader(path.read_bytes()) if path.stat().st_size < LARGE_PART else path
-        file = pq.ParquetFile(source, page_checksum_verification=True)
-        _check_version(file.schema_arrow, path)
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        _check_version(file.schema_arrow, place)
         wanted = [c for c in TABLES[table] if columns is None or c.name in columns]
         present = set(file.schema_arrow.names)
         data = file.read(columns=[c.name for c in wanted if c.name in present])
         arrays = [data[c.name].cast(c.type) if c.name in present else pa.nulls(file.metadata.num_rows, c.type) for c in wanted]
-    except FileNotFoundError:
-        raise
-    except PermissionError as error:
-        raise BenchError(f"cannot read {path}", expected="a readable file", got=str(error), hint="check its permissions") from error
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise CorruptError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
     full = schema(table)

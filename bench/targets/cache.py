@@ -1,24 +1,23 @@
-"""Trained targets on disk: one safetensors file a target, named by a key of all that matters and nothing else."""
+"""Trained targets: one safetensors file a target, named by a key of all that matters and nothing else."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.api import Setting
+from bench.api import Defense, Setting
+from bench.files import Files, files_at, store_files
 from bench.sealed import seal, unseal
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 TRAIN_VERSION = 1  # raise it when the same setting trains to other weights
+PLANTED_VERSION = 1  # likewise, where the defence plants inputs: raise it when other images count as members, too
 TRACK_VERSIONS = {"informed": 1, "stealing": 1}  # likewise, for targets that are not one network on one set of images
 
 
@@ -35,50 +34,52 @@ def target_id(setting: Setting, data_digest: str, track: str = "reconstruction")
     if track in TRACK_VERSIONS:
         facts["track"] = [track, TRACK_VERSIONS[track]]
     if setting.defense != "none":
-        facts["defense_version"] = registry.source_version(registry.get("defense", setting.defense))
+        defense = registry.get("defense", setting.defense)
+        facts["defense_version"] = registry.source_version(defense)
+        if track == "reconstruction" and defense.planted is not Defense.planted:
+            facts["planted_version"] = PLANTED_VERSION
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class TargetCache:
-    """The folder ``targets/`` of a store."""
+    """The folder ``targets/`` of a store.
 
-    def __init__(self, root: Path) -> None:
-        self.folder = Path(root) / "targets"
+    Args:
+        root: the store; None: where ``bench.files.store_files`` has it.
+    """
 
-    def path(self, target: str) -> Path:
-        """Where a target's file is, or would be."""
-        return self.folder / f"{target}.safetensors"
-
-    def __contains__(self, target: str) -> bool:
-        return self.path(target).is_file()
+    def __init__(self, root: Files | Path | str | None = None) -> None:
+        self.root = store_files() if root is None else files_at(root)
+        self.files = self.root.within("targets")
 
     def get(self, target: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Weights and facts, or None if the target is not here. A corrupt file is set aside with a warning, and trained again."""
-        path = self.path(target)
+        """Weights and facts, or None if the target is not here. A corrupt file is set aside with a warning, and trained again.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+        name = file_name(target)
         try:
-            weights, metadata = unseal(path)
+            weights, metadata = unseal(self.files.read(name))
             facts = json.loads(metadata["facts"])
         except FileNotFoundError:
             return None
         except (OSError, KeyError, ValueError) as error:
-            aside = path.with_suffix(".corrupt")
-            with contextlib.suppress(FileNotFoundError):  # another process was faster
-                os.replace(path, aside)
-            warnings.warn(f"cached target {path.name} is corrupt ({error}); set aside as {aside.name}, training it again", stacklevel=2)
+            aside = f"{target}.corrupt"
+            self.files.set_aside(name, aside)
+            warnings.warn(f"cached target {name} is corrupt ({error}); set aside as {aside}, training it again", stacklevel=2)
             return None
         return weights, facts
 
     def put(self, target: str, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Writes a target atomically: a kill or a full disk leaves the old file or none, never half of one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        blob = seal(weights, {"facts": json.dumps(facts, sort_keys=True)})
-        handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(blob)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path(target))
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        """Writes a target whole or not at all.
+
+        Raises:
+            StorageError: the disk is full, or the store cannot be written.
+        """
+        self.files.put(file_name(target), seal(weights, {"facts": json.dumps(facts, sort_keys=True)}))
+
+
+def file_name(target: str) -> str:
+    """The name of a target's file."""
+    return f"{target}.safetensors"

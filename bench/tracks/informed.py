@@ -16,7 +16,6 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,12 +27,12 @@ from bench import registry, seeds
 from bench.api import Candidates, Defense, Release, Row, Secret, Setting, Target
 from bench.data.split import MAX_PUBLIC, Split, split
 from bench.errors import BenchError
+from bench.files import Files
 from bench.metrics import lpips
 from bench.metrics.ncc import ncc_pairs
 from bench.metrics.psnr import psnr_pairs
 from bench.metrics.ssim import ssim_matrix, ssim_pairs
 from bench.sealed import seal, unseal
-from bench.store import atomic_write
 from bench.targets import one_missing
 from bench.targets.cache import TargetCache, target_id
 from bench.targets.losses import accuracy, loss_targets, loss_value
@@ -61,7 +60,7 @@ __all__ = [
 STACKS = False  # the shadows of one target fill the machine; another target brings others
 NETWORKS = 100  # networks a target, one secret image each, shared out over the classes
 SHADOWS_PER_KNOWN = 6  # of large training sets the attacker owns so many images for each known one, where there are as many
-AT_ONCE = 1024  # networks trained between two looks at the disk: what a kill can cost
+AT_ONCE = 1024  # networks trained between two looks at the store: what a kill can cost
 GRANTABLE = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
 SHADOWS = "shadows"  # folder beside the targets: networks trained by recipes, and what attacks keep
 
@@ -107,7 +106,7 @@ def _obtain(setting: Setting, cache: TargetCache | None, device: torch.device) -
         defense.after_training({key: w[i] for key, w in weights.items()}, seeds.generator("defense", "weights", name, i))
         for i in range(len(drawn.members))
     ]
-    folder = None if cache is None else Path(cache.folder).parent / SHADOWS
+    files = None if cache is None else cache.root.within(SHADOWS)
     release = Release(
         architecture=known.architecture,
         weights={key: torch.stack([w[key] for w in released]).to(device, dtype) for key in released[0]},
@@ -119,8 +118,8 @@ def _obtain(setting: Setting, cache: TargetCache | None, device: torch.device) -
         known_labels=known.labels.to(device),
         shadow_images=public.to(device, dtype),
         shadow_labels=public_labels.to(device),
-        train=Recipe(known, device, folder, name),
-        keep=Keeper(folder, name, device),
+        train=Recipe(known, device, files, name),
+        keep=Keeper(files, name, device),
     )
     secret = dataclasses.replace(drawn, pool={key: torch.tensor(facts[key]) for key in POOL if key in facts})
     return Target(name, setting, release, secret, {key: value for key, value in facts.items() if key not in POOL})
@@ -212,43 +211,42 @@ def _train(known: Known, drawn: Secret, parts: Split, device: torch.device) -> t
 
 
 class Keeper:
-    """Computes a mapping of tensors once and keeps it on disk, under a target's name; counts the seconds that reading it saved."""
+    """Computes a mapping of tensors once and keeps it in the store, under a target's name; counts the seconds that reading it saved."""
 
-    def __init__(self, folder: Path | None, target: str, device: torch.device) -> None:
-        self.folder, self.target, self.device = folder, target, device
+    def __init__(self, files: Files | None, target: str, device: torch.device) -> None:
+        self.files, self.target, self.device = files, target, device
         self.saved = 0.0  # seconds that the things read took when they were made
 
     def __call__(self, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """What ``make`` gives, from the disk if it was made before.
+        """What ``make`` gives, from the store if it was made before.
 
         Args:
             name: says all that the result depends on besides the target, so the hyperparameters too.
         """
-        path = self._path(name)
-        found = _read(path)
+        file = self._file(name)
+        found = _read(self.files, file)
         if found is not None:
             self.saved += found[1]
             return {key: value.to(self.device) for key, value in found[0].items()}
         began = time.perf_counter()
         made = dict(make())
-        _write(path, made, time.perf_counter() - began)
+        _write(self.files, file, made, time.perf_counter() - began)
         return made
 
-    def _path(self, name: str) -> Path | None:
-        if self.folder is None:
-            return None
+    def _file(self, name: str) -> str:
         readable = re.sub(r"[^A-Za-z0-9]+", "-", name)[:40]
-        return self.folder / f"{self.target}-{readable}-{hashlib.sha256(name.encode()).hexdigest()[:12]}.safetensors"
+        return f"{self.target}-{readable}-{hashlib.sha256(name.encode()).hexdigest()[:12]}.safetensors"
 
 
 class Recipe:
     """The training of a target, for the attacker to repeat with images of its own: ``recipe(images, labels)`` → weights, b × …
 
-    Networks once trained are kept on disk in the coordinates they were trained in, some at a time, so that a run that was killed goes on.
+    Networks once trained are kept in the store, in the coordinates they were trained in and some at a time, so that a run that was
+    killed goes on.
     """
 
-    def __init__(self, known: Known, device: torch.device, folder: Path | None, target: str) -> None:
-        self.known, self.device, self.folder, self.target = known, device, folder, target
+    def __init__(self, known: Known, device: torch.device, files: Files | None, target: str) -> None:
+        self.known, self.device, self.files, self.target = known, device, files, target
         self.saved = 0.0  # seconds that the networks read took when they were trained
         self.spent = 0.0  # seconds of training, those included
 
@@ -263,8 +261,8 @@ class Recipe:
         content = hashlib.sha256()
         for tensor in (images.float(), labels):
             content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        path = None if self.folder is None else self.folder / f"{self.target}-{content.hexdigest()[:16]}.safetensors"
-        found = _read(path)
+        file = f"{self.target}-{content.hexdigest()[:16]}.safetensors"
+        found = _read(self.files, file)
         if found is not None:
             self.saved += found[1]
             self.spent += found[1]
@@ -273,22 +271,22 @@ class Recipe:
         compact = one_missing.train(self.known, images.float(), labels, self.device)
         seconds = time.perf_counter() - began
         self.spent += seconds
-        _write(path, compact.tensors(), seconds)
+        _write(self.files, file, compact.tensors(), seconds)
         return compact
 
 
-def _read(path: Path | None) -> tuple[dict[str, Tensor], float] | None:
+def _read(files: Files | None, name: str) -> tuple[dict[str, Tensor], float] | None:
     """Tensors and the seconds they took, or None where there is no such file, or a broken one, which is made again."""
     try:
-        tensors, said = unseal(path) if path is not None else ({}, {})
+        tensors, said = unseal(files.read(name)) if files is not None else ({}, {})
         return tensors, float(said["seconds"])
     except (OSError, KeyError, ValueError):
         return None
 
 
-def _write(path: Path | None, tensors: Mapping[str, Tensor], seconds: float) -> None:
-    if path is not None:
-        atomic_write(path, seal({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"seconds": repr(seconds)}))
+def _write(files: Files | None, name: str, tensors: Mapping[str, Tensor], seconds: float) -> None:
+    if files is not None:
+        files.put(name, seal({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"seconds": repr(seconds)}))
 
 
 def ungrantable(needs: frozenset[str]) -> str:

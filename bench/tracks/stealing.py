@@ -25,11 +25,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from bench import registry, seeds
-from bench.api import Architecture, Defense, Network, Networks, Planted, Release, Row, Secret, Setting, Target
+from bench.api import Architecture, Defense, Network, Networks, Planted, Rehearsal, Release, Row, Secret, Setting, Target
 from bench.data.duplicates import first_occurrences, hashes
 from bench.data.split import split
 from bench.errors import BenchError
-from bench.home import home
 from bench.metrics import intervals
 from bench.targets.cache import TargetCache, target_id
 from bench.targets.losses import accuracy
@@ -176,6 +175,7 @@ class _Owner(NamedTuple):
     labels: Tensor
     mean: Tensor
     planted: Planted
+    rehearsal: Rehearsal | None  # its questions centred
     pool: Tensor  # public images, none of them planted or an unplanted input
     pool_labels: Tensor
     others: Tensor  # images of another data set, none of them planted or an unplanted input
@@ -205,6 +205,7 @@ def _draft(setting: Setting) -> _Owner:
             hint="--set defense=memorized_examples",
         )
     trained, trained_labels = defense.before_training(images, labels, seeds.generator(*stream))
+    rehearsal, mean = defense.rehearsal(images, labels, seeds.generator(*stream)), images.mean(0)
     pool = torch.cat([torch.from_numpy(parts.public), others])
     pool_labels = torch.cat([torch.from_numpy(parts.public_labels), other_labels])
     barred = {*hashes(planted.inputs.numpy()), *hashes(planted.unplanted.numpy())}
@@ -217,8 +218,9 @@ def _draft(setting: Setting) -> _Owner:
         net,
         trained,
         trained_labels,
-        images.mean(0),
+        mean,
         planted,
+        rehearsal._replace(questions=rehearsal.questions - mean) if rehearsal is not None else None,
         pool[free],
         pool_labels[free],
         other_images(setting.dataset, shape, barred),
@@ -254,9 +256,10 @@ def obtain(settings: Sequence[Setting], cache: TargetCache | None, device: torch
 
 def _stackable(owner: _Owner) -> tuple[Any, ...]:
     """Owners that share it, and their clean networks, can be trained in one stack."""
-    s = owner.setting
+    s, r = owner.setting, owner.rehearsal
+    rehearsed = None if r is None else (r.questions.shape, r.answers.shape, r.weight)
     return (owner.net, len(owner.images), min(len(owner.pool), len(owner.images)), s.loss, s.optimizer, s.batch_size, s.lr,
-            s.weight_decay, s.dtype, s.epochs)  # fmt: skip
+            s.weight_decay, s.dtype, s.epochs, rehearsed)  # fmt: skip
 
 
 def _train(group: Sequence[_Owner], device: torch.device | str) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
@@ -264,7 +267,8 @@ def _train(group: Sequence[_Owner], device: torch.device | str) -> list[tuple[di
     net = group[0].net
     starts = [initial_weights(net, o.setting.init_scale, seeds.generator("init", o.setting.seed)) for o in group]
     inputs = [o.images - o.mean for o in group]
-    trained = train_stack(net, [o.setting for o in group], inputs, [o.labels for o in group], starts, device)
+    rehearsals = [o.rehearsal for o in group]
+    trained = train_stack(net, [o.setting for o in group], inputs, [o.labels for o in group], starts, device, rehearsals)
     result = []
     for owner, (weights, facts) in zip(group, trained, strict=True):
         defense: Defense = registry.get("defense", owner.setting.defense)(**owner.setting.defense_params)
@@ -357,7 +361,7 @@ def _no_forward(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
 
 def secret_of(setting: Setting) -> Secret:
     """The secret of a setting; the owner and its clean networks come from this machine's cache, or are trained again."""
-    return obtain([setting], TargetCache(home()), "cpu")[0].secret
+    return obtain([setting], TargetCache(), "cpu")[0].secret
 
 
 # --- the answer -------------------------------------------------------------------------------------------------------------------------

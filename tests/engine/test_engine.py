@@ -275,9 +275,9 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     assert (summary.ok, summary.cached) == (4, 4)
 
 
-def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, bench_home, monkeypatch):
     path = write_grid(tmp_path, "mean_image, heldout_images")
-    real, room = os.fsync, [12]
+    real, room = os.fsync, [16]
 
     def fsync(handle):
         room[0] -= 1
@@ -295,7 +295,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):
     summary, frame, _ = go(path)
     assert summary.cached == len(kept)
     assert (summary.ok + summary.cached, summary.failed) == (8, 0)
-    assert not list(local.store().root.glob(".*.tmp"))
+    assert not list((bench_home / "rows").glob(".*.tmp"))
     assert len(frame) == 8
 
 

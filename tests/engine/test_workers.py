@@ -167,7 +167,7 @@ def test_a_batch_that_dies_is_tried_cell_by_cell(tmp_path, bench_home, monkeypat
     cells = plan(load(path), {}).cells
     made = targets.obtain([cell.setting for cell in cells], TargetCache(bench_home))
     monkeypatch.setenv("WORST", f"{made[2].release.weights['layers.0.weight'].double().norm():.9f}")
-    spoilt = TargetCache(bench_home).path(made[0].id)
+    spoilt = bench_home / "targets" / f"{made[0].id}.safetensors"
     spoilt.write_bytes(spoilt.read_bytes()[:200])
     capfd.readouterr()
     with pytest.warns(UserWarning, match=f"cached target {spoilt.name} is corrupt"):

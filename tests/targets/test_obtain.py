@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from bench.api import Setting
+from bench.errors import StorageError
 from bench.targets import obtain
 from bench.targets.cache import TargetCache, target_id
 
@@ -53,7 +54,7 @@ def test_trained_once(bench_home):
 def test_a_corrupt_file_is_set_aside_and_trained_again(bench_home):
     cache, setting = TargetCache(bench_home), Setting(**SMALL)
     target = obtain([setting], cache)[0]
-    path = cache.path(target.id)
+    path = bench_home / "targets" / f"{target.id}.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.warns(UserWarning, match="corrupt"):
         again = obtain([setting], cache)[0]
@@ -65,9 +66,9 @@ def test_a_corrupt_file_is_set_aside_and_trained_again(bench_home):
 def test_a_full_disk_leaves_no_half_file(bench_home, monkeypatch):
     cache = TargetCache(bench_home)
     monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match="disk is full"):
         obtain([Setting(**SMALL)], cache)
-    assert list(cache.folder.iterdir()) == []
+    assert list((bench_home / "targets").iterdir()) == []
 
 
 def test_defences_act_on_the_released_weights():

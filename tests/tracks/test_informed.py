@@ -13,6 +13,7 @@ from bench.api import Candidates, Setting
 from bench.check import holds_any, reachable_tensors
 from bench.data.split import split
 from bench.errors import BenchError
+from bench.files import Folder
 from bench.metrics.ssim import ssim_matrix, ssim_pairs
 from bench.targets.cache import TargetCache, target_id
 from bench.tracks import informed
@@ -154,10 +155,10 @@ def test_shadows_are_trained_once_and_a_killed_run_goes_on(tmp_path, monkeypatch
         return real(known, images, *more, **other)
 
     monkeypatch.setattr(informed.one_missing, "train", dies)
-    recipe = informed.Recipe(known, torch.device("cpu"), tmp_path, "t")
+    recipe = informed.Recipe(known, torch.device("cpu"), Folder(tmp_path), "t")
     with pytest.raises(KeyboardInterrupt):
         recipe(images, labels)
-    resumed = informed.Recipe(known, torch.device("cpu"), tmp_path, "t")
+    resumed = informed.Recipe(known, torch.device("cpu"), Folder(tmp_path), "t")
     got = resumed(images, labels)
     assert calls == [8, 8, 8, 4], "the first eight were on disk"
     assert resumed.saved > 0, "reading them counts what they took"
@@ -165,12 +166,12 @@ def test_shadows_are_trained_once_and_a_killed_run_goes_on(tmp_path, monkeypatch
     for name, value in whole.items():
         assert torch.allclose(got[name], value, atol=1e-6), name
     next(tmp_path.glob("*.safetensors")).write_bytes(b"torn")
-    third = informed.Recipe(known, torch.device("cpu"), tmp_path, "t")
+    third = informed.Recipe(known, torch.device("cpu"), Folder(tmp_path), "t")
     assert torch.equal(third(images, labels)["layers.0.weight"], got["layers.0.weight"]), "a torn file is made again"
 
 
 def test_what_an_attack_keeps_is_made_once(tmp_path):
-    keeper = informed.Keeper(tmp_path, "t", torch.device("cpu"))
+    keeper = informed.Keeper(Folder(tmp_path), "t", torch.device("cpu"))
     made = []
 
     def make():
