@@ -12,7 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from bench.api import Row, Target
     from bench.engine.plan import Cell, PlannedAttack
+    from bench.errors import BenchError
     from bench.grids.load import Loaded
 
 LOST_CONTEXT = 71  # exit code of a worker whose GPU no longer answers
@@ -40,6 +41,8 @@ class Setup:
     threads: int | None  # of PyTorch; None: as the environment says
     memory_gib: float | None
     no_cache: bool
+    digests: Mapping[str, str] = field(default_factory=dict)  # of data sets when the cells were planned; another machine may hold others
+    returns: bool = False  # reconstructions travel with the rows, since the store here is not the one of the run
 
 
 class Task(NamedTuple):
@@ -68,6 +71,7 @@ class Attacked(NamedTuple):
 
     rows: Sequence[tuple[str, Row, list[Row]]]
     notes: Sequence[str]
+    files: Sequence[tuple[str, bytes]] = ()  # id, kept reconstructions; where the setup asks for them
 
 
 class Stopped(NamedTuple):
@@ -77,6 +81,12 @@ class Stopped(NamedTuple):
     expected: str
     got: str
     hint: str
+
+    def error(self) -> BenchError:
+        """The message, to be raised where the run is."""
+        from bench.errors import BenchError
+
+        return BenchError(self.what, expected=self.expected, got=self.got, hint=self.hint)
 
 
 class Fault(NamedTuple):
@@ -163,6 +173,8 @@ class _Worker:
                     got=f"version {self.attacks[place].version}",
                     hint="run the same command again; finished cells are kept",
                 )
+        for name, digest in setup.digests.items():
+            self._check_data(name, digest)
         self.device = torch.device(setup.device)
         free = budget(self.device) // setup.share
         self.memory = free if setup.memory_gib is None else min(free, int(setup.memory_gib * 2**30))
@@ -179,9 +191,33 @@ class _Worker:
         try:
             if task.kind == "train":
                 return self._train(cells)
-            return Attacked([(r.cell.id, r.row, r.images) for r in self._attack(cells)], self._noted())
+            rows = [(r.cell.id, r.row, r.images) for r in self._attack(cells)]
+            return Attacked(rows, self._noted(), self._kept(rows) if self.setup.returns else ())
         except Exception as error:
             return _stopped(error) if is_full(error) else Fault(blame(error))
+
+    def _check_data(self, name: str, digest: str) -> None:
+        from bench import registry
+        from bench.errors import BenchError
+
+        source = registry.resolve_data(name)
+        missing = source.missing()
+        found = missing.partition("; ")[0] if missing else source.digest()
+        if found != digest:
+            raise BenchError(
+                f"data set '{name}' is not what the run began with",
+                expected=f"digest {digest}",
+                got=found,
+                hint="the same files on every machine, under the same name",
+            )
+
+    @staticmethod
+    def _kept(rows: Sequence[tuple[str, Row, list[Row]]]) -> list[tuple[str, bytes]]:
+        from bench.engine.cell import file_name
+        from bench.engine.local import reconstructions
+
+        files = reconstructions()
+        return [(name, files.read(file_name(name))) for name, row, _ in rows if row["status"] == "ok"]
 
     def _cell(self, sent: Mapping[str, Any]) -> Cell:
         from bench.engine.plan import Cell

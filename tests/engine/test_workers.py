@@ -20,7 +20,7 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry, targets
 from bench.cli import _seconds, main
-from bench.engine import child, local, workers
+from bench.engine import child, local, process, workers
 from bench.engine.plan import plan
 from bench.engine.progress import Silent
 from bench.errors import BenchError
@@ -95,16 +95,16 @@ def test_chunks_are_halved_until_every_worker_has_one():
             self.target_id = target
 
     cells = [Fake(f"{i // 2}") for i in range(10)]
-    cut = workers._spread([cells], 3)
+    cut = workers.spread([cells], 3)
     assert sorted(len({c.target_id for c in part}) for part in cut) == [1, 2, 2]
     assert [c for part in cut for c in part] == cells
     assert all(len([p for p in cut if any(c.target_id == t for c in p)]) == 1 for t in map(str, range(5)))
-    assert workers._spread([cells[:2]], 3) == [cells[:2]]
+    assert workers.spread([cells[:2]], 3) == [cells[:2]]
 
 
 def test_each_worker_sees_one_gpu_and_its_share_of_the_memory(tmp_path, monkeypatch):
     planned = plan(load(write_grid(tmp_path)), {})
-    places = workers._places(planned)
+    places = workers.places_of(planned)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 5,7")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     made = workers._setups(planned, places, "cuda", 5, None, False)
@@ -148,8 +148,8 @@ def test_each_culprit_fails_with_its_own_reason_and_no_other_cell(tmp_path):
     assert row.loc["stubborn", "stderr"] == "here I stay"
     assert "Fatal Python error: Segmentation fault" in row.loc["segfault", "stderr"]
     assert "segfault.py" in row.loc["segfault", "stderr"]
-    assert row.loc["chatters", "stderr"] == "y" * workers.TAIL
-    assert row["stderr"].dropna().str.len().max() <= workers.TAIL
+    assert row.loc["chatters", "stderr"] == "y" * process.TAIL
+    assert row["stderr"].dropna().str.len().max() <= process.TAIL
     assert row.loc[["mean_image", "heldout_images"], "stderr"].isna().all()
     from bench import store
 
@@ -298,7 +298,7 @@ def test_a_run_that_is_killed_takes_its_workers_with_it(tmp_path):
 )
 def test_a_timeout_is_a_number_with_a_unit(text, seconds, words):
     assert _seconds(text) == seconds
-    assert workers.in_words(seconds) == words
+    assert process.in_words(seconds) == words
 
 
 @pytest.mark.parametrize(
