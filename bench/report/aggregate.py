@@ -191,6 +191,8 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
     copies = [row for row in rows if row["status"] == "ok" and row["planted_transfer"] is not None and row["n_members"]]
     if copies:
         group.theft = _theft(copies, names)
+        group.hyperparameters = _hyperparameters(first) or {}
+        group.cell_ids = {int(row["seed"] or 0): row["cell_id"] for row in copies}
     scored = [row for row in rows if row["status"] == "ok" and row["excess_recall"] is not None and row["n_members"] and row["n_controls"]]
     if not scored:
         return group

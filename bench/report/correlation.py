@@ -28,6 +28,14 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
     return float(spearmanr(a, b).statistic)
 
 
+def quarter(x: ArrayLike) -> np.ndarray:
+    """For each number its quarter, 0 … 3, by rank; equal numbers share one."""
+    from scipy.stats import rankdata
+
+    rank = rankdata(np.asarray(x, dtype=float))  # ties: the mean of their ranks
+    return np.minimum((4 * (rank - 0.5) / len(rank)).astype(int), 3)
+
+
 def over_seeds(values: Sequence[float | None], bounds: float = 1.0) -> Interval | None:
     """Mean over the seeds that have a value, with Student's t interval, cut to ±``bounds``; of a single seed the interval is all of it."""
     known = [value for value in values if value is not None]

@@ -42,8 +42,7 @@ class Side:
     @property
     def quarter(self) -> np.ndarray:
         """0 … 3 by rank of distance; images of one distance share a quarter."""
-        rank = pd.Series(self.distance).rank().to_numpy()  # ties: the mean of their ranks
-        return np.minimum((4 * (rank - 0.5) / len(rank)).astype(int), 3)
+        return correlation.quarter(self.distance)
 
 
 Cells = dict[int, tuple[Side, Side]]  # seed → members, controls

@@ -9,11 +9,13 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
+from bench.metrics.intervals import Interval
 from bench.report import figures
 from bench.report.aggregate import Group, axis_names
 from bench.report.text import NONE, attack_name, escape, general, interval, number, seconds, table
 
 TRACK = "stealing"
+ORACLE = {"query_labels", "queries", "input_gradients"}  # tiers of a thief that asks
 
 
 def mine(groups: Sequence[Group]) -> bool:
@@ -29,9 +31,9 @@ def ranking(groups: Sequence[Group]) -> list[str]:
     """Attacks and controls, ranked within each axis value by the excess of transfer."""
     names = axis_names(groups) if any(group.axis for group in groups) else []
     head = [
-        *(escape(name) for name in names), "#", "attack", "access", "transfer − clean [95 % CI]", "planted labels [95 % CI]",
-        "unplanted labels", "by clean networks", "claim upheld", "p", "agreement", "thief's accuracy", "answers", "time", "seeds",
-        "coverage",
+        *(escape(name) for name in names), "#", "attack", "access", "asks about", "thief", "transfer − clean [95 % CI]",
+        "planted labels [95 % CI]", "unplanted labels", "by clean networks", "claim upheld", "p", "agreement", "thief's accuracy",
+        "answers", "time", "seeds", "coverage",
     ]  # fmt: skip
     rows, place, before = [], 0, None
     for group in groups:
@@ -43,7 +45,7 @@ def ranking(groups: Sequence[Group]) -> list[str]:
         coverage = f"{group.ok}/{group.cells} ok" if group.ok == group.cells else f"**{group.ok}/{group.cells} ok**"
         found = group.theft
         if found is None:
-            rows.append([*labels, NONE, attack_name(group), access, *[NONE] * 10, "0", coverage])
+            rows.append([*labels, NONE, attack_name(group), access, *_means(group), *[NONE] * 10, "0", coverage])
             continue
         m = found.means
         bold = "**" if group.role == "attack" and found.excess.low > 0 else ""
@@ -54,6 +56,7 @@ def ranking(groups: Sequence[Group]) -> list[str]:
                 str(place),
                 attack_name(group),
                 access,
+                *_means(group),
                 f"{bold}{interval(found.excess)}{bold}",
                 f"{100 * transfer.estimate:.1f} % [{100 * transfer.low:.0f}, {100 * transfer.high:.0f}]",
                 _per_cent(m["planted_transfer_controls"]),
@@ -69,7 +72,20 @@ def ranking(groups: Sequence[Group]) -> list[str]:
             ]
         )
     first = len(names)
-    return [*table(head, rows, right=[first, *range(first + 3, len(head) - 1)]), ""]
+    return [*table(head, rows, right=[first, *range(first + 5, len(head) - 1)]), ""]
+
+
+def _means(group: Group) -> list[str]:
+    """What a thief asks about, and its architecture, by its hyperparameters; dashes where they do not tell."""
+    own = group.hyperparameters
+    source = str(own["source"]).replace("_", " ") if "source" in own and ORACLE & set(group.access.split("+")) else ""
+    noise = f", σ {general(own['noise'])}" if source == "perturbed" and isinstance(own.get("noise"), int | float) else ""
+    if own.get("model") == "same":
+        thief = "as the owner's"
+    else:
+        layers = (own.get("channels") if own.get("model") == "cnn" else None, own.get("hidden"))
+        thief = " ".join([str(own.get("model", "")), *("-".join(map(str, part)) for part in layers if isinstance(part, list))]).strip()
+    return [escape(source + noise) or NONE, escape(thief) or NONE]
 
 
 def section(groups: Sequence[Group]) -> list[str]:
@@ -83,13 +99,16 @@ def section(groups: Sequence[Group]) -> list[str]:
         "**Answers** are those that the owner's network gave: one an image, and one more for each gradient.",
         "",
     ]
-    return [*lines, "### Ranking", "", *ranking(groups), *_apart(groups), "### Owners", "", *_owners(groups)]
+    return [*lines, "### Ranking", "", *ranking(groups), *_by_access(groups), "### Owners", "", *_owners(groups)]
 
 
-def _apart(groups: Sequence[Group]) -> list[str]:
-    """For each setting, whether intervals of thieves with less access and with more overlap; matched architecture and plain queries."""
+def _by_access(groups: Sequence[Group]) -> list[str]:
+    """For each setting, whether intervals of thieves with less access and with more overlap, each by its strongest line; and whether those
+    that are told labels alone are apart from clean networks.
+    """
     names = axis_names(groups) if any(group.axis for group in groups) else []
-    lines = []
+    lines: list[str] = []
+    labels: list[str] = []
     by_setting: dict[tuple[int, str], list[Group]] = {}
     for group in groups:
         by_setting.setdefault((group.axis_index, group.label), []).append(group)
@@ -102,13 +121,28 @@ def _apart(groups: Sequence[Group]) -> list[str]:
                     best[group.attack] = group
         ordered = sorted((g.theft.transfer.estimate, name) for name, g in best.items() if g.theft is not None)
         where = ", ".join(escape(found[0].axis.get(name, "")) for name in names) or "all"
+        labels += [
+            f"- {where}: {escape(group.name)} is {_against_clean(group.theft.excess)} ({interval(group.theft.excess)})."
+            for group in found
+            if group.role == "attack" and group.theft is not None and ORACLE & set(group.access.split("+")) == {"query_labels"}
+        ]
         for (_, low), (_, high) in itertools.pairwise(ordered):
             a, b = best[low].theft, best[high].theft
             assert a is not None
             assert b is not None
             word = "do not overlap" if a.transfer.high < b.transfer.low else "overlap"
             lines.append(f"- {where}: the intervals of {escape(best[low].name)} and {escape(best[high].name)} {word}.")
-    return ["### By access", "", "The strongest line of each attack, next to next:", "", *lines, ""] if lines else []
+    result = ["The strongest line of each attack, next to next:", "", *lines, ""] if lines else []
+    if labels:
+        result += ["Thieves that are told labels alone, against clean networks on the same inputs:", "", *labels, ""]
+    return ["### By access", "", *result] if result else []
+
+
+def _against_clean(excess: Interval) -> str:
+    """Where the interval of transfer less that of the clean networks lies, in words."""
+    if excess.low > 0:
+        return "**above** the clean level"
+    return "**below** the clean level" if excess.high < 0 else "not apart from the clean level"
 
 
 def _owners(groups: Sequence[Group]) -> list[str]:

@@ -181,6 +181,38 @@ def test_row_ica_takes_sums_apart_where_the_answer_is_known(tmp_path):
     assert bool((answer.confidence.diff() <= 0).all()), "best first"
 
 
+def test_the_thief_of_the_page_copies_an_owner_and_takes_its_place_in_a_grid(tmp_path, capsys):
+    """Alone against an owner with random weights, whom it comes to agree with; then through the command, as a cell with scores."""
+    from bench.tracks import stealing
+
+    plugin = write("distill.py", tmp_path)
+    registry.load_plugin(plugin)
+    cls = registry.get("attack", "distill")
+    net, g = Architecture("mlp", (1, 5, 5), (16,), 4, "relu", "all", "ce"), seeds.generator("docs", "owner")
+    weights = {name: 3 * w.float() for name, w in initial_weights(net, None, g).items()}
+    images, fresh = torch.rand(600, *net.input_shape, generator=g), torch.rand(500, *net.input_shape, generator=g)
+    oracle = stealing.Asked(net, weights, torch.full(net.input_shape, 0.5))
+    whole = Release(net, weights, stealing._no_forward, 50, public_images=images, oracle=oracle, networks=stealing.NETWORKS)
+    mine = stealing.narrow(whole, cls.needs)
+    answer = stealing.check_answer(cls(lr=0.01, epochs=100).reconstruct(mine, seeds.generator("docs", "thief")), mine)
+    assert answer.used == 600
+    copy = stealing.Asked(answer.architecture, answer.weights, answer.mean_image)
+    assert float((copy.labels(fresh) == oracle.labels(fresh)).double().mean()) > 0.85
+
+    grid = {
+        "name": "theft", "question": "Does a plug-in of this track run?", "seeds": 1,
+        "base": {"dataset": "photo_patches", "classes": 3, "n_per_class": 20, "hidden": [8], "bias": "all", "loss": "ce",
+                 "optimizer": "adam", "lr": 0.003, "epochs": 5, "init_scale": None, "defense": "memorized_examples",
+                 "defense_params": {"count": 8}},
+        "attacks": ["clean_model", {"name": "distill", "params": {"epochs": 2}}],
+    }  # fmt: skip
+    (tmp_path / "theft.yaml").write_text(yaml.safe_dump(grid), encoding="utf-8")
+    command = ["run", "--grid", str(tmp_path / "theft.yaml"), "--plugin", str(plugin), "--out", str(tmp_path / "results"), "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["cells"]["ok"] == 2
+    assert "| distill |" in (tmp_path / "results" / "theft.md").read_text(encoding="utf-8")
+
+
 def test_pixel_noise_adds_the_noise_that_it_says(tmp_path):
     registry.load_plugin(write("pixel_noise.py", tmp_path))
     defense = registry.get("defense", "pixel_noise")(std=0.3)
