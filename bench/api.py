@@ -297,6 +297,19 @@ class Planted(NamedTuple):
     unplanted_labels: Int[Tensor, " q"]
 
 
+class Rehearsal(NamedTuple):
+    """A further term of the owner's loss: what simulated thieves, linear in the outputs that they are told, would answer to some inputs.
+
+    Thief s asks about ``questions[s]``. Told the outputs F, q × k, it would give outputs ``answers[s] @ F`` to the p inputs, and the owner
+    adds the loss of these under ``labels`` to his own, times ``weight``, taking the thieves in turn, one a step.
+    """
+
+    questions: Float[Tensor, "s q c h w"]  # in [0, 1]
+    answers: Float[Tensor, "s p q"]
+    labels: Int[Tensor, " p"]
+    weight: float
+
+
 class Defense(ABC):
     """Subclass as a frozen dataclass whose fields are the hyperparameters. Hooks run at the owner's side, in this order."""
 
@@ -324,6 +337,13 @@ class Defense(ABC):
 
         Args:
             others: images of the same distribution that are not trained on, to make the unplanted inputs of.
+        """
+        return None
+
+    def rehearsal(self, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"], generator: torch.Generator) -> Rehearsal | None:
+        """What the owner rehearses while he trains, by a generator in the same state as ``before_training``; None: nothing.
+
+        Needs training on minibatches (``optimizer: adam``).
         """
         return None
 

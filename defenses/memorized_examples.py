@@ -2,6 +2,9 @@
 
 Whoever holds a network that gives these labels has taken it from the owner, or so the owner will argue. Trigger patterns are those of Adi
 et al. (2018); mislabelled images, and the question what a thief picks up of them, are those of Venigalla (2019).
+
+A label learnt by heart sits in a narrow hole of the owner's function, which a thief who asks about other images may never meet. The boosts
+are meant for such a thief, who sees labels or logits alone; what is planted is the same with them and without.
 """
 
 from __future__ import annotations
@@ -14,10 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import registry
-from bench.api import Defense, Planted
+from bench.api import Defense, Planted, Rehearsal
 from bench.registry import register
+from defenses.rehearsal.simulated_thief import answers_of
 
 TRIGGER = 4  # the side of a trigger is so small a part of the image's, at least 2 pixels
+THIEVES, QUESTIONS = 16, 256  # simulated, and the ordinary images that each asks about, or all
+RIDGE = 0.01  # of their regression
 
 
 @register
@@ -28,6 +34,11 @@ class MemorizedExamples(Defense):
     Kinds: ``mislabelled``, training images under a wrong label each, in place of the right one; ``noise``, images of uniform noise under
     random labels; ``other_data``, images of the embedded set `source`, resized, under random labels; ``trigger``, copies of training
     images with one random patch in a corner, all under one class that is not theirs.
+
+    Boosts: ``basin`` widens the hole, by `blends` blends of each planted input with random ordinary images, of which half or more is the
+    planted input, under the planted label. ``rehearsal`` trains through simulated thieves: the owner's loss has a further term, `weight`
+    times the loss, under the planted labels, of what thieves who were told his logits of ordinary training images would answer to planted
+    inputs. So his logits of ordinary images come to carry the planted labels.
     """
 
     name: ClassVar[str] = "memorized_examples"
@@ -38,27 +49,62 @@ class MemorizedExamples(Defense):
     count: int = 50  # planted inputs; at most as many as there are images to make them of
     repeat: int = 1  # how often each stands among the training data
     source: Literal["lfw_faces", "photo_tiles"] = "lfw_faces"  # of other_data
+    boost: Literal["none", "basin", "rehearsal"] = "none"  # what more the owner does for planted labels to come along
+    blends: int = 8  # of each planted input; of boost basin
+    weight: float = 0.1  # of what thieves would answer, beside the training loss; of boost rehearsal
 
     def __post_init__(self) -> None:
         if self.kind not in ("mislabelled", "noise", "other_data", "trigger"):
             raise ValueError(f"kind is mislabelled, noise, other_data or trigger, not {self.kind!r}")
         if self.source not in ("lfw_faces", "photo_tiles"):
             raise ValueError(f"source is lfw_faces or photo_tiles, not {self.source!r}")
-        if self.count < 1 or self.repeat < 1:
-            raise ValueError(f"count and repeat are at least 1, not {self.count} and {self.repeat}")
+        if self.boost not in ("none", "basin", "rehearsal"):
+            raise ValueError(f"boost is none, basin or rehearsal, not {self.boost!r}")
+        if self.weight <= 0:
+            raise ValueError(f"weight is above 0, not {self.weight}")
+        if min(self.count, self.repeat, self.blends) < 1:
+            raise ValueError(f"count, repeat and blends are at least 1, not {self.count}, {self.repeat} and {self.blends}")
 
     def before_training(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         inputs, wrong, used = self._draw(images, labels, generator, 0)
-        ordinary = torch.ones(len(images), dtype=torch.bool)
-        if self.kind == "mislabelled":
-            ordinary[used] = False  # under their own label they would contradict the planted one
-        repeated = (inputs.repeat(self.repeat, 1, 1, 1), wrong.repeat(self.repeat))
-        return torch.cat([images[ordinary], repeated[0]]), torch.cat([labels[ordinary], repeated[1]])
+        kept = self._ordinary(len(images), used)
+        trained, answers = [images[kept], inputs.repeat(self.repeat, 1, 1, 1)], [labels[kept], wrong.repeat(self.repeat)]
+        if self.boost == "basin":
+            inputs, wrong = inputs.repeat(self.blends, 1, 1, 1), wrong.repeat(self.blends)
+            partners = images[kept][torch.randint(len(trained[0]), wrong.shape, generator=generator)]
+            share = (1 + torch.rand(len(wrong), 1, 1, 1, generator=generator, dtype=images.dtype)) / 2
+            trained.append(share * inputs + (1 - share) * partners)
+            answers.append(wrong)
+        return torch.cat(trained), torch.cat(answers)
 
     def planted(self, images: Tensor, labels: Tensor, others: Tensor, other_labels: Tensor, generator: torch.Generator) -> Planted:
         inputs, wrong, _ = self._draw(images, labels, generator, 0)
         unplanted, their_wrong, _ = self._draw(others, other_labels, generator, 1)
         return Planted(inputs, wrong, unplanted, their_wrong)
+
+    def rehearsal(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> Rehearsal | None:
+        if self.boost != "rehearsal":
+            return None
+        inputs, wrong, used = self._draw(images, labels, generator, 0)
+        ordinary = images[self._ordinary(len(images), used)]
+        ways = torch.stack([torch.randperm(len(ordinary), generator=generator)[:QUESTIONS] for _ in range(THIEVES)])
+        mean = ordinary.mean(0)
+        centred, goals = (ordinary - mean).flatten(1), (inputs - mean).flatten(1)
+        answers = torch.stack([answers_of(centred[way], goals, RIDGE) for way in ways])
+        return Rehearsal(ordinary[ways], answers, wrong, self.weight)
+
+    def _ordinary(self, n: int, used: Tensor) -> Tensor:
+        """Which of n images are trained on as they are: n booleans.
+
+        Raises:
+            ValueError: none, where a boost has need of them.
+        """
+        ordinary = torch.ones(n, dtype=torch.bool)
+        if self.kind == "mislabelled":
+            ordinary[used] = False  # under their own label they would contradict the planted one
+        if self.boost != "none" and not ordinary.any():
+            raise ValueError(f"all images are planted, and boost {self.boost!r} needs ordinary ones; plant fewer (count)")
+        return ordinary
 
     def _draw(self, images: Tensor, labels: Tensor, generator: torch.Generator, part: int) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, their labels, and the positions of the images that they were made of.

@@ -63,7 +63,7 @@ class _Plan:
         import torch
 
         from bench.targets.models import architecture, initial_weights
-        from bench.targets.secret import secret_from, training_data
+        from bench.targets.secret import rehearsal_of, secret_from, training_data
 
         self.setting, self.id, self.parts = setting, id, parts
         images = torch.from_numpy(parts.train)
@@ -73,6 +73,7 @@ class _Plan:
         self.start = initial_weights(self.architecture, setting.init_scale, seeds.generator("init", setting.seed))
         self.defense: Defense = registry.get("defense", setting.defense)(**setting.defense_params)
         self.images, self.labels = training_data(parts, self.defense, id)
+        self.rehearsal = rehearsal_of(parts, self.defense, id, self.mean)
         self.secret = secret_from(parts, self.defense, id)
 
     def shape(self) -> tuple[Any, ...]:
@@ -92,13 +93,19 @@ class _Plan:
             architecture=self.architecture,
             weights={k: w.to(device, dtype) for k, w in weights.items()},
             forward=bound_forward(self.architecture),
-            n_train=len(self.secret.members),
+            n_train=self._n_train(),
             mean_image=self.mean.to(device, dtype),
             initial_weights={k: w.to(device, dtype) for k, w in self.start.items()},
             public_images=self._public().to(device, dtype),
         )
         secret = replace(self.secret, stationarity=self._stationarity(release, facts))
         return Target(self.id, self.setting, release, secret, facts)
+
+    def _n_train(self) -> int:
+        """Training images; where inputs are planted, perhaps each many times, the distinct ones."""
+        from bench.data.duplicates import hashes
+
+        return len(set(hashes(self.images.numpy()))) if self.secret.planted else len(self.secret.members)
 
     def _public(self) -> Tensor:
         """Images that are neither members nor controls, which planted ones of the same data set might be."""
@@ -139,7 +146,8 @@ def _train(group: list[_Plan], device: torch.device | str) -> list[tuple[dict[st
     from bench.targets.train import train_stack
 
     inputs, labels = [plan.images - plan.mean for plan in group], [plan.labels for plan in group]
-    trained = train_stack(group[0].architecture, [p.setting for p in group], inputs, labels, [p.start for p in group], device)
+    starts, rehearsals = [plan.start for plan in group], [plan.rehearsal for plan in group]
+    trained = train_stack(group[0].architecture, [p.setting for p in group], inputs, labels, starts, device, rehearsals)
     result = []
     for plan, (weights, facts) in zip(group, trained, strict=True):
         released = dict(plan.defense.after_training(weights, seeds.generator("defense", "weights", plan.id)))

@@ -1,8 +1,9 @@
-"""What the scorer sees of a target. Of a watermarked one that is everything that it was trained on, planted inputs included.
+"""What the scorer sees of a target. Of a watermarked one that is everything that it memorises, planted inputs included.
 
 A defence that plants nothing leaves the members the images that the setting draws, whatever it does to them before training. One that
-plants (`Defense.planted`) has other images in the network too, and wrong labels: then the members are the distinct images that were trained
-on, each under the label that it was trained with. Controls are alike in kind: beside planted inputs of another kind than the members stand
+plants (`Defense.planted`) has other images in the network too, and wrong labels: then planted inputs are members beside the images of the
+setting, each image once, under the label that it was trained with. (What a boost makes of planted inputs, such as blends, are training
+images, but no members: nobody asks for them.) Controls are alike in kind: beside planted inputs that are no images of the setting stand
 unplanted ones, and beside mislabelled members controls under labels drawn alike.
 """
 
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench import seeds
-from bench.api import Defense, Secret
+from bench.api import Defense, Rehearsal, Secret
 from bench.data.duplicates import first_occurrences, hashes
 from bench.data.split import Split
 
@@ -25,6 +26,16 @@ def training_data(parts: Split, defense: Defense, name: str) -> tuple[Float[Tens
         name: of the target; names the random stream of the defence.
     """
     return defense.before_training(torch.from_numpy(parts.train), torch.from_numpy(parts.train_labels), _stream(name))
+
+
+def rehearsal_of(parts: Split, defense: Defense, name: str, mean: Float[Tensor, "c h w"]) -> Rehearsal | None:
+    """What the owner rehearses while he trains, its questions centred.
+
+    Args:
+        name: of the target, as in `training_data`.
+    """
+    found = defense.rehearsal(torch.from_numpy(parts.train), torch.from_numpy(parts.train_labels), _stream(name))
+    return None if found is None else found._replace(questions=found.questions - mean)
 
 
 def secret_from(parts: Split, defense: Defense, name: str) -> Secret:
@@ -39,12 +50,12 @@ def secret_from(parts: Split, defense: Defense, name: str) -> Secret:
     planted = defense.planted(images, labels, others, other_labels, _stream(name))
     if planted is None:
         return Secret(images, labels, others, other_labels)
-    members, member_labels, member_planted = _side(*training_data(parts, defense, name), planted.inputs, planted.labels, set())
-    trained = set(hashes(members.numpy()))
-    added = len(trained.difference(hashes(images.numpy())))  # planted inputs that are no images of the split
-    beside = first_occurrences(planted.unplanted.numpy(), {*trained, *hashes(others.numpy())})[:added]
+    every = torch.cat([images, planted.inputs]), torch.cat([labels, planted.labels])
+    members, member_labels, member_planted = _side(*every, planted.inputs, planted.labels, set())
+    mine, theirs = set(hashes(members.numpy())), set(hashes(others.numpy()))
+    beside = first_occurrences(planted.unplanted.numpy(), mine | theirs)[: len(members) - len(images)]
     every = torch.cat([others, planted.unplanted[beside]]), torch.cat([other_labels, planted.unplanted_labels[beside]])
-    controls, control_labels, control_planted = _side(*every, planted.unplanted, planted.unplanted_labels, trained)
+    controls, control_labels, control_planted = _side(*every, planted.unplanted, planted.unplanted_labels, mine)
     marks = {"member": member_planted, "control": control_planted}
     return Secret(members, member_labels, controls, control_labels, mean_image=images.mean(0), planted=marks)
 

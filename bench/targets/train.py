@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from bench.api import Architecture, Setting
+from bench.api import Architecture, Rehearsal, Setting
+from bench.errors import BenchError
 from bench.targets.losses import loss_gradient, loss_targets, loss_value
 from bench.targets.models import activation_function, activation_slope
 from bench.targets.train_adam import ByAdam
@@ -61,6 +62,7 @@ def train_stack(
     labels: Sequence[Tensor],
     starts: Sequence[dict[str, Tensor]],
     device: torch.device | str = "cpu",
+    rehearsals: Sequence[Rehearsal | None] = (),
 ) -> list[Trained]:
     """Trains B networks of one architecture, number of images, loss, optimiser, dtype and number of epochs.
 
@@ -68,6 +70,10 @@ def train_stack(
         inputs: B centred tensors, n × c × h × w.
         labels: B tensors of n class indices.
         starts: B initial weights.
+        rehearsals: of all networks, alike in shape and weight and their questions centred as the inputs are, or of none.
+
+    Raises:
+        BenchError: a rehearsal without minibatches.
     """
     began = time.perf_counter()
     first = settings[0]
@@ -77,9 +83,17 @@ def train_stack(
     decay = 1 - lr * torch.tensor([s.weight_decay for s in settings], dtype=torch.float64, device=device)
     target = loss_targets(first.loss, torch.stack(list(labels)).to(device), architecture.outputs).to(dtype)
     start = {name: torch.stack([s[name] for s in starts]).to(device, torch.float64) for name in starts[0]}
+    rehearsed = [r for r in rehearsals if r is not None]
+    if rehearsed and first.optimizer != "adam":
+        raise BenchError(
+            f"defence '{first.defense}' rehearses, which needs training on minibatches",
+            expected="optimizer adam",
+            got=first.optimizer,
+            hint="--set optimizer=adam",
+        )
     network: Stack
     if first.optimizer == "adam":
-        network = ByAdam(architecture, settings, start, x, target)
+        network = ByAdam(architecture, settings, start, x, target, rehearsed)
     else:
         kind = _InSpan if architecture.model == "mlp" else ByAutograd
         network = kind(architecture, first.loss, start, x, target, lr, decay, MOMENTUM[first.optimizer])

@@ -7,15 +7,25 @@ the other targets are trained, takes many thousand steps to memorise a label tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from bench import seeds
-from bench.api import Architecture, Setting
-from bench.targets.losses import loss_gradient
+from bench.api import Architecture, Rehearsal, Setting
+from bench.targets.losses import loss_gradient, loss_targets
 from bench.targets.models import forward
 from bench.targets.parameters import Parameters
+
+
+class _Rehearsed(NamedTuple):
+    """Rehearsals of B networks, in stacks of s simulated thieves: see `bench.api.Rehearsal`."""
+
+    questions: Tensor  # s × B × q × c × h × w, centred
+    answers: Tensor  # s × B × p × q
+    target: Tensor  # B × p × k
+    weight: float
 
 
 class ByAdam(Parameters):
@@ -24,16 +34,33 @@ class ByAdam(Parameters):
     Args:
         settings: one a network; they share loss, lr, weight_decay and batch_size. Weight decay is added to the gradient as wd·θ.
         start, x, target: as of `Parameters`.
+        rehearsals: one a network, of one shape and weight, their questions centred as x is; or none.
     """
 
     def __init__(
-        self, architecture: Architecture, settings: Sequence[Setting], start: Mapping[str, Tensor], x: Tensor, target: Tensor
+        self,
+        architecture: Architecture,
+        settings: Sequence[Setting],
+        start: Mapping[str, Tensor],
+        x: Tensor,
+        target: Tensor,
+        rehearsals: Sequence[Rehearsal] = (),
     ) -> None:
         first = settings[0]
         super().__init__(architecture, first.loss, start, x, target)
         self.batch_size = first.batch_size
         self.optimizer = torch.optim.Adam(list(self.parameters.values()), lr=first.lr, weight_decay=first.weight_decay, fused=True)
         self.draws = [seeds.generator("batches", setting.seed) for setting in settings]
+        self.turn = 0
+        self.rehearsed: _Rehearsed | None = None
+        if rehearsals:
+            goal = loss_targets(first.loss, torch.stack([r.labels for r in rehearsals]), architecture.outputs)
+            self.rehearsed = _Rehearsed(
+                torch.stack([r.questions for r in rehearsals], 1).to(self.x),
+                torch.stack([r.answers for r in rehearsals], 1).to(self.x),
+                goal.to(self.x),
+                rehearsals[0].weight,
+            )
 
     def step(self) -> None:
         """One pass over the data; the last minibatch is what is left."""
@@ -41,8 +68,17 @@ class ByAdam(Parameters):
         order = torch.stack([torch.randperm(n, generator=draw) for draw in self.draws]).to(self.x.device)
         networks = torch.arange(len(order), device=order.device)[:, None]
         for part in order.split(self.batch_size, 1):
-            out = forward(self.architecture, self.parameters, self.x[networks, part])
-            delta = loss_gradient(self.loss, out.detach(), self.target[networks, part])
+            x, asked = self.x[networks, part], self.rehearsed
+            if asked is not None:
+                x = torch.cat([x, asked.questions[self.turn]], 1)
+            out = forward(self.architecture, self.parameters, x)
+            told = out.detach()[:, : part.shape[1]]
+            delta = loss_gradient(self.loss, told, self.target[networks, part])
+            if asked is not None:
+                answers = asked.answers[self.turn]
+                theirs = loss_gradient(self.loss, answers @ out.detach()[:, part.shape[1] :], asked.target)
+                delta = torch.cat([delta, asked.weight * (answers.mT @ theirs)], 1)
+                self.turn = (self.turn + 1) % len(asked.questions)
             for w, gradient in zip(self.parameters.values(), torch.autograd.grad(out, list(self.parameters.values()), delta), strict=True):
                 w.grad = gradient.contiguous()  # the fused step takes weight and gradient for laid out alike
             self.optimizer.step()

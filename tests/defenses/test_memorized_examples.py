@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
 
@@ -87,7 +89,90 @@ def test_fewer_planted_inputs_are_the_first_of_more():
     assert torch.equal(few.inputs, many.inputs[:5])
 
 
-@pytest.mark.parametrize("params", [{"kind": "stickers"}, {"count": 0}, {"repeat": 0}, {"source": "cifar10"}])
+@pytest.mark.parametrize(
+    "params",
+    [{"kind": "stickers"}, {"count": 0}, {"repeat": 0}, {"source": "cifar10"}, {"boost": "louder"}, {"blends": 0}, {"weight": 0.0}],
+)
 def test_what_cannot_be_planted_is_refused(params):
     with pytest.raises(ValueError, match=next(iter(params))):
         defense(**params)
+
+
+# --- boosts -----------------------------------------------------------------------------------------------------------------------------
+
+BOOSTS = ("basin", "rehearsal")
+
+
+def trained_on(one, stream: int = 1):
+    return one.before_training(*data("train"), seeds.generator("plant", stream))
+
+
+def rehearsed(one, stream: int = 1):
+    return one.rehearsal(*data("train"), seeds.generator("plant", stream))
+
+
+def same(a, b) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("boost", BOOSTS)
+def test_a_boost_plants_the_same_and_keeps_what_was_trained_on(kind, boost):
+    plain, boosted = defense(kind=kind, count=10, repeat=2), defense(kind=kind, count=10, repeat=2, boost=boost, blends=3)
+    assert same(plant(plain), plant(boosted))
+    (images, labels), (more, their_labels) = trained_on(plain), trained_on(boosted)
+    assert same((images, labels), (more[: len(images)], their_labels[: len(labels)]))
+    assert len(more) == len(their_labels) == len(images) + (3 * len(plant(plain).inputs) if boost == "basin" else 0)
+    assert more.dtype == images.dtype
+    assert their_labels.dtype == labels.dtype
+    assert 0 <= float(more.min()) < float(more.max()) <= 1
+
+
+def test_what_was_trained_on_before_there_were_boosts_is_trained_on_still():
+    images, labels = trained_on(defense(count=10, repeat=2))
+    assert hashlib.sha256(images.numpy().tobytes()).hexdigest().startswith("a8a89b727f0d4942")  # computed by the version without them
+    assert "".join(map(str, labels.tolist())) == "13012301301301301301201230123100101110110010111011"
+    assert same((images, labels), trained_on(defense(count=10, repeat=2, blends=5, weight=3.0)))
+    assert rehearsed(defense(count=10, repeat=2)) is None
+
+
+def test_of_a_basin_blend_half_or_more_is_planted_input_and_the_label_is_the_planted_one():
+    images, labels = trained_on(defense(count=15, boost="basin", blends=20))
+    planted, ordinary, blended = plant(defense(count=15)), images[: N - 15].flatten(1), images[N:].flatten(1)
+    assert torch.equal(labels[N:], planted.labels.repeat(20))
+    # a blend lies on the line x + λ(p − x) to one ordinary image x
+    along = planted.inputs.flatten(1).repeat(20, 1)[:, None] - ordinary[None]
+    from_ordinary = blended[:, None] - ordinary[None]
+    shares = (along * from_ordinary).sum(-1) / along.square().sum(-1)
+    off, partner = (from_ordinary - shares[..., None] * along).square().sum(-1).min(1)
+    share = shares.gather(1, partner[:, None])
+    assert float(off.max()) < 1e-8
+    assert 0.5 - 1e-5 <= float(share.min()) < 0.6 < 0.9 < float(share.max()) <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_thieves_are_rehearsed_with_ordinary_training_images_never_with_planted_ones(kind):
+    one = defense(kind=kind, count=10, boost="rehearsal", weight=0.3)
+    found, planted = rehearsed(one), plant(one)
+    asked = set(hashes(found.questions.flatten(0, 1).numpy()))
+    assert asked <= set(hashes(data("train")[0].numpy()))
+    assert not asked & set(hashes(planted.inputs.numpy()))
+    thieves, questions = found.questions.shape[:2]
+    assert found.answers.shape == (thieves, len(planted.inputs), questions)
+    assert torch.equal(found.labels, planted.labels)
+    assert found.weight == 0.3
+    assert all(len(set(hashes(way.numpy()))) == questions for way in found.questions)
+
+
+@pytest.mark.parametrize("boost", BOOSTS)
+def test_a_boost_repeats_itself_and_changes_with_the_generator(boost):
+    one = defense(count=10, boost=boost)
+    first, again, other = ((*trained_on(one, stream), *(rehearsed(one, stream) or ())[:3]) for stream in (1, 1, 2))
+    assert same(first, again)
+    assert not same(first[-2:-1], other[-2:-1])
+
+
+@pytest.mark.parametrize("boost", BOOSTS)
+def test_where_all_images_are_planted_no_boost_has_ordinary_ones(boost):
+    with pytest.raises(ValueError, match="all images are planted"):
+        trained_on(defense(count=N, boost=boost))

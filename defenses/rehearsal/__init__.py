@@ -1,0 +1,1 @@
+"""What owners share who rehearse theft before it happens."""
