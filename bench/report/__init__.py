@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.store import SCORES_FILE, atomic_write, images_files, load_results
 
 FIGURES = "figures"
-KINDS = ("excess", "transfer", "runs", "margin", "gallery", "strips")  # pictures of a grid
+KINDS = ("excess", "transfer", "runs", "margin", "planted", "gallery", "strips")  # pictures of a grid
 CLAIMS = "claims.md"
 HEADLINE_GRID = "quick"  # its picture stands on the leaderboard and in the README
 
@@ -34,7 +34,7 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
         done = _rendered(folder, stamp)
         if done:
             return done
-    from bench.report import claims, claims_page, declarations, figures, gallery, informed, margin, markdown, stealing, sweeps
+    from bench.report import claims, claims_page, declarations, figures, gallery, informed, margin, markdown, planted, stealing, sweeps
     from bench.report.aggregate import aggregate
 
     scores, images = load_results(folder)
@@ -52,6 +52,7 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
             "transfer": stealing.figure(mine, title),
             "runs": sweeps.figure(mine, rows, title),
             "margin": margin.figure(mine, own, title),
+            "planted": planted.figure(mine, own, title),
             "gallery": gallery.figure(rows, own, title),
             "strips": figures.strips(rows, own, title),
         }

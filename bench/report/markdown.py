@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics.intervals import Interval
-from bench.report import gallery, informed, margin, published, stealing, sweeps
+from bench.report import gallery, informed, margin, planted, published, stealing, sweeps
 from bench.report.aggregate import CONVOLUTIONS, Difference, Group, axis_names, differences
 from bench.report.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
 from bench.schema import SETTING_COLUMNS, empty
@@ -301,7 +301,7 @@ def grid_page(page: Page) -> str:
     if "transfer" in page.figures:
         lines += [f"![Planted labels that came along, {escape(page.title)}]({page.figures['transfer']})", ""]
     lines += published.section(page.rows, page.groups)
-    runs, near = page.figures.get("runs"), page.figures.get("margin")
+    runs, near, marked = page.figures.get("runs"), page.figures.get("margin"), page.figures.get("planted")
     for section, groups in page.sections.items():
         lines += [f"## {escape(section) or 'Results'}", ""]
         if stealing.mine(groups):
@@ -311,6 +311,9 @@ def grid_page(page: Page) -> str:
         lines += ["### By setting", "", f"*Compared:* {_compared(groups)}.", "", *_matrix(groups)]
         lines += ["### Ranking", "", *ranking(groups)]
         lines += informed.section(groups, page.members)
+        watermarked = planted.section(groups, page.images, marked)
+        lines += watermarked
+        marked = None if watermarked else marked
         swept, margins = sweeps.section(groups, page.rows, runs), margin.section(groups, page.images, near)
         lines += [*swept, *margins]
         runs, near = None if swept else runs, None if margins else near  # one picture for all sections
