@@ -12,7 +12,18 @@ from pathlib import Path
 from bench.store import SCORES_FILE, atomic_write, images_files, load_results
 
 FIGURES = "figures"
-KINDS = ("excess", "transfer", "runs", "margin", "planted", "gallery", "strips")  # pictures of a grid
+KINDS = (
+    "excess",
+    "transfer",
+    "runs",
+    "margin",
+    "planted",
+    "gallery",
+    "strips",
+    "query_distance",
+    "gradient_norm",
+    "whose_gradients",
+)  # pictures of a grid
 CLAIMS = "claims.md"
 HEADLINE_GRID = "quick"  # its picture stands on the leaderboard and in the README
 
@@ -34,7 +45,20 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
         done = _rendered(folder, stamp)
         if done:
             return done
-    from bench.report import claims, claims_page, declarations, figures, gallery, informed, margin, markdown, planted, stealing, sweeps
+    from bench.report import (
+        claims,
+        claims_page,
+        declarations,
+        figures,
+        gallery,
+        informed,
+        margin,
+        markdown,
+        planted,
+        probes,
+        stealing,
+        sweeps,
+    )
     from bench.report.aggregate import aggregate
 
     scores, images = load_results(folder)
@@ -55,6 +79,7 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
             "planted": planted.figure(mine, own, title),
             "gallery": gallery.figure(rows, own, title),
             "strips": figures.strips(rows, own, title),
+            **probes.figures(mine, own, title),
         }
         for kind, content in made.items():
             if content is not None:

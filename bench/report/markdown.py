@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics.intervals import Interval
-from bench.report import gallery, informed, margin, planted, published, stealing, sweeps
+from bench.report import gallery, informed, margin, planted, probes, published, stealing, sweeps
 from bench.report.aggregate import CONVOLUTIONS, Difference, Group, axis_names, differences
 from bench.report.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
 from bench.schema import SETTING_COLUMNS, empty
@@ -301,11 +301,14 @@ def grid_page(page: Page) -> str:
     if "transfer" in page.figures:
         lines += [f"![Planted labels that came along, {escape(page.title)}]({page.figures['transfer']})", ""]
     lines += published.section(page.rows, page.groups)
-    runs, near, marked = page.figures.get("runs"), page.figures.get("margin"), page.figures.get("planted")
+    runs, near, marked, probed = page.figures.get("runs"), page.figures.get("margin"), page.figures.get("planted"), page.figures
     for section, groups in page.sections.items():
         lines += [f"## {escape(section) or 'Results'}", ""]
         if stealing.mine(groups):
             lines += [f"*Compared:* {_compared(groups)}.", "", *stealing.section(groups)]
+            mechanism = probes.section(groups, page.rows, page.images, probed)
+            lines += mechanism
+            probed = {} if mechanism else probed
             continue
         lines += _answers(groups)
         lines += ["### By setting", "", f"*Compared:* {_compared(groups)}.", "", *_matrix(groups)]
