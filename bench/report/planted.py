@@ -128,10 +128,10 @@ def section(groups: Sequence[Group], images: pd.DataFrame, picture: str | None =
         *[f"- {_sentence(line, names)}" for line in found if line.group.role == "attack"],
         "",
         *([f"![Excess recall and multipliers of planted and ordinary images]({picture})", ""] if picture else []),
-        "Members are all distinct images that were trained on, planted ones under their planted labels. Unplanted images are of the same",
-        "kind, under labels drawn alike, and were never trained on. Excess recall is the share of members above SSIM 0.4 less that of the",
-        "controls of their kind; differences are paired by seed, with Student's t interval over the seeds. SSIM is the mean over seeds of",
-        "the mean over images, a miss counting 0.",
+        "Members are the images of the setting and the planted ones, which stand under their planted labels. Unplanted images are of the",
+        "same kind, under labels drawn alike, and were never trained on. Excess recall is the share of members above SSIM 0.4 less that of",
+        "the controls of their kind; differences are paired by seed, with Student's t interval over the seeds. SSIM is the mean over seeds",
+        "of the mean over images, a miss counting 0.",
         "",
         *table([*head, *_REBUILT], [_rebuilt(line, names) for line in found], right=range(first, first + len(_REBUILT) - 1)),
         "",
@@ -319,9 +319,7 @@ def _draw_multipliers(axis: Axes, found: Sequence[Line]) -> None:
             largest = np.nanmax(known) if np.isfinite(known).any() else 0.0
             if not largest:
                 continue
-            for part, shift, colour, mark in ((pair[0], -0.15, COLOURS[1], "s"), (pair[1], 0.15, COLOURS[0], "o")):
-                spread = np.linspace(-0.09, 0.09, len(part.multiplier))
-                axis.plot(
-                    x + shift + spread, part.multiplier / largest, linestyle="none", marker=mark, markersize=3, color=colour, alpha=0.5
-                )
+            for part, shift, colour, mark in zip(pair, (-0.15, 0.15), (COLOURS[1], COLOURS[0]), "so", strict=True):
+                across = x + shift + np.linspace(-0.09, 0.09, len(part.multiplier))
+                axis.plot(across, part.multiplier / largest, linestyle="none", marker=mark, markersize=3, color=colour, alpha=0.5)
     axis.set_ylabel("multiplier / largest of its network")
