@@ -90,8 +90,8 @@ def _cell(rows: pd.DataFrame) -> tuple[Part, Part]:
     def part(flag: int) -> Part:
         members, controls = (rows[(rows["split"] == split) & (rows["planted"] == flag)] for split in ("member", "control"))
         # rounded as the table rounds it: a single 0.4 is a little more than 0.4
-        ssim = [side["ssim"].fillna(0.0).to_numpy(dtype=float).round(4) for side in (members, controls)]
-        return Part(*ssim, members["margin"].to_numpy(dtype=float), members["multiplier"].abs().to_numpy(dtype=float))
+        found, false = (side["ssim"].fillna(0.0).to_numpy(dtype=float).round(4) for side in (members, controls))
+        return Part(found, false, members["margin"].to_numpy(dtype=float), members["multiplier"].abs().to_numpy(dtype=float))
 
     return part(1), part(0)
 
@@ -306,8 +306,10 @@ def _draw_excess(axis: Axes, found: Sequence[Line]) -> None:
             if over is not None:
                 points.append((x + shift, over.estimate, over.estimate - over.low, over.high - over.estimate))
         if points:
-            x, y, low, high = (np.array(column) for column in zip(*points, strict=True))
-            axis.errorbar(x, y, yerr=[low, high], color=colour, marker=mark, linestyle="none", markersize=5.5, capsize=2.5, label=name)
+            across, middle, low, high = np.array(points).T
+            axis.errorbar(
+                across, middle, yerr=[low, high], color=colour, marker=mark, linestyle="none", markersize=5.5, capsize=2.5, label=name
+            )
     axis.set_ylabel("excess recall at SSIM > 0.4,\n95 % interval over seeds")
 
 
