@@ -60,8 +60,8 @@ class MemorizedExamples(Defense):
             raise ValueError(f"source is lfw_faces or photo_tiles, not {self.source!r}")
         if self.boost not in ("none", "basin", "rehearsal"):
             raise ValueError(f"boost is none, basin or rehearsal, not {self.boost!r}")
-        if self.weight <= 0:
-            raise ValueError(f"weight is above 0, not {self.weight}")
+        if not 0 < self.weight < float("inf"):
+            raise ValueError(f"weight is a number above 0, not {self.weight}")
         if min(self.count, self.repeat, self.blends) < 1:
             raise ValueError(f"count, repeat and blends are at least 1, not {self.count}, {self.repeat} and {self.blends}")
 

@@ -6,11 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench import seeds
-from bench.api import Rehearsal, Setting
+from bench import registry, seeds
+from bench.api import Defense, Rehearsal, Setting
+from bench.data.duplicates import hashes
 from bench.errors import BenchError
 from bench.targets.models import architecture, forward, initial_weights
 from bench.targets.train import train_stack
+from bench.tracks import informed, stealing
 from defenses.rehearsal.simulated_thief import answers_of, tangent_kernel
 
 CLASSES, N, SHAPE = 3, 24, (1, 6, 6)
@@ -102,3 +104,44 @@ def test_what_is_rehearsed_is_what_thieves_then_answer():
 def test_a_rehearsal_needs_minibatches():
     with pytest.raises(BenchError, match="minibatches"):
         train(setting(optimizer="gd", batch_size=64), [rehearsal("first", 1.0)] * 2)
+
+
+def owners(**params) -> list[Setting]:
+    defense = {"kind": "mislabelled", "count": 12, "repeat": 2, **params}
+    base = setting(epochs=2, lr=0.001).model_dump() | {"dataset": "photo_patches", "classes": 4, "n_per_class": 15, "hidden": (8,)}
+    return [Setting(**base | {"defense": "memorized_examples", "defense_params": defense, "seed": seed}) for seed in (0, 1)]
+
+
+@pytest.mark.parametrize("params", [{"boost": "rehearsal", "weight": 0.5}, {"boost": "basin", "blends": 4}])
+def test_thieves_of_a_boosted_owner_have_the_same_images_to_ask_about_and_none_of_the_planted(params):
+    boosted, plain = stealing.obtain([*owners(**params)[:1], *owners()[:1]], None)
+    assert boosted.id != plain.id
+    assert torch.equal(boosted.secret.members, plain.secret.members)
+    assert torch.equal(boosted.release.public_images, plain.release.public_images)
+    assert not set(hashes(boosted.secret.members.numpy())) & set(hashes(boosted.release.public_images.numpy()))
+    asked = torch.zeros(1, 3, 16, 16)
+    assert not torch.equal(boosted.release.oracle.logits(asked), plain.release.oracle.logits(asked))
+
+
+def test_owners_who_rehearse_are_trained_in_one_stack_as_each_alone():
+    pair = owners(boost="rehearsal", weight=0.5)
+    together = stealing.obtain(pair, None)
+    for one, stacked in zip(pair, together, strict=True):
+        (alone,) = stealing.obtain([one], None)
+        for name, w in alone.release.weights.items():
+            assert torch.allclose(w, stacked.release.weights[name], atol=1e-4), name
+
+
+def test_the_informed_track_refuses_an_owner_who_rehearses(monkeypatch):
+    class Rehearses(Defense):
+        """Rehearses only."""
+
+        name = "rehearses"
+
+        def rehearsal(self, images, labels, generator):
+            return rehearsal("first", 1.0)
+
+    get = registry.get
+    monkeypatch.setattr(registry, "get", lambda kind, name: Rehearses if name == "rehearses" else get(kind, name))
+    with pytest.raises(BenchError, match="the loss, which the informed track does not run"):
+        informed.obtain([Setting(dataset="photo_tiles", n_per_class=5, defense="rehearses")], None)
