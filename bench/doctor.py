@@ -7,14 +7,14 @@ import platform
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bench.errors import BenchError
-from bench.home import home
+from bench.files import store_files
+from bench.home import STORE, home
 
 LIBRARIES = (
     "numpy",
@@ -46,7 +46,8 @@ class Check(NamedTuple):
 
 
 def report() -> list[Check]:
-    """All checks, in the order in which they should be read. Never raises, prints no environment but RECONBENCH_HOME and BENCH_DATA."""
+    """All checks, in the order in which they should be read. Never raises, prints no environment but RECONBENCH_HOME,
+    BENCH_DATA and, without credentials, RECONBENCH_STORE."""
     return [_python(), _torch(), _torchvision(), _devices(), _libraries(), *_data_sets(), _lpips(), _store(), _disk()]
 
 
@@ -174,14 +175,15 @@ def _lpips() -> Check:
 
 
 def _store() -> Check:
-    root = home()
-    target = _existing(root)
     try:
-        with tempfile.TemporaryFile(dir=target):
-            pass
-    except OSError as error:
-        return Check("store", "missing", f"{root} cannot be written: {_first_line(error)}", "set RECONBENCH_HOME to a writable folder")
-    return Check("store", "ok", f"{root}{'' if root.exists() else ' (not made yet)'} is writable")
+        files = store_files()
+        files.probe()
+        made = files.exists()
+    except BenchError as error:
+        return Check("store", "missing", f"{error.what}; {error.got}", error.hint or f"set {STORE} to {error.expected}")
+    except Exception as error:  # as where pyarrow is broken
+        return Check("store", "missing", f"cannot be looked at: {type(error).__name__}", "see libraries above")
+    return Check("store", "ok", f"{files}{'' if made else ' (not made yet)'} is writable")
 
 
 def _disk() -> Check:

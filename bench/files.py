@@ -247,7 +247,7 @@ def cannot_write(path: Path, error: OSError) -> StorageError:
         f"cannot write {path}",
         expected="a folder that can be written",
         got=str(error),
-        hint="check the permissions, or choose another folder with --out or RECONBENCH_HOME; finished cells are kept",
+        hint=f"check the permissions, or choose another folder with --out, RECONBENCH_HOME or {STORE}; finished cells are kept",
     )
 
 
