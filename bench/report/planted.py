@@ -20,7 +20,7 @@ from bench.metrics.intervals import auc
 from bench.report import correlation
 from bench.report.aggregate import Group, axis_names
 from bench.report.figures import COLOURS, FAINT, as_png, new_figure, strongest, styled
-from bench.report.text import attack_name, clean, escape, general, hits, number, table
+from bench.report.text import NONE, attack_name, clean, escape, general, hits, number, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -235,10 +235,18 @@ def _weight(line: Line, names: Sequence[str]) -> list[str]:
         *_labels(line.group, names),
         hits((int(learnt.sum()), len(learnt))),
         both(lambda part, planted, ordinary: part.multiplier),
-        correlation.shown([larger(*pair) for pair in pairs]),
+        _chance([larger(*pair) for pair in pairs]),
         both(lambda part, planted, ordinary: part.margin - np.nanmin(np.concatenate([planted.margin, ordinary.margin]))),
         str(len(pairs)),
     ]
+
+
+def _chance(values: Sequence[float | None]) -> str:
+    found = correlation.over_seeds(values)
+    if found is None:
+        return NONE
+    single = sum(value is not None for value in values) == 1
+    return f"{number(found.estimate)} " + ("(one seed)" if single else f"[{number(max(0.0, found.low))}, {number(found.high)}]")
 
 
 def larger(planted: Part, ordinary: Part) -> float | None:

@@ -86,7 +86,7 @@ def test_the_page_says_in_words_which_come_back_more_often(tmp_path: Path) -> No
     assert "ordinary ones **less often than without one** (−0.15 [−0.22, −0.08])." in text
     assert "| noise | haim_kkt | 20 / 20 | 5 / 20 | 9 / 20 | 0 / 20 | +0.30 [+0.16, +0.44] | −0.15 [−0.22, −0.08] |" in text
     assert "| 0.80 : 0.35 | 0.47 : 0.20 | 5 |" in text
-    assert "| noise | 20 / 20 | 0.5 : 0.1 | +1.00 [+1.00, +1.00] | 5.5 : 1.5 | 5 |" in text
+    assert "| noise | 20 / 20 | 0.5 : 0.1 | 1.00 [1.00, 1.00] | 5.5 : 1.5 | 5 |" in text
     assert "- *mean_image*" not in text  # a control line has a row, and no sentence
     assert "*mean_image* (control)" in text
 
