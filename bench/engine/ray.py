@@ -49,7 +49,7 @@ OBJECTS = 256 * 2**20  # bytes of shared memory for results, in a cluster of thi
 class Cluster(NamedTuple):
     """Where to run, and with what."""
 
-    address: str = ""  # HOST:PORT of the head, or auto; "": $RAY_ADDRESS, else a cluster of this machine alone, for this run
+    address: str = ""  # HOST:PORT of the head, auto, or local: this machine alone, for this run; "": $RAY_ADDRESS, else local
     device: str = "auto"  # auto, cpu or cuda; auto: cuda where the cluster has GPUs
     gpus: float | None = None  # share of a GPU that a worker gets; None: a whole one
 
@@ -150,7 +150,7 @@ def results(
                     cut = spread(list(chunks(waiting, device, memory)), count)
                     queue = Queue(collections.deque(Job("train", cells, Chunk(cells, stacks(cells))) for cells in cut))
                 open_ = time.monotonic() < deadline
-                if queue is not None:
+                if queue is not None and ready:
                     _bring_home(queue, ready)
                     for seat in ready:
                         job = queue.take(seat, [s for s in seats if s.job is not None]) if open_ and seat.job is None else None
@@ -189,13 +189,13 @@ def _connected(cluster: Cluster, jobs: int | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    address = cluster.address or os.environ.get("RAY_ADDRESS", "")
+    address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
     _check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
-    alone: dict[str, Any] = {} if address else {"num_cpus": jobs, "object_store_memory": OBJECTS, "include_dashboard": False}
+    alone: dict[str, Any] = {} if address != "local" else {"num_cpus": jobs, "object_store_memory": OBJECTS, "include_dashboard": False}
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **alone)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **alone)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise _unreachable(address, str(error)) from error
     finally:
@@ -213,7 +213,7 @@ def _check_address(address: str) -> None:
     Raises:
         BenchError: nobody answers there, or not as the head of a cluster of this version of Ray.
     """
-    if address in ("", "auto", "local"):
+    if address in ("auto", "local"):
         return
     host, colon, port = address.rpartition(":")
     if not colon or "//" in address or not port.isdecimal():
@@ -238,10 +238,12 @@ def _check_address(address: str) -> None:
 
 def _unreachable(address: str, got: str) -> BenchError:
     return BenchError(
-        f"no Ray cluster answers at {address}" if address else "a Ray cluster of this machine alone does not start",
-        expected="a head that runs the same versions of Ray and Python" if address else "what `ray start --head` starts",
+        "a Ray cluster of this machine alone does not start" if address == "local" else f"no Ray cluster answers at {address}",
+        expected="a head that runs the same versions of Ray and Python",
         got=" ".join(got.split())[:500],
-        hint="ray start --head on one machine, ray start --address HEAD:6379 on the others, and ray status",
+        hint="ray start --head here, and --address auto"
+        if address == "local"
+        else "ray start --head on one machine, ray start --address HEAD:6379 on the others, and ray status",
     )
 
 
@@ -295,7 +297,7 @@ def _bring_home(queue: Queue, ready: Sequence[_Seat]) -> None:
     homes = {seat.home for seat in ready}
     lost: dict[int, list[Job]] = {}
     for job in queue.jobs:
-        if job.kind == "attack" and job.chunk.home and job.chunk.home not in homes:
+        if job.kind == "attack" and job.chunk.home not in homes:
             lost.setdefault(id(job.chunk), []).append(job)
     gone = {id(job) for group in lost.values() for job in group}
     queue.jobs = collections.deque(job for job in queue.jobs if id(job) not in gone)

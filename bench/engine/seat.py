@@ -58,7 +58,7 @@ class Started(NamedTuple):
     """The worker is ready."""
 
     memory: int  # bytes that a stack may plan to use
-    home: str  # what names the store that it uses; "": the store of the run
+    home: str  # what names the store that it uses: the run's, or that of its node
     program: str
     node: str  # host name
 
@@ -97,7 +97,7 @@ class Seat:
             files = [_placed(plugin) for plugin in self.plugins]
             self.process = Process(replace(self.setup, parent=os.getpid(), plugins=files, returns=not shared))
             memory = self.process.until_ready().memory
-            return Started(memory, "" if shared else ray.get_runtime_context().get_node_id(), program(), socket.gethostname())
+            return Started(memory, "the run's" if shared else ray.get_runtime_context().get_node_id(), program(), socket.gethostname())
         except (BenchError, OSError) as error:
             return _stopped(error)
 

@@ -38,7 +38,7 @@ class Chunk:
 
     cells: list[Cell]
     stacks: bool  # whether its batches may go to several workers at once
-    home: str = ""  # where its targets are cached; "": where every worker finds them
+    home: str = ""  # where its targets are cached: the store of those workers that name it too
 
 
 @dataclass

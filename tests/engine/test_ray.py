@@ -51,11 +51,14 @@ def cluster(tmp_path_factory):
     from ray.cluster_utils import Cluster as Nodes
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECONBENCH_HOME", str(tmp_path_factory.mktemp("nodes")))
+        store = tmp_path_factory.mktemp("nodes")
+        (store / "weights").symlink_to(Path(os.environ["RECONBENCH_HOME"]) / "weights")
+        patch.setenv("RECONBENCH_HOME", str(store))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("OMP_NUM_THREADS", "1")
         nodes = Nodes(initialize_head=True, head_node_args=NODE)
         nodes.add_node(**NODE)
+        nodes.store = store
         yield nodes
         nodes.shutdown()
 
@@ -66,34 +69,25 @@ def _program_of_now() -> None:
     seat.program.cache_clear()
 
 
-def go(path, cluster, progress=None, **options):
+def go(path, cluster, **options):
     """Plans and runs a grid file on the cluster, or in this process where there is none; returns the summary and this grid's rows."""
     rows = local.store()
     planned = plan(load(path), local.known(rows))
     where = None if cluster is None else Cluster(cluster.address)
-    summary = local.run(planned, rows, CPU, progress, jobs=None if cluster else 1, cluster=where, **options)
+    summary = local.run(planned, rows, CPU, jobs=None if cluster else 1, cluster=where, **options)
     frame = local.collect(planned, rows)[0]
     assert len(frame) == len(rows.rows()) == len(planned.cells), "a row a cell"
     return summary, frame
-
-
-class AtStart(Silent):
-    """Does something once, when an attack begins."""
-
-    def __init__(self, what) -> None:
-        self.what = what
-
-    def stage(self, text: str) -> None:
-        if not text.startswith("training") and self.what is not None:
-            self.what, what = None, self.what
-            what()
 
 
 # ----------------------------------------------------------------------------------------------------------------- the same
 
 
 def test_a_node_is_lost_and_the_rows_are_those_of_one_process(tmp_path, bench_home, cluster):
-    """Three nodes, one of which is killed while it works; its cells are done elsewhere, each once."""
+    """Three nodes, one of which is killed while it works; its cells are done elsewhere, each once.
+
+    That one shares the store of the run, the others do not: they must train what it had trained.
+    """
     body = "import time\ntime.sleep(1)\nreturn (release.mean_image + self.scale * torch.randn(4, *release.mean_image.shape, "
     body += "generator=generator)).clamp(0, 1)"
     plugin = write_plugin(tmp_path, body=body)
@@ -104,26 +98,24 @@ def test_a_node_is_lost_and_the_rows_are_those_of_one_process(tmp_path, bench_ho
     for folder in ("rows", "targets", "reconstructions"):
         shutil.rmtree(bench_home / folder)
     third = cluster.add_node(**NODE)
-    victim = third.node_id
     lost: list[str] = []
+    give, lose = on_ray._Seat.give, on_ray._lost
 
-    class Watch(AtStart):
-        def note(self, text):
-            lost.append(text)
-
-    real = on_ray._lost
+    def given(place, job, *more):
+        give(place, job, *more)
+        if place.home == "the run's" and job.kind == "attack" and third in cluster.list_all_nodes():
+            cluster.remove_node(third, allow_graceful=False)
 
     def counted(run, place, error):
-        lost.append(place.started.home)
-        return real(run, place, error)
+        lost.append(place.home)
+        return lose(run, place, error)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(on_ray._Seat, "give", given)
         patch.setattr(on_ray, "_lost", counted)
-        kill = threading.Timer(0.5, lambda: cluster.remove_node(third, allow_graceful=False))
-        summary, together = go(path, cluster, Watch(kill.start))
-    kill.join()
+        summary, together = go(path, cluster)
     assert (summary.ok, summary.failed, summary.left, summary.exit_code) == (12, 0, 0, 0)
-    assert victim in lost, "the node was not in use when it went"
+    assert lost == ["the run's"], "the node was not in use when it went"
     skip = ["seconds_train", "seconds_attack", "seconds_score", "peak_memory_mb", "finished_at", "stack"]
     one, two = (frame.drop(columns=skip).sort_values("cell_id", ignore_index=True) for frame in (alone, together))
     for column in one.columns:
@@ -133,7 +125,7 @@ def test_a_node_is_lost_and_the_rows_are_those_of_one_process(tmp_path, bench_ho
             assert one[column].equals(two[column]), (column, one[column].tolist(), two[column].tolist())
     kept = {file.name for file in (bench_home / "reconstructions").glob("*.safetensors")}
     assert kept == {f"{cell}.safetensors" for cell in together["cell_id"]}, "reconstructions come back with the rows"
-    assert not (bench_home / "targets").exists(), "targets stay in the stores of the nodes"
+    assert list((cluster.store / "targets").glob("*.safetensors")), "targets stay where they are trained"
     assert not list(bench_home.glob(".ray-*"))
     again, _ = go(path, cluster)
     assert (again.cached, again.ok) == (12, 0)

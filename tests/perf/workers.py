@@ -1,7 +1,8 @@
-"""Worker processes: what a cell costs besides its own work, and whether memory grows with the number of cells."""
+"""Worker processes, also on Ray: what a cell costs besides its own work, and whether memory grows with the number of cells."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tempfile
 import time
@@ -29,14 +30,15 @@ attacks: [mean_image]
 
 @dataclass(frozen=True)
 class Size:
-    """How many cells, a multiple of ten."""
+    """How many cells, multiples of ten."""
 
     cells: int = 10_000
+    ray: int = 1_000
 
 
 FULL = Size()
-QUICK = Size(500)
-TOY = Size(20)
+QUICK = Size(500, 200)
+TOY = Size(20, 10)
 
 
 def run(size: Size) -> Part:
@@ -63,14 +65,44 @@ def run(size: Size) -> Part:
                 Samples((max(0.0, float(found["grown"])),), "run"),
                 at_most=64 * MIB,
                 unit="B",
-                note=f"the worker's peak rises by {found['worker_grown']:.0f} MiB over the same cells",
+                note=f"resident {found['tenth']:.0f} MiB after a tenth, {found['half']:.0f} after half, {found['end']:.0f} at the end; "
+                f"the worker's peak rises by {found['worker_grown']:.0f} MiB over the same cells",
             ),
+            on_ray(size.ray),
         )
     )
 
 
-def trivial(grid: str) -> dict[str, float]:
-    """Runs the grid in worker processes: seconds, what of them the rows call work, and the memory at a tenth and at the end."""
+def on_ray(cells: int) -> Line:
+    """The same on a Ray cluster of this machine alone, beside one process that does without."""
+    what = f"{cells} trivial cells in {JOBS} workers on Ray, wall clock beside training, attack and score, a cell"
+    if importlib.util.find_spec("ray") is None:
+        return Line("workers-ray", what, None, at_most=0.05, note="Ray is not installed: pip install 'reconbench[ray]'")
+    found: dict[str, dict[str, float]] = {}
+    for executor in ("ray", "none"):
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name) / "perf_workers.yaml"
+            path.write_text(GRID.format(seeds=cells // 5))
+            found[executor] = call("workers", "trivial", Path(name) / "home", grid=str(path), executor=executor).answer
+    ours, alone = found["ray"], found["none"]
+    return Line(
+        "workers-ray",
+        what,
+        Samples((ours["overhead"] / cells,), "cell"),
+        at_most=0.05,
+        checks=(Check("cells that are not there", 2.0 * cells - ours["ok"] - alone["ok"], 0.0),),
+        note=f"{cells / ours['seconds']:.1f} cells a second, one process {cells / alone['seconds']:.1f}; "
+        f"wall clock {ours['seconds'] / cells * 1e3:.1f} ms a cell, of which {ours['work'] / cells / JOBS * 1e3:.1f} ms are work; "
+        f"cluster and workers ready after {ours['start']:.1f} s",
+    )
+
+
+def trivial(grid: str, executor: str = "processes") -> dict[str, float]:
+    """Runs the grid: seconds, what of them the rows call work, and the memory at a tenth and at the end.
+
+    Args:
+        executor: processes, ray (``JOBS`` workers either way) or none: all in this process.
+    """
     import torch
 
     from bench.engine import local
@@ -81,7 +113,7 @@ def trivial(grid: str) -> dict[str, float]:
     planned = plan(load(grid), {})
 
     class Watch(Silent):
-        done, first, early = 0, 0.0, 0
+        done, first, early, middle = 0, 0.0, 0, 0
 
         def stage(self, text: str) -> None:
             self.first = self.first or time.monotonic()
@@ -90,11 +122,19 @@ def trivial(grid: str) -> dict[str, float]:
             self.done += 1
             if self.done == max(1, len(planned.cells) // 10):
                 self.early = resident()
+            if self.done == max(1, len(planned.cells) // 2):
+                self.middle = resident()
 
     watch, began = Watch(), time.monotonic()
-    summary = local.run(planned, local.store(), torch.device("cpu"), watch, jobs=JOBS)
+    cluster = None
+    if executor == "ray":
+        from bench.engine.ray import Cluster
+
+        cluster = Cluster("local", device="cpu")
+    jobs = 1 if executor == "none" else JOBS
+    summary = local.run(planned, local.store(), torch.device("cpu"), watch, jobs=jobs, cluster=cluster)
     spent = time.monotonic() - watch.first
-    grown = resident() - watch.early
+    end = resident()
     rows = local.store().rows().sort_values("finished_at")
     work = float(rows[["seconds_attack", "seconds_score"]].sum().sum() + rows.drop_duplicates("target_id")["seconds_train"].sum())
     peaks = rows["peak_memory_mb"]
@@ -104,8 +144,11 @@ def trivial(grid: str) -> dict[str, float]:
         "start": watch.first - began,
         "seconds": spent,
         "work": work,
-        "overhead": spent - work / JOBS,
-        "grown": grown,
+        "overhead": spent - work / jobs,
+        "grown": end - watch.early,
+        "tenth": watch.early / MIB,
+        "half": watch.middle / MIB,
+        "end": end / MIB,
         "worker_grown": float(peaks.iloc[-1] - peaks.iloc[len(peaks) // 10]),
     }
 
