@@ -8,9 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from attacks.claims import venigalla2019
 from attacks.theft.lesson import Lesson, directions_of
 from attacks.theft.thief import Theft
-from bench.api import Release
+from bench.api import Claim, Release
 from bench.registry import register
 
 
@@ -28,6 +29,7 @@ class StealGradients(Theft):
     track: ClassVar[str] = "stealing"
     needs: ClassVar[frozenset[str]] = frozenset({"public_images", "queries", "input_gradients"})
     version: ClassVar[int | None] = 2
+    claims: ClassVar[tuple[Claim, ...]] = venigalla2019.ON_GRADIENTS
 
     jacobian: Literal["random", "top", "full"] = "random"  # sums of logits with normal weights, the greatest logit, or each logit
     probes: int = 1  # random sums an image, each one more answer of the oracle

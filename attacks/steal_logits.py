@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import torch
 
+from attacks.claims import venigalla2019
 from attacks.theft.lesson import Lesson
 from attacks.theft.thief import Theft
-from bench.api import Release
+from bench.api import Claim, Release
 from bench.registry import register
 
 
@@ -23,6 +24,7 @@ class StealLogits(Theft):
     track: ClassVar[str] = "stealing"
     needs: ClassVar[frozenset[str]] = frozenset({"public_images", "queries"})
     version: ClassVar[int | None] = 2
+    claims: ClassVar[tuple[Claim, ...]] = venigalla2019.ON_LOGITS
 
     def ask(self, release: Release, generator: torch.Generator) -> Lesson:
         assert release.oracle is not None, "granted by `needs`"

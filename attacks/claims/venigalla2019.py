@@ -10,6 +10,8 @@ PAPER = "Venigalla, Strongly-transferring memorized examples in deep neural netw
 GRIDS = ("stealing", "venigalla2019")
 PLAIN = {"param:model": "same", "param:source": "held_out"}
 OVER_CLEAN: dict[str, Any] = {"column": "planted_transfer", "minus": "planted_transfer_clean"}
+BOOSTED = ("mlp, rehearsal", "cnn, rehearsal, each half as often")  # owners of grid `boost`
+UNBOOSTED = ("mlp, no boost", "cnn, no boost")
 NOTHING = 0.05  # of the planted labels beyond what clean networks give; ours, since "does not transfer" needs a number
 
 ON_LABELS = (
@@ -38,7 +40,33 @@ ON_LOGITS = (
         level=NOTHING,
         **OVER_CLEAN,
     ),
+    Claim(
+        name="boost_raises_logits",
+        text="An owner who rehearses theft while he trains has more planted labels come along with a thief who is told outputs alone.",
+        source=f"{PAPER}: a simple change by the owner raises the transfer; this change is ours",
+        grids=("boost",),
+        test="difference",
+        where={"attack": "steal_logits", **PLAIN},
+        a={"axis:owner": BOOSTED},
+        b={"axis:owner": UNBOOSTED},
+        tied=("defense_params",),
+        column="planted_transfer",
+    ),
+    Claim(
+        name="boost_costs_little",
+        text="Rehearsing theft costs the owner less than one point of test accuracy.",
+        source="ours: the bar that makes a boost worth having",
+        grids=("boost",),
+        test="difference",
+        where={"attack": "steal_logits", **PLAIN},
+        a={"axis:owner": BOOSTED},
+        b={"axis:owner": UNBOOSTED},
+        tied=("defense_params",),
+        column="test_accuracy",
+        level=-0.01,
+    ),
 )
+
 
 ON_GRADIENTS = (
     Claim(
@@ -78,5 +106,16 @@ ON_GRADIENTS = (
         test="works",
         where={"attack": "steal_gradients", "param:model": "same", "param:source": "perturbed"},
         **OVER_CLEAN,
+    ),
+    Claim(
+        name="geometry_is_not_enough",
+        text="A clean network's gradients at the same images carry fewer planted labels than the owner's: geometry alone is not enough.",
+        source=f"{PAPER}: local input geometry does not explain the transfer; the clean network as its test is ours",
+        grids=("mechanism",),
+        test="difference",
+        where=PLAIN,
+        a={"attack": "steal_gradients", "param:smooth": 0, "param:jacobian": "random"},
+        b={"attack": "steal_clean_gradients"},
+        column="planted_transfer",
     ),
 )
