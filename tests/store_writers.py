@@ -13,7 +13,7 @@ from bench.files import files_at
 from bench.store import Store
 
 MANY, FEW = 400, 2  # image rows of each split
-LARGE = 24_000_000  # bytes
+LARGE = 12_000_000  # bytes, of which S3 takes 10 MiB at a time
 
 
 def context() -> ForkServerContext:

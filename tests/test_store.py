@@ -194,6 +194,26 @@ def test_old_files_load_and_newer_ones_are_refused(tmp_path: Path) -> None:
     assert (tmp_path / "scores-1.parquet").exists()
 
 
+def test_rows_of_an_older_version_join_those_of_this_one(tmp_path: Path) -> None:
+    rows, results = tmp_path / "home" / "rows", tmp_path / "results"
+    scores = pa.table({"grid": ["quick"], "cell_id": ["e" * 16], "status": ["ok"], "excess_recall": [0.25], "gone_since": [1]})
+    pictures = pa.table({"cell_id": ["e" * 16] * 2, "split": ["member", "control"], "index": [0, 0], "ssim": [0.75, 0.5]})
+    for folder, names in ((rows, ("scores-0.parquet", "images-0.parquet")), (results, ("scores.parquet", "images.parquet"))):
+        folder.mkdir(parents=True)
+        for table, name in zip((scores, pictures), names, strict=True):
+            pq.write_table(table.replace_schema_metadata({"schema_version": "0"}), folder / name)
+    store = S.Store(rows)
+    store.append([score()], images())
+    store.compact()
+    assert len(list(rows.iterdir())) == 2
+    S.publish([score()], images(), results)
+    S.merge([tmp_path / "home", results], tmp_path / "merged", "refuse")
+    for found, shown in ((store.rows(), store.images()), S.load_results(results), S.load_results(tmp_path / "merged")):
+        assert found.set_index("cell_id")["excess_recall"].to_dict() == {"e" * 16: 0.25, "a" * 16: 0.5}
+        assert found.set_index("cell_id")["psnr_median"].isna()["e" * 16]
+        assert shown.loc[shown["cell_id"] == "e" * 16, "ssim"].sort_values().tolist() == pytest.approx([0.5, 0.75])
+
+
 def test_publishing_is_deterministic_and_fresh_rows_win(tmp_path: Path) -> None:
     scores = [score(f"{i:016d}", seed=i) for i in range(4)]
     pictures = [row for i in range(4) for row in images(f"{i:016d}")]
