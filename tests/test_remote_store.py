@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -10,7 +11,7 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -182,6 +183,32 @@ def test_writers_that_are_killed_at_any_point_lose_and_double_nothing(
     assert counts.to_dict() == sizes, "image rows of a stored cell are whole, and there once"
     store.compact()
     assert set(store.rows()["cell_id"]) == set(rows["cell_id"])
+
+
+def test_a_compaction_that_ends_after_any_of_its_steps_loses_and_doubles_nothing(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = S.Store(place)
+    for cell in "abc":
+        store.append([score(cell * 16)], images(cell * 16))
+    kind, left = type(store.files), [0]
+
+    def limited(method: Callable[..., None]) -> Callable[..., None]:
+        def step(*args: object) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            method(*args)
+
+        return step
+
+    for steps in range(8):  # two tables: each a part put and three removed
+        left[0] = steps
+        with monkeypatch.context() as patch:
+            for name in ("put", "delete"):
+                patch.setattr(kind, name, limited(getattr(kind, name)))
+            with contextlib.suppress(KeyboardInterrupt):
+                store.compact()
+        assert sorted(store.rows()["cell_id"]) == [cell * 16 for cell in "abc"], steps
+        assert len(store.images()) == 18, steps
 
 
 def test_what_killed_writers_left_is_not_read_and_is_swept_later(tmp_path: Path) -> None:
