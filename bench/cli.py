@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from bench.engine.local import Summary
     from bench.engine.plan import Plan
+    from bench.engine.ray import Cluster
     from bench.grids.load import Loaded
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -91,12 +92,30 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="where to train and attack")] = "auto",
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", metavar="N", help="worker processes, each with a GPU of its own where there are several; 1: none")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            help="worker processes, each with a GPU of its own where there are several; 1, the default: none; on Ray: as many as have room",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Annotated[
         str,
         typer.Option("--timeout", metavar="10m", help="kill what takes longer (90s, 10m, 1h): a training, or the cells that run together"),
     ] = "",
+    executor: Annotated[str, typer.Option("--executor", metavar="local|ray", help="run on this machine, or on a Ray cluster")] = "local",
+    address: Annotated[
+        str,
+        typer.Option(
+            "--address", metavar="HOST:PORT", help="with ray: the cluster's head, auto, or local (default: $RAY_ADDRESS, else local)"
+        ),
+    ] = "",
+    gpus: Annotated[
+        float | None,
+        typer.Option("--gpus-per-worker", metavar="SHARE", help="with ray: 0.25: four workers on a GPU (default: 1)", show_default=False),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="the first N cells of the plan only")] = None,
     memory: Annotated[
         float | None,
@@ -118,9 +137,10 @@ def run(
         raise BenchError(f"--limit {limit}: not understood", expected="a number of cells, 1 or more", got=str(limit))
     if memory is not None and memory <= 0:
         raise BenchError(f"--memory {memory}: not understood", expected="GiB, more than 0", got=str(memory), hint="--memory 2")
-    if not 1 <= jobs <= 512:
+    if jobs is not None and not 1 <= jobs <= 512:
         raise BenchError(f"--jobs {jobs}: not understood", expected="worker processes, 1 to 512", got=str(jobs), hint="-j 4")
     seconds = _seconds(timeout) if timeout else None
+    cluster = _cluster(executor, address, gpus, device)
     brought = _load_plugins(plugin)
     loaded = load(grid, scale=scale)
     own = [spec.name for spec in loaded.grid.attacks]
@@ -137,7 +157,7 @@ def run(
     from bench.engine import local
     from bench.engine.plan import plan
 
-    where = local.pick_device(device)
+    where = local.pick_device("cpu" if cluster else device)
     rows = local.store()
     planned = plan(loaded, local.known(rows), no_cache=no_cache, retry=retry == "failed", limit=limit)
     if dry_run:
@@ -163,8 +183,19 @@ def run(
     from bench.engine.progress import choose
 
     _interrupt_on_sigterm()
-    summary = local.run(planned, rows, where, choose(), no_cache=no_cache, memory_gib=memory, jobs=jobs, timeout=seconds)
-    again = _command(grid, attack, set_, seeds, device, limit, plugin, out, scale, runs, jobs, timeout)
+    summary = local.run(
+        planned,
+        rows,
+        where,
+        choose(),
+        no_cache=no_cache,
+        memory_gib=memory,
+        jobs=jobs if cluster else jobs or 1,
+        timeout=seconds,
+        cluster=cluster,
+    )
+    elsewhere = {"--executor": executor, "--address": address, "--gpus-per-worker": "" if gpus is None else f"{gpus:g}"} if cluster else {}
+    again = _command(grid, attack, set_, seeds, device, limit, plugin, out, scale, runs, jobs, timeout, elsewhere)
     result: dict[str, Any] = {"grid": planned.grid, "cells": _counts(summary), "failures": _failures(summary), "seconds": summary.seconds}
     if summary.interrupted:
         done = summary.ok + summary.failed
@@ -684,6 +715,28 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _cluster(executor: str, address: str, gpus: float | None, device: str) -> Cluster | None:
+    """Where the workers are, if not on this machine."""
+    if executor not in ("local", "ray"):
+        raise BenchError(f"unknown executor '{executor}'", expected="local or ray", got=repr(executor))
+    if executor == "local":
+        if address or gpus is not None:
+            raise BenchError("--address and --gpus-per-worker belong to --executor ray", expected="--executor ray beside them")
+        return None
+    if device not in ("auto", "cpu", "cuda"):
+        raise BenchError(f"unknown device '{device}'", expected="auto, cpu or cuda", got=repr(device))
+    if gpus is not None and not (0 < gpus <= 1 if device == "cuda" else gpus == 0 if device == "cpu" else 0 <= gpus <= 1):
+        raise BenchError(
+            f"--gpus-per-worker {gpus:g}: not understood",
+            expected="a share of one GPU, more than 0 up to 1; or 0 for none, without --device cuda",
+            got=f"{gpus:g} with --device {device}",
+            hint="--gpus-per-worker 0.25",
+        )
+    from bench.engine.ray import Cluster
+
+    return Cluster(address, device, gpus)
+
+
 def _command(
     grid: str,
     attack: Sequence[str],
@@ -695,8 +748,9 @@ def _command(
     out: str,
     scale: str = "",
     runs: int | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     timeout: str = "",
+    elsewhere: Mapping[str, str] = {},
 ) -> str:
     """The command that was given, without --no-cache, --retry and --json: it resumes."""
     words = ["python", "-m", "bench", "run", "--grid", grid]
@@ -708,8 +762,9 @@ def _command(
         ("--runs", str(runs or ""), ""),
         ("--seeds", seeds, ""),
         ("--device", device, "auto"),
-        ("--jobs", str(jobs), "1"),
+        ("--jobs", str(jobs or ""), ""),
         ("--timeout", timeout, ""),
+        *((option, value, "") for option, value in elsewhere.items()),
         ("--limit", str(limit or ""), ""),
         ("--out", out, ""),
     ):

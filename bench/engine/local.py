@@ -2,7 +2,8 @@
 
 Targets of one shape are trained together, attacked, and let go before the next shape. A KeyboardInterrupt ends the run with what is
 stored; the same command resumes. A budget that is spent starts no new batch. A cell that fails is a row with its reason.
-With more than one job, or a timeout, the batches run in worker processes instead (``bench.engine.workers``).
+With more than one job, or a timeout, the batches run in worker processes instead (``bench.engine.workers``), or on a cluster
+(``bench.engine.ray``).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import time
 from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -33,6 +34,9 @@ from bench.store import Store
 from bench.targets.cache import TargetCache
 from bench.targets.convolutions import activations_per_image
 from bench.targets.models import weight_shapes
+
+if TYPE_CHECKING:
+    from bench.engine.ray import Cluster
 
 BYTES_PER_WEIGHT = 40  # initial and current weights, float64 among them, and the products of one step
 BYTES_PER_ACTIVATION = 48  # of a cnn in training: 17 to 30 measured in float32, with what the backward pass keeps; twice that in float64
@@ -111,15 +115,17 @@ def run(
     *,
     no_cache: bool = False,
     memory_gib: float | None = None,
-    jobs: int = 1,
+    jobs: int | None = 1,
     timeout: float | None = None,
+    cluster: Cluster | None = None,
 ) -> Summary:
     """Runs what the plan has left, storing each cell as it ends.
 
     Args:
         memory_gib: what a stack of targets or runs may take; None: half of what is free on the device.
-        jobs: worker processes; 1 without a timeout: none, everything runs in this process.
+        jobs: worker processes; 1 without a timeout: none, everything runs in this process. None, on a cluster: as many as it has room for.
         timeout: seconds that one training, or one batch of cells, may take.
+        cluster: where the workers are, if not on this machine; ``device`` is not asked then.
 
     Raises:
         BenchError: the store cannot be written (the disk is full); what was stored before is kept.
@@ -133,11 +139,17 @@ def run(
     try:
         progress.start(len(waiting), summary.cached)
         _settled(plan, rows, summary)
-        if jobs > 1 or timeout is not None:
+        if cluster is not None:
+            from bench.engine import ray as on_ray
+
+            source = on_ray.results(
+                waiting, plan, cluster, progress, deadline, jobs=jobs, timeout=timeout, memory_gib=memory_gib, no_cache=no_cache
+            )
+        elif (jobs or 1) > 1 or timeout is not None:
             from bench.engine import workers
 
             source = workers.results(
-                waiting, plan, device.type, progress, deadline, jobs=jobs, timeout=timeout, memory_gib=memory_gib, no_cache=no_cache
+                waiting, plan, device.type, progress, deadline, jobs=jobs or 1, timeout=timeout, memory_gib=memory_gib, no_cache=no_cache
             )
         else:
             source = _results(waiting, plan, cache_of(no_cache), device, progress, deadline, budget(device, memory_gib), no_cache)
