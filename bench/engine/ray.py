@@ -77,9 +77,9 @@ class _Seat:
         return self.started.home if self.started is not None else ""
 
     def give(self, job: Job, places: Mapping[int, int], timeout: float | None) -> None:
-        """Starts a job. Targets are where they are trained."""
+        """Starts a job. Targets are where they are trained, those of one chunk perhaps in several places."""
         if job.kind == "train":
-            job.chunk.home = self.home
+            job.chunk = Chunk(job.cells, job.chunk.stacks, self.home)
         self.job, self.chunk = job, job.chunk
         self.ref = self.actor.run.remote(job.task(places), timeout)
 
@@ -150,8 +150,9 @@ def results(
                     cut = spread(list(chunks(waiting, device, memory)), count)
                     queue = Queue(collections.deque(Job("train", cells, Chunk(cells, stacks(cells))) for cells in cut))
                 open_ = time.monotonic() < deadline
-                if queue is not None and ready:
-                    _bring_home(queue, ready)
+                if queue is not None:
+                    if ready:
+                        _bring_home(queue, ready)
                     for seat in ready:
                         job = queue.take(seat, [s for s in seats if s.job is not None]) if open_ and seat.job is None else None
                         if job is not None:
