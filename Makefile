@@ -6,7 +6,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help venv bench claims test fuzz full-gpu papers-full perf perf-gpu lint clean
+.PHONY: help venv bench claims test fuzz chaos full-gpu papers-full perf perf-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -28,6 +28,9 @@ test: $(VENV)/.installed-dev  ## run the whole test suite
 
 fuzz: $(VENV)/.installed-dev  ## random input and damaged files: a hundred thousand cases, other ones each time
 	RECONBENCH_FUZZ=60 $(RUN) -m pytest -m fuzz -o timeout=0
+
+chaos: $(VENV)/.installed  ## torment a run: kills, a full disk, a jumping clock, damaged files; every cell must come out whole (minutes)
+	$(RUN) -m tests.chaos
 
 perf: $(VENV)/.installed  ## time it beside the alternatives and write results/perf.md (about a quarter of an hour)
 	$(RUN) -m tests.perf

@@ -98,6 +98,20 @@ def test_folders_that_are_data_sets_may_be_called_anything(tmp_path):
     assert not Path("gone").exists()
 
 
+def test_what_an_attack_raises_is_obeyed_by_no_terminal_and_no_browser(tmp_path, capsys):
+    text = "\\x1b]0;gone\\x07\\x1b[2J\\r<script>alert(1)</script> [l](http://evil)"
+    plugin = write_plugin(tmp_path, "shouts", f'raise ValueError("{text}")')
+    path, out = write_grid(tmp_path, "shouts, mean_image"), tmp_path / "results"
+    assert main(["run", "--grid", str(path), "--plugin", str(plugin), "--out", str(out)]) == 2
+    said = capsys.readouterr()
+    assert "ValueError: " in said.err
+    assert not {"\x1b", "\x07", "\r"} & set(said.out + said.err)
+    pages = "".join(page.read_text() for page in out.glob("*.md"))
+    assert "ValueError: " in pages
+    assert "<script" not in pages
+    assert not re.search(r"(?<!\\)\]\(http", pages)
+
+
 def run(tmp_path, path=None):
     """A tiny run: its summary and its rows."""
     rows = local.store()

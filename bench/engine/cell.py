@@ -10,6 +10,7 @@ Answers are rounded to the precision in which they are kept before they are scor
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import platform
@@ -18,7 +19,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,7 +33,7 @@ from bench import registry, seeds, tracks
 from bench.api import Release, Row, Secret, Target
 from bench.engine.memory import is_out_of_memory
 from bench.engine.plan import PROTOCOL, Cell, PlannedAttack, draws, runs_id
-from bench.errors import BenchError
+from bench.errors import BenchError, StorageError
 from bench.files import Files
 from bench.grids.load import Grid
 from bench.sealed import seal, unseal
@@ -98,6 +100,7 @@ def run_batch(
     memory: int,
     *,
     no_cache: bool = False,
+    debug: Callable[[Exception], None] | None = None,
 ) -> Iterator[Result]:
     """Attacks the targets of the cells and yields one result a cell, in order.
 
@@ -106,6 +109,7 @@ def run_batch(
         device: where the targets are.
         memory: bytes that the runs of one stack may take, by the attack's estimate.
         no_cache: attack again also where a run of a sweep is kept.
+        debug: is called with what an attack on one cell has raised, before the cell fails.
 
     Raises:
         StorageError: the reconstructions cannot be written.
@@ -118,7 +122,7 @@ def run_batch(
     runs = _Runs(files)
     if not no_cache:
         runs.find(cells)
-    answers, stack = _attack(cells, targets, device, memory, runs)
+    answers, stack = _attack(cells, targets, device, memory, runs, debug)
     seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
     cost = {"seconds_attack": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
     cost |= {"stack": stack.size, "stack_halvings": stack.halvings}
@@ -194,12 +198,18 @@ def kept(files: Files, cell_id: str, track: str = "reconstruction") -> Answer | 
 
 
 def _read(files: Files, cell_id: str, track: str) -> tuple[Answer, float] | None:
-    """A kept answer and the seconds that it took, or None."""
+    """A kept answer and the seconds that it took, or None. A corrupt file is set aside with a warning."""
+    name = file_name(cell_id)
     try:
-        tensors, said = unseal(files.read(file_name(cell_id)))
+        tensors, said = unseal(files.read(name))
         facts = {name: json.loads(text) for name, text in said.items() if name not in ("cell_id", "protocol", "seconds")}
         return tracks.get(track).unpack(tensors, facts), float(said.get("seconds", 0))
-    except (OSError, KeyError, ValueError):
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, ValueError) as error:
+        aside = f"{cell_id}.corrupt"
+        files.set_aside(name, aside)
+        warnings.warn(f"{files.at(name)} is corrupt ({error}); set aside as {aside}", stacklevel=3)
         return None
 
 
@@ -270,22 +280,32 @@ def _sweep_runs(cell: Cell, runs: Sequence[Answer], scores: Sequence[Row]) -> li
 
 
 def _attack(
-    cells: Sequence[Cell], targets: Mapping[str, Target], device: torch.device, memory: int, runs: _Runs
+    cells: Sequence[Cell],
+    targets: Mapping[str, Target],
+    device: torch.device,
+    memory: int,
+    runs: _Runs,
+    debug: Callable[[Exception], None] | None = None,
 ) -> tuple[list[list[Answer] | str], _Stack]:
-    """For each cell the candidates of its runs, or why there are none; and how they were stacked."""
+    """For each cell the candidates of its runs, or why there are none; and how they were stacked.
+
+    Raises:
+        StorageError: a run of a sweep cannot be kept, for which no cell is to blame.
+    """
     fit = memory // max(1, run_bytes(cells[0], targets))
     stack = _Stack(limit=max(1, min(RUNS_AT_ONCE[device.type], fit)))
-    try:
-        return _attempt(cells, targets, stack, runs), stack
-    except Exception as error:
-        if len(cells) == 1:
-            return [blame(error)], stack
-    # one of them spoiled the batch: each alone
     answers: list[list[Answer] | str] = []
+    if len(cells) > 1:
+        with contextlib.suppress(Exception):  # one of them has spoiled the batch: each alone
+            return _attempt(cells, targets, stack, runs), stack
     for cell in cells:
         try:
             answers += _attempt([cell], targets, stack, runs)
+        except StorageError:
+            raise
         except Exception as error:
+            if debug is not None:
+                debug(error)
             answers.append(blame(error))
     return answers, stack
 
@@ -353,7 +373,11 @@ def _stacked(
 
 
 def blame(error: Exception) -> str:
-    """One line that says what a plug-in raised, and where in its own file."""
+    """One line that says what a plug-in raised, and where in its own file, without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "�" for character in _blame(error))
+
+
+def _blame(error: Exception) -> str:
     if isinstance(error, _PluginExitError):
         return str(error)
     if isinstance(error, BenchError):

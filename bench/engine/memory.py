@@ -36,5 +36,5 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: PyTorch's own on a GPU, its allocator's on a CPU, or Python's."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("not enough memory" in text or "out of memory" in text)
+    # PyTorch's allocator on a CPU has one wording on Windows and another elsewhere
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("can't allocate", "not enough memory", "out of memory"))

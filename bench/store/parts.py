@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import secrets
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,7 @@ from bench.store.tables import CorruptError, latest_images, latest_scores, read,
 Table = Literal["scores", "images"]
 
 COMPACT_ABOVE = 64  # parts of one table before they are joined into one
+STAMP = re.compile(r"(?:scores|images)-0*(\d{1,19})-")  # nanoseconds since 1970 when a part was written
 LARGE_PART = 32 * 2**20  # bytes; parts above this are left alone by compaction, so that joining stays cheap
 
 
@@ -42,27 +44,30 @@ class Store:
     def __init__(self, where: Files | Path | str) -> None:
         self.files = files_at(where)
         self.corrupt: list[str] = []
+        self._last: int | None = None  # stamp of the newest part that was seen here
 
     def __str__(self) -> str:
         return str(self.files)
 
     def append(self, score_rows: Sequence[Row], image_rows: Sequence[Row] = ()) -> None:
-        """Adds rows for good, or not at all. Score rows without ``finished_at`` get the present time.
+        """Adds rows for good, or not at all. Score rows without ``finished_at`` get the present time; if the clock was set back since the
+        newest part, the moment after that, since the row finished last is the one that counts.
 
         Image rows go first: a kill in between leaves images without a score row, which nobody reads, and the cell runs again.
 
         Raises:
             BenchError: a row that does not fit the schema, or a store that cannot be written.
         """
-        now = datetime.now(timezone.utc)
+        moment = self._next()
+        now = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=moment // 1000)
         score_rows = [row if row.get("finished_at") is not None else {**row, "finished_at": now} for row in score_rows]
         scores, images = to_table(score_rows, "scores"), to_table(image_rows, "images")
-        stamp = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(3)}"
+        stamp = f"{moment:020d}-{os.getpid()}-{secrets.token_hex(3)}"
         if images.num_rows:
             self.files.put(f"images-{stamp}.parquet", serialise(images))
         if scores.num_rows:
             self.files.put(f"scores-{stamp}.parquet", serialise(scores))
-        files = self.files.listing()
+        files = self._listing()
         if any(len(_small(_of(table, files))) > COMPACT_ABOVE for table in ("scores", "images")):
             self.compact()
 
@@ -109,8 +114,21 @@ class Store:
                 self.files.delete(name)
         self.files.sweep()
 
+    def _next(self) -> int:
+        """Nanoseconds since 1970, at least a microsecond after the newest part."""
+        if self._last is None:
+            self._listing()
+        self._last = max(time.time_ns(), (self._last or 0) + 1000)
+        return self._last
+
+    def _listing(self) -> list[File]:
+        files = self.files.listing()
+        stamps = [int(found[1]) for file in files if (found := STAMP.match(file.name))]
+        self._last = max([self._last or 0, *stamps])
+        return files
+
     def _files(self, table: Table) -> list[File]:
-        return _of(table, self.files.listing())
+        return _of(table, self._listing())
 
     def _parts(self, table: Table, columns: Sequence[str] | None = None, only: Sequence[File] | None = None) -> list[tuple[str, pa.Table]]:
         """All readable parts, by name, oldest first. When one vanishes meanwhile (another process compacted), the folder is listed

@@ -205,7 +205,7 @@ GREEDY = """
     @classmethod
     def reconstruct_batch(cls, attacks, releases, generators):
         if len(attacks) > 2:
-            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] not enough memory: you tried to allocate 9 bytes")
+            torch.empty(2**60)
         return [a.reconstruct(r, g) for a, r, g in zip(attacks, releases, generators)]
 """
 

@@ -1,0 +1,164 @@
+"""The same cell gives the same row: whatever the order, the stack, the number of workers, and however often the run was interrupted.
+
+A stack of one network with one output rounds otherwise than a stack of several, since its last product is of a matrix and a vector; in
+float32 an attack of many steps makes the difference visible. So scores across stacks are compared in float64, where every digit of a row
+must agree, and in float32 where the stacks are the same. ``tests/engine/test_workers.py`` has attacks without many steps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from bench.engine import cell as cells_module
+from bench.engine import local
+from bench.engine.plan import Plan, plan
+from bench.engine.progress import Silent
+from bench.grids.load import load
+from bench.schema import COST_COLUMNS, IMAGE_KEY, PROVENANCE_COLUMNS
+
+CPU = torch.device("cpu")
+LOOSE = {*COST_COLUMNS, *PROVENANCE_COLUMNS, "stack", "stack_halvings"}
+UNROUNDED = {"train_loss", "kkt_residual", "attack_loss", "sweep_runs"}  # rows keep all their digits, of which the last depend on the stack
+
+KKT = """
+name: same
+title: The same
+question: Does a cell always give the same row?
+base: {{n_per_class: 2, hidden: [16], epochs: 200, lr: 0.02, init_scale: 1e-4, weight_decay: 0.003, dataset: lfw_faces, dtype: {dtype}}}
+seeds: 4
+attacks:
+  - {{name: haim_kkt, params: {{steps: 60, dtype: {dtype}}}}}
+  - {{name: haim_kkt, params: {{steps: 30, dtype: {dtype}}}, sweep: {{runs: 2, ranges: {{lr: {{low: 0.01, high: 0.1, scale: log}}}}}}}}
+"""
+STEAL = """
+name: same_thieves
+title: The same thieves
+question: Does a thief always get away with the same?
+base:
+  {{dataset: photo_patches, classes: 8, n_per_class: 8, hidden: [16], bias: all, loss: ce, optimizer: adam, lr: 0.002, epochs: 3,
+   init_scale: null, dtype: {dtype}, defense: memorized_examples, defense_params: {{kind: mislabelled, count: 8, repeat: 1}}}}
+seeds: 2
+attacks: [{{name: steal_logits, params: {{epochs: 2, queries: 64}}}}]
+"""
+
+
+class Stopping(Silent):
+    """Interrupts the run when so many cells are stored."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def finished(self, name: str, status: str, reason: str) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def planned(tmp_path, text: str, dtype: str) -> Plan:
+    path = tmp_path / f"{dtype}.yaml"
+    path.write_text(text.format(dtype=dtype))
+    return plan(load(path), local.known(local.store()))
+
+
+def run(tmp_path, text: str, dtype: str = "float64", order=lambda cells: cells, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score and image rows of all cells, made in this order."""
+    made = planned(tmp_path, text, dtype)
+    summary = local.run(replace(made, cells=order(made.cells)), local.store(), CPU, **options)
+    assert not summary.failed, summary.failures
+    return local.collect(made, local.store())
+
+
+@pytest.fixture
+def forget(bench_home):
+    """Forgets all rows, targets and reconstructions."""
+
+    def forgetting() -> None:
+        for folder in ("rows", "targets", "reconstructions"):
+            shutil.rmtree(bench_home / folder, ignore_errors=True)
+
+    return forgetting
+
+
+def assert_same(one, two, unrounded: float = 0.0) -> None:
+    """Equal rows but for costs and provenance; numbers that rows keep unrounded may differ by so much, relatively."""
+    a, b = (frame.sort_values("cell_id", ignore_index=True) for frame in (one[0], two[0]))
+    assert len(a)
+    for column in a.columns.difference(list(LOOSE)):
+        if column in UNROUNDED:
+            for x, y in zip(a[column], b[column], strict=True):
+                x, y = (json.loads(value) if isinstance(value, str) else value for value in (x, y))
+                assert close(x, y, unrounded), (column, x, y)
+        else:
+            assert a[column].equals(b[column]), (column, a[column].tolist(), b[column].tolist())
+    a, b = (images.sort_values(list(IMAGE_KEY), ignore_index=True) for _, images in (one, two))
+    for column in a.columns:
+        assert a[column].equals(b[column]), column
+
+
+def close(a, b, tolerance: float) -> bool:
+    if isinstance(a, list | dict):
+        return len(a) == len(b) and all(close(a[k], b[k], tolerance) for k in (a if isinstance(a, dict) else range(len(a))))
+    if isinstance(a, float) and isinstance(b, float):
+        return (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance * 1e-3)
+    return bool(a == b) or (pd.isna(a) and pd.isna(b))
+
+
+def shuffled(cells):
+    """The cells in an order that mixes attacks and seeds."""
+    return [cells[i] for i in torch.randperm(len(cells), generator=torch.Generator().manual_seed(3)).tolist()]
+
+
+def test_order_changes_nothing(tmp_path, forget):
+    first = run(tmp_path, KKT)
+    forget()
+    assert_same(first, run(tmp_path, KKT, order=shuffled), 1e-9)
+    forget()
+    assert_same(first, run(tmp_path, KKT, order=lambda cells: list(reversed(cells))), 1e-9)
+
+
+def test_order_changes_not_a_bit_in_float32(tmp_path, forget):
+    """All cells of an attack go in one stack here, in whatever order."""
+    first = run(tmp_path, KKT, "float32")
+    forget()
+    assert_same(first, run(tmp_path, KKT, "float32", order=shuffled))
+
+
+def test_stacking_changes_nothing(tmp_path, forget, monkeypatch):
+    together = run(tmp_path, KKT)
+    assert together[0]["stack"].max() > 1
+    forget()
+    monkeypatch.setitem(cells_module.RUNS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(local.TARGETS_AT_ONCE, "cpu", 1)
+    alone = run(tmp_path, KKT)
+    assert alone[0]["stack"].max() == 1
+    assert_same(together, alone, 1e-9)
+
+
+def test_interruptions_change_nothing(tmp_path, forget):
+    straight = run(tmp_path, KKT)
+    forget()
+    made = planned(tmp_path, KKT, "float64")
+    for after in (1, 4):
+        assert local.run(planned(tmp_path, KKT, "float64"), local.store(), CPU, Stopping(after)).interrupted
+    assert 0 < len(local.store().rows()) < len(made.cells)
+    assert_same(straight, run(tmp_path, KKT), 1e-9)
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path, forget):
+    one = run(tmp_path, KKT)
+    for jobs in (2, 3):
+        forget()
+        assert_same(one, run(tmp_path, KKT, jobs=jobs), 1e-9)
+
+
+def test_thieves_get_away_with_the_same(tmp_path, forget):
+    first = run(tmp_path, STEAL)
+    forget()
+    assert_same(first, run(tmp_path, STEAL, order=shuffled), 1e-9)

@@ -1,0 +1,94 @@
+"""The machine at fault: a full disk fails no cell, and a clock that is set back hides no row."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+
+import pytest
+import torch
+from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
+
+from bench import files, registry
+from bench.engine import local
+from bench.engine.memory import is_out_of_memory
+from bench.engine.plan import plan
+from bench.errors import BenchError
+from bench.grids.load import load
+
+pytestmark = pytest.mark.usefixtures("clean_registry")
+CPU = torch.device("cpu")
+SWEPT = "{name: noise, sweep: {runs: 3, ranges: {scale: {low: 0.01, high: 0.3}}}}"
+
+
+def go(path, retry=False):
+    """Plans and runs a grid file; returns the summary and its rows."""
+    rows = local.store()
+    planned = plan(load(path), local.known(rows), retry=retry)
+    summary = local.run(planned, rows, CPU)
+    return summary, local.collect(planned, rows)[0]
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_sweep_stops_the_run_and_fails_no_cell(tmp_path, monkeypatch):
+    registry.load_plugin(write_plugin(tmp_path))
+    path = write_grid(tmp_path, SWEPT)
+    real = files.atomic_write
+
+    def full(where, content):
+        if where.parent.parent.name == "runs" and where.name == "1.safetensors":
+            raise files.cannot_write(where, OSError(errno.ENOSPC, "No space left on device"))
+        real(where, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "atomic_write", full)
+        with pytest.raises(BenchError, match="disk is full"):
+            go(path)
+    assert "failed" not in set(local.store().rows()["status"])
+    summary, frame = go(path)
+    assert (summary.ok, summary.failed) == (4, 0)
+    assert set(frame["status"]) == {"ok"}
+
+
+def test_a_row_counts_although_the_clock_was_set_back_since_the_one_before(tmp_path, monkeypatch):
+    mark = tmp_path / "mark"
+    body = f"from pathlib import Path\nif not Path({str(mark)!r}).exists():\n    raise ValueError('not yet')\n"
+    registry.load_plugin(write_plugin(tmp_path, "later", body + "return release.mean_image.expand(4, -1, -1, -1).clone()"))
+    path = write_grid(tmp_path, "later")
+    assert go(path)[0].failed == 4
+    mark.touch()
+    time_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: time_ns() - 3650 * 86_400 * 10**9)
+    assert go(path, retry=True)[0].ok == 4
+    assert set(local.store().rows()["status"]) == {"ok"}
+    local.store().compact()
+    assert set(local.store().rows()["status"]) == {"ok"}
+    assert go(path)[0].cached == 4
+
+
+def test_reconstructions_that_are_cut_off_are_named_and_set_aside(tmp_path, bench_home):
+    """Those of a sweep's run are made again, those of a cell are not scored again."""
+    registry.load_plugin(write_plugin(tmp_path))
+    path = write_grid(tmp_path, SWEPT)
+    assert go(path)[0].ok == 4
+    [run, *_] = sorted((bench_home / "reconstructions" / "runs").rglob("0.safetensors"))
+    [cell, *_] = sorted((bench_home / "reconstructions").glob("*.safetensors"))
+    for file in (run, cell):
+        file.write_bytes(file.read_bytes()[:-9])
+    with pytest.warns(UserWarning, match=f"{cell.name} is corrupt .*; set aside as {cell.stem}.corrupt"):
+        fresh, missing = local.rescore(local.store(), None)
+    assert (len(fresh), sum(map(len, missing.values()))) == (3, 1)
+    shutil.rmtree(bench_home / "rows")
+    with pytest.warns(UserWarning, match=r"0\.safetensors is corrupt"):
+        summary, _ = go(path)
+    assert summary.ok == 4
+    assert run.is_file()
+    assert run.with_suffix(".corrupt").is_file()
+    assert cell.with_suffix(".corrupt").is_file()
+
+
+def test_what_pytorch_says_when_memory_runs_out_is_understood():
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(2**60)
+    assert is_out_of_memory(error.value)
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
