@@ -124,6 +124,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list the cells and what would become of each; run nothing")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="train and attack again even where a result is here")] = False,
     retry: Annotated[str, typer.Option("--retry", metavar="failed", help="'failed': run the cells again that failed before")] = "",
+    pdb: Annotated[bool, typer.Option("--pdb", help="open Python's debugger where an attack raises an exception; with -j 1 alone")] = False,
     plugin: Plugins = [],  # noqa: B006
     out: Out = "",
     json: Annotated[bool, typer.Option("--json", help="print one JSON summary on stdout, everything else on stderr")] = False,
@@ -140,6 +141,12 @@ def run(
     if jobs is not None and not 1 <= jobs <= 512:
         raise BenchError(f"--jobs {jobs}: not understood", expected="worker processes, 1 to 512", got=str(jobs), hint="-j 4")
     seconds = _seconds(timeout) if timeout else None
+    if pdb and ((jobs or 1) != 1 or seconds is not None or json or executor != "local"):
+        raise BenchError(
+            "--pdb works in one process, which has the terminal to itself",
+            expected="-j 1, without --timeout and without --json",
+            hint="--pdb --attack NAME --retry failed, for cells that have failed before",
+        )
     cluster = _cluster(executor, address, gpus, device)
     brought = _load_plugins(plugin)
     loaded = load(grid, scale=scale)
@@ -180,19 +187,21 @@ def run(
     if why and not out:
         say(f"with {', '.join(why)} results go to {folder}, so that the published table stays one of whole grids (--out to choose)")
 
-    from bench.engine.progress import choose
+    from bench.engine.debug import post_mortem
+    from bench.engine.progress import Lines, choose
 
     _interrupt_on_sigterm()
     summary = local.run(
         planned,
         rows,
         where,
-        choose(),
+        Lines() if pdb else choose(),
         no_cache=no_cache,
         memory_gib=memory,
         jobs=jobs if cluster else jobs or 1,
         timeout=seconds,
         cluster=cluster,
+        debug=post_mortem if pdb else None,
     )
     elsewhere = {"--executor": executor, "--address": address, "--gpus-per-worker": "" if gpus is None else f"{gpus:g}"} if cluster else {}
     again = _command(grid, attack, set_, seeds, device, limit, plugin, out, scale, runs, jobs, timeout, elsewhere)
@@ -915,22 +924,33 @@ def _field(name: str) -> str:
 
 
 def _grid_info(name: str) -> str:
-    from bench.grids.load import expand, load
+    from bench.grids.load import load
 
     loaded = load(name)
+    facts = _grid_facts(loaded)
+    lines = [f"grid {loaded.grid.name}: {loaded.grid.title}", *filter(None, [loaded.grid.question]), f"file: {loaded.source}", *facts]
+    for scale in loaded.grid.scales:
+        lines += ["", f"with --scale {scale}, where it differs:"]
+        theirs = _grid_facts(load(name, scale=scale))
+        changed = {line.split()[0] for line in {*facts} ^ {*theirs}}  # all attacks are shown where one is another
+        lines += [f"  {line}" for line in theirs if line.split()[0] in changed]
+    return "\n".join(lines)
+
+
+def _grid_facts(loaded: Loaded) -> list[str]:
+    from bench.grids.load import expand
+
     grid = loaded.grid
-    points = expand(grid, loaded.source)
-    lines = [f"grid {grid.name}: {grid.title}", grid.question, f"file: {loaded.source}", f"base: {grid.base}"]
-    lines += [f"axis {axis}: {', '.join(value.label for value in values)}" for axis, values in grid.axes.items()]
+    settings = len(expand(grid, loaded.source))
+    lines = [f"base: {grid.base}"]
+    lines += [f"axis {axis}: {'; '.join(value.label for value in values)}" for axis, values in grid.axes.items()]
     lines.append(f"seeds: {', '.join(map(str, grid.seeds))}")
     for spec in grid.attacks:
         sweep = f", sweep of {spec.sweep.runs} runs over {', '.join(spec.sweep.ranges) or 'the ranges it declares'}" if spec.sweep else ""
         lines.append(f"attack {spec.name}{' ' + str(spec.params) if spec.params else ''}{sweep}")
-    lines.append(f"cells: {len(points)} settings × {len(grid.attacks)} attacks = {len(points) * len(grid.attacks)}")
+    lines.append(f"cells: {settings} settings × {len(grid.attacks)} attacks = {settings * len(grid.attacks)}")
     minutes = grid.budget.minutes
-    lines.append(f"budget: {f'{minutes:g} minutes' if minutes else 'none'}")
-    lines += [f"scale {scale}: {changes}" for scale, changes in grid.scales.items()]
-    return "\n".join(line for line in lines if line)
+    return [*lines, f"budget: {f'{minutes:g} minutes' if minutes else 'none'}"]
 
 
 def _plugin_info(kind: str, name: str) -> str:

@@ -13,7 +13,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +118,7 @@ def run(
     jobs: int | None = 1,
     timeout: float | None = None,
     cluster: Cluster | None = None,
+    debug: Callable[[Exception], None] | None = None,
 ) -> Summary:
     """Runs what the plan has left, storing each cell as it ends.
 
@@ -126,6 +127,7 @@ def run(
         jobs: worker processes; 1 without a timeout: none, everything runs in this process. None, on a cluster: as many as it has room for.
         timeout: seconds that one training, or one batch of cells, may take.
         cluster: where the workers are, if not on this machine; ``device`` is not asked then.
+        debug: is called with what an attack on one cell has raised, before the cell fails; in this process only.
 
     Raises:
         BenchError: the store cannot be written (the disk is full); what was stored before is kept.
@@ -152,7 +154,7 @@ def run(
                 waiting, plan, device.type, progress, deadline, jobs=jobs or 1, timeout=timeout, memory_gib=memory_gib, no_cache=no_cache
             )
         else:
-            source = _results(waiting, plan, cache_of(no_cache), device, progress, deadline, budget(device, memory_gib), no_cache)
+            source = _results(waiting, plan, cache_of(no_cache), device, progress, deadline, budget(device, memory_gib), no_cache, debug)
         # what a plug-in prints is no part of our output; and whatever ends this loop ends the workers
         with contextlib.redirect_stdout(sys.stderr), contextlib.closing(source) as parts:
             for part in parts if waiting else ():
@@ -346,6 +348,7 @@ def _results(
     deadline: float,
     memory: int,
     no_cache: bool = False,
+    debug: Callable[[Exception], None] | None = None,
 ) -> Generator[list[Result], None, None]:
     """Results in the order in which they come: shape by shape, targets by the stack, attack by attack."""
     for chunk in chunks(waiting, device.type, memory):
@@ -366,7 +369,9 @@ def _results(
                 if time.monotonic() >= deadline:
                     return
                 progress.stage(f"{batch[0].attack.spec.name} on {len(batch)} target{'s' if len(batch) > 1 else ''}")
-                for result in run_batch(batch, trained, plan.loaded.grid, reconstructions(), device, memory, no_cache=no_cache):
+                for result in run_batch(
+                    batch, trained, plan.loaded.grid, reconstructions(), device, memory, no_cache=no_cache, debug=debug
+                ):
                     yield [result]
 
 
