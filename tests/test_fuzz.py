@@ -104,6 +104,19 @@ def test_a_damaged_part_of_a_store_is_set_aside_or_as_it_was(fresh, parts, which
             assert before[column].equals(after[column]) or after[column].isna().all(), column
 
 
+@pytest.mark.parametrize(
+    ("which", "column"), [("scores", "grid"), ("scores", "cell_id"), ("images", "cell_id"), ("images", "split"), ("images", "index")]
+)
+def test_a_damaged_name_of_a_key_column_makes_the_part_corrupt(tmp_path, parts, which, column):
+    """Without its key, rows would count as one another's and go unnoticed."""
+    for name, content in parts[0].items():
+        changed = content.replace(column.encode(), b"#" + column.encode()[1:]) if name.startswith(which) else content
+        (tmp_path / name).write_bytes(changed)
+    with pytest.warns(CorruptFileWarning, match=f"{which}.*is corrupt.*set aside"):
+        found = Store(tmp_path).rows() if which == "scores" else Store(tmp_path).images()
+    assert not len(found)
+
+
 @pytest.fixture(scope="module")
 def published(parts, tmp_path_factory) -> bytes:
     """The scores of a results folder."""

@@ -56,6 +56,9 @@ def read(content: bytes, place: str, table: Literal["scores", "images"], columns
         _check_version(file.schema_arrow, place)
         wanted = [c for c in TABLES[table] if columns is None or c.name in columns]
         present = set(file.schema_arrow.names)
+        absent = {*(SCORE_KEY if table == "scores" else IMAGE_KEY)} - present  # names of columns lie in no checksummed page
+        if absent:
+            raise CorruptError(f"no column {', '.join(sorted(absent))}")
         data = file.read(columns=[c.name for c in wanted if c.name in present])
         arrays = [data[c.name].cast(c.type) if c.name in present else pa.nulls(file.metadata.num_rows, c.type) for c in wanted]
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
