@@ -38,7 +38,7 @@ class Tmpfs:
 class Limit:
     """RLIMIT_FSIZE of running processes: each write to a file fails, though with another error than a full disk's."""
 
-    how = "RLIMIT_FSIZE (no tmpfs can be mounted here)"
+    how = "RLIMIT_FSIZE (no tmpfs is mounted)"
     said = "File too large"
 
     def fill(self, pids: Iterable[int]) -> None:
