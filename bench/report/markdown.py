@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics.intervals import Interval
-from bench.report import gallery, informed, margin, planted, probes, published, stealing, sweeps
+from bench.report import gallery, informed, margin, owners, planted, probes, published, stealing, sweeps
 from bench.report.aggregate import CONVOLUTIONS, Difference, Group, axis_names, differences
 from bench.report.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
 from bench.schema import SETTING_COLUMNS, empty
@@ -306,6 +306,7 @@ def grid_page(page: Page) -> str:
         lines += [f"## {escape(section) or 'Results'}", ""]
         if stealing.mine(groups):
             lines += [f"*Compared:* {_compared(groups)}.", "", *stealing.section(groups)]
+            lines += owners.section(groups, page.rows)
             mechanism = probes.section(groups, page.rows, page.images, probed)
             lines += mechanism
             probed = {} if mechanism else probed

@@ -81,7 +81,7 @@ def _has(group: Group, **wanted: object) -> bool:
 Setting = tuple[int, str]
 
 
-def _settings(groups: Sequence[Group]) -> dict[Setting, list[Group]]:
+def settings_of(groups: Sequence[Group]) -> dict[Setting, list[Group]]:
     found: dict[Setting, list[Group]] = {}
     for group in groups:
         if group.track == TRACK and group.theft is not None:
@@ -290,7 +290,7 @@ def section(groups: Sequence[Group], rows: pd.DataFrame, images: pd.DataFrame, p
         images: image rows of the grid.
         pictures: kind of picture → path, of those that belong here.
     """
-    settings, parts = _settings(groups), _members(images)
+    settings, parts = settings_of(groups), _members(images)
     names = axis_names(groups) if any(group.axis for group in groups) else []
     lines: list[str] = []
     for probe in PROBES:
@@ -333,7 +333,7 @@ def _labels(group: Group, names: Sequence[str]) -> list[str]:
 
 def figures(groups: Sequence[Group], images: pd.DataFrame, title: str) -> dict[str, bytes | None]:
     """The pictures by kind; None where there is nothing to draw."""
-    settings = list(_settings(groups).values())
+    settings = list(settings_of(groups).values())
     parts = _members(images) if settings else {}
     found: dict[str, bytes | None] = {probe.column: _quarters_figure(probe, settings, parts, title) for probe in PROBES}
     return {**found, GRADIENTS: _gradients_figure(settings, title)}

@@ -1,0 +1,64 @@
+"""Owners of watermarked networks beside each other, on rows whose differences are known."""
+
+from __future__ import annotations
+
+import re
+
+import fake
+import pandas as pd
+
+from bench.api import Setting
+from bench.report import owners
+from bench.report.aggregate import aggregate
+from bench.store import to_table
+
+SHARES = {"plain": (0.3, 0.60), "boosted": (0.5, 0.59), "other": (0.2, 0.70)}  # label → transfer beyond clean networks, test accuracy
+WIDTHS = {"plain": (100,), "boosted": (100,), "other": (50,)}
+
+
+def rows(labels: list[str], access: str = "public_images+queries", **params) -> pd.DataFrame:
+    """A thief by logits on three seeds of each owner; boosted owners are the better the higher the seed."""
+    made = []
+    for index, label in enumerate(labels):
+        for seed in range(3):
+            excess, accuracy = SHARES[label]
+            excess += 0.1 * (seed - 1) if label == "boosted" else 0.0
+            setting = Setting(
+                dataset="photo_patches", classes=8, loss="ce", defense="memorized_examples", hidden=WIDTHS[label], seed=seed,
+                defense_params={"kind": label},
+            )  # fmt: skip
+            more = {
+                "track": "stealing", "access": access, "attack_params": params, "attack_defaults": {"source": "held_out", "model": "same"} if not params else {"model": "same"},
+                "planted_transfer": excess + 0.05, "planted_transfer_clean": 0.05, "planted_transfer_controls": 0.05,
+                "transfer_excess": excess, "transfer_excess_controls": excess, "watermark_p": 1 / 21, "watermark_tpr": 1.0, "n_clean": 20,
+                "planted_owner": 1.0, "agreement": 0.8, "thief_accuracy": 0.6, "clean_accuracy": 0.6, "queries_used": 10,
+                "test_accuracy": accuracy, "excess_recall": None, "n_members": 20, "n_controls": 20,
+            }  # fmt: skip
+            row, _ = fake.cell("owning", "steal_logits", setting, {"owner": label}, index, (0, 0), **more)
+            row["cell_id"] = f"{label}-{seed}"
+            made.append(row)
+    return to_table(made, "scores").to_pandas()
+
+
+def section(frame: pd.DataFrame) -> list[str]:
+    return owners.section(aggregate(frame), frame)
+
+
+def test_an_owner_is_compared_with_the_first_of_its_architecture_seed_by_seed():
+    [line] = [line for line in section(rows(["plain", "boosted", "other"])) if "boosted" in line]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[:3] == ["boosted", "owner plain", "—"]  # no thief by labels
+    assert re.match(r"\+0\.20 \[−0\.05, \+0\.45\]", cells[3])  # 0.1, 0.2, 0.3: ±4.303 · 0.1 / √3
+    assert cells[4] == "—"
+    assert cells[5].startswith("−1.00 ")  # points
+    assert cells[6] == "3"
+
+
+def test_owners_of_other_architectures_are_not_compared_and_one_owner_alone_gets_no_section():
+    assert not [line for line in section(rows(["plain", "boosted", "other"])) if line.startswith("| other")]
+    assert section(rows(["plain", "other"])) == []
+    assert section(rows(["plain"])) == []
+
+
+def test_thieves_that_ask_about_other_images_are_left_out():
+    assert section(rows(["plain", "boosted"], source="noise")) == []
