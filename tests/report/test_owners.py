@@ -28,7 +28,8 @@ def rows(labels: list[str], access: str = "public_images+queries", **params) -> 
                 defense_params={"kind": label},
             )  # fmt: skip
             more = {
-                "track": "stealing", "access": access, "attack_params": params, "attack_defaults": {"source": "held_out", "model": "same"} if not params else {"model": "same"},
+                "track": "stealing", "access": access, "attack_params": params,
+                "attack_defaults": {k: v for k, v in {"source": "held_out", "model": "same"}.items() if k not in params},
                 "planted_transfer": excess + 0.05, "planted_transfer_clean": 0.05, "planted_transfer_controls": 0.05,
                 "transfer_excess": excess, "transfer_excess_controls": excess, "watermark_p": 1 / 21, "watermark_tpr": 1.0, "n_clean": 20,
                 "planted_owner": 1.0, "agreement": 0.8, "thief_accuracy": 0.6, "clean_accuracy": 0.6, "queries_used": 10,
