@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fuzzing import tried
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
@@ -38,6 +39,12 @@ def lend_weights(home: Path) -> None:
     weights.mkdir(exist_ok=True)
     for file in sorted((OWN_HOME / "weights").glob("*.safetensors")):
         (weights / file.name).symlink_to(file)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many cases the fuzzing tests have tried."""
+    if tried:
+        terminalreporter.write_line(f"fuzzing: {tried.total()} cases in {len(tried)} tests")
 
 
 @pytest.fixture(scope="session", autouse=True)

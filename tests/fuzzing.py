@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,23 @@ from hypothesis import strategies as st
 
 FACTOR = max(1, int(os.environ.get("RECONBENCH_FUZZ") or 1))
 planned: dict[str, int] = {}  # test → cases
+tried: Counter[str] = Counter()  # test → cases that came to an end; fewer than planned where there are no more to be found
 
 
 def cases(n: int) -> Callable[[Any], Any]:
     """Marks a test with `given` as one of fuzzing, of so many cases in the suite."""
 
     def mark(test: Any) -> Any:
-        planned[f"{test.__module__}.{test.__qualname__}"] = n * FACTOR
+        name = f"{test.__module__}.{test.__qualname__}"
+        planned[name] = n * FACTOR
+        inner = test.hypothesis.inner_test
+
+        @functools.wraps(inner)
+        def counted(*args: Any, **kwargs: Any) -> None:
+            inner(*args, **kwargs)
+            tried[name] += 1
+
+        test.hypothesis.inner_test = counted
         return pytest.mark.fuzz(settings(max_examples=n * FACTOR, deadline=None)(test))
 
     return mark
