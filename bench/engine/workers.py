@@ -201,16 +201,17 @@ def _cards() -> list[str]:
 
 
 def spread(cut: list[list[Cell]], jobs: int) -> list[list[Cell]]:
-    """Halves the largest chunks until every worker has one to begin with, where there are so many targets."""
-    while len(cut) < jobs:
+    """Halves the largest chunks until every worker has one to begin with and none has more targets than a worker's share, where there are
+    so many: one worker would train them while the others wait."""
+    total = len({cell.target_id for cells in cut for cell in cells})
+    while True:
         targets = [list(dict.fromkeys(cell.target_id for cell in cells)) for cells in cut]
-        most = max(range(len(cut)), key=lambda i: len(targets[i]))
-        if len(targets[most]) < 2:
-            break
+        most = max(range(len(cut)), key=lambda i: len(targets[i]), default=0)
+        if not cut or len(targets[most]) < 2 or (len(cut) >= jobs and len(targets[most]) <= -(-total // jobs)):
+            return cut
         first = set(targets[most][: (len(targets[most]) + 1) // 2])
         halves = [[c for c in cut[most] if c.target_id in first], [c for c in cut[most] if c.target_id not in first]]
         cut = [*cut[:most], *halves, *cut[most + 1 :]]
-    return cut
 
 
 def _settle(worker: _Worker, plan: Plan, timeout: float | None) -> tuple[list[Result], list[Job]]:

@@ -100,6 +100,17 @@ def test_chunks_are_halved_until_every_worker_has_one():
     assert [c for part in cut for c in part] == cells
     assert all(len([p for p in cut if any(c.target_id == t for c in p)]) == 1 for t in map(str, range(5)))
     assert workers.spread([cells[:2]], 3) == [cells[:2]]
+    assert workers.spread([], 3) == []
+
+
+def test_no_worker_trains_the_one_large_chunk_while_others_have_small_ones():
+    class Fake:
+        def __init__(self, target):
+            self.target_id = target
+
+    sizes = [len(part) for part in workers.spread([[Fake(i) for i in range(35)], [Fake(100)], [Fake(101)]], 2)]
+    assert max(sizes) <= 19
+    assert sum(sizes) == 37
 
 
 def test_each_worker_sees_one_gpu_and_its_share_of_the_memory(tmp_path, monkeypatch):
