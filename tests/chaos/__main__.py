@@ -6,6 +6,7 @@ import argparse
 import os
 import random
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     trial = SHORT if given.short else FULL
     trial = trial if given.timeout is None else replace(trial, timeout=given.timeout)
     seed = secrets.randbelow(10**6) if given.seed is None else given.seed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without unmounting the disk and ending the run
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="chaos") as folder:
         return torment(trial, Path(folder), seed, time.monotonic() + 60 * given.minutes)

@@ -53,7 +53,8 @@ class Storm:
                 self._in_time()
                 if not scene.driver.running:
                     self._settle(scene)
-                    scene.driver = self._start()
+                    ended = scene.driver.wait(0) in (0, 2)  # by itself, and perhaps nothing is left to do but what failed
+                    scene.driver = self._start(*(["--retry", "failed"] if ended else []))
                 time.sleep(self.pace * self.rng.uniform(0.2, 1.8))
                 what = KINDS[deck[0]](scene)
                 if what:
@@ -61,8 +62,9 @@ class Storm:
                     self.tell(f"{deck[0]}: {what}")
                 deck = deck[1:] if what else [*deck[1:], deck[0]]  # there was nothing to do it to: later, when there is
             self._finish(scene)
-            scene.driver = self._start()  # the one before may have begun when rows were there that are gone
-            self._finish(scene)
+            if scene.damaged or scene.driver.wait(0) not in (0, 2):  # rows are gone that were there when it began, or it has not ended
+                scene.driver = self._start()
+                self._finish(scene)
         finally:
             scene.driver.kill()
 

@@ -70,7 +70,7 @@ class Trial:
 
 RANGES = "{lr: {low: 0.01, high: 0.1, scale: log}, sigma: {low: 0.001, high: 0.01, scale: log}}"
 FULL = Trial(
-    networks=(("lfw_faces", 48), ("lfw_faces", GUILTY), ("photo_tiles", 48)),
+    networks=(("lfw_faces", GUILTY), ("photo_tiles", 48)),
     seeds=2,
     real=(
         "{name: haim_kkt, params: {steps: 300, dtype: float64}}",
