@@ -313,7 +313,7 @@ def _clean(group: Sequence[_Owner], device: torch.device | str) -> list[dict[str
         for (owner, _), (weights, _), mean in zip(
             part, train_stack(part[0][0].net, settings, inputs, labels, starts, device), means, strict=True
         ):
-            one = Network(owner.net, weights, mean)
+            one = Network(owner.net, weights, mean.to(next(iter(weights.values()))))
             mine = answers[owner.id]
             mine["clean_planted"].append(_classes(one, owner.planted.inputs).tolist())
             mine["clean_unplanted"].append(_classes(one, owner.planted.unplanted).tolist())
