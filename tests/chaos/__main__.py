@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """0 if every cell came out with one true row and its undisturbed score, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=None, metavar="N", help="of the order and the pauses of the faults; default: drawn")
-    parser.add_argument("--short", action="store_true", help="two faults and a tiny grid, less than half a minute")
+    parser.add_argument("--short", action="store_true", help="two faults and a tiny grid, about a minute")
     parser.add_argument("--minutes", type=float, default=15.0, help="after which it counts as hung (default: 15)")
     parser.add_argument("--timeout", type=int, default=None, metavar="SECONDS", help="that a task of the grid may take, on a slow machine")
     given = parser.parse_args(arguments)
