@@ -37,7 +37,7 @@ class BenchError(Exception):
 
 
 class StorageError(BenchError):
-    """Where files are kept there is no room, no permission or no answer. The surroundings are to blame: the run stops, no cell has failed."""
+    """Where files are kept there is no room, no permission or no answer. The surroundings are to blame: the run stops, no cell fails."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -37,4 +37,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     # PyTorch's allocator on a CPU has one wording on Windows and another elsewhere
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("can't allocate", "not enough memory", "out of memory"))
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("can't allocate", "not enough memory", "out of memory")
+    )

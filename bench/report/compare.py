@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.aggregate import Group, aggregate
+from bench.report.text import NONE
 from bench.schema import SCORE_KEY
 
 TOLERANCE = 1e-6  # rounding of the published columns
@@ -120,7 +121,8 @@ def _number(value: float | None) -> str:
 
 
 def summary_table(scores: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows for the short table in the terminal, ranked within each setting: texts, under the headings of the columns."""
+    """Rows for the short table in the terminal, ranked within each setting: texts, under the headings of the columns. A column in which no
+    line has anything is left out."""
     result = []
     for group in aggregate(scores):
         interval = group.excess
@@ -138,7 +140,8 @@ def summary_table(scores: pd.DataFrame) -> list[dict[str, str]]:
                 **_of_theft(group),
             }
         )
-    return result
+    said = {name for line in result for name, text in line.items() if text != NONE}
+    return [{name: text for name, text in line.items() if name in said} for line in result]
 
 
 def _of_theft(group: Group) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pandas as pd
 from bench.api import Setting
 from bench.report import owners
 from bench.report.aggregate import aggregate
+from bench.report.compare import summary_table
 from bench.store import to_table
 
 SHARES = {"plain": (0.3, 0.60), "boosted": (0.5, 0.59), "other": (0.2, 0.70)}  # label → transfer beyond clean networks, test accuracy
@@ -63,3 +64,9 @@ def test_owners_of_other_architectures_are_not_compared_and_one_owner_alone_gets
 
 def test_thieves_that_ask_about_other_images_are_left_out():
     assert section(rows(["plain", "boosted"], source="noise")) == []
+
+
+def test_the_short_table_of_a_theft_has_no_empty_columns_for_rebuilt_images():
+    [line] = summary_table(rows(["plain"]))
+    assert line["planted labels"] == "35 %"
+    assert not [name for name in line if "0.4" in name or "recall" in name]
