@@ -201,13 +201,14 @@ def _cards() -> list[str]:
 
 
 def spread(cut: list[list[Cell]], jobs: int) -> list[list[Cell]]:
-    """Halves the largest chunks until every worker has one to begin with and none has more targets than a worker's share, where there are
-    so many: one worker would train them while the others wait."""
+    """Halves the largest chunks until every worker has one to begin with, where there are so many targets, and none has more than half a
+    worker's share of them: else one worker would still train when the others have nothing left."""
     total = len({cell.target_id for cells in cut for cell in cells})
+    most_targets = total if jobs == 1 else -(-total // (2 * jobs))
     while True:
         targets = [list(dict.fromkeys(cell.target_id for cell in cells)) for cells in cut]
         most = max(range(len(cut)), key=lambda i: len(targets[i]), default=0)
-        if not cut or len(targets[most]) < 2 or (len(cut) >= jobs and len(targets[most]) <= -(-total // jobs)):
+        if not cut or len(targets[most]) < 2 or (len(cut) >= jobs and len(targets[most]) <= most_targets):
             return cut
         first = set(targets[most][: (len(targets[most]) + 1) // 2])
         halves = [[c for c in cut[most] if c.target_id in first], [c for c in cut[most] if c.target_id not in first]]
