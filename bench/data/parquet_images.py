@@ -58,9 +58,9 @@ def decode(files: Sequence[Path], *, mode: str, label_columns: Sequence[str] = L
     for path in files:
         encoded, values, own_names = _read(path, label_columns)
         names = names or own_names
-        labels += values.to_pylist()
+        labels += values
         for row, value in enumerate(encoded):
-            pictures.append(_decode_one(value.as_py(), f"{path}, row {row}", mode))
+            pictures.append(_decode_one(value, f"{path}, row {row}", mode))
             unpacked += pictures[-1].nbytes
             if unpacked > MAX_BYTES:
                 raise _too_large(path, unpacked)
@@ -89,10 +89,10 @@ def first_picture(files: Sequence[Path]) -> Image.Image:
             with pq.ParquetFile(path) as file:
                 column = _column(file.schema_arrow, IMAGE_COLUMNS, path)
                 batch = next(file.iter_batches(1, columns=[column]), None)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _unreadable(path, error) from error
         if batch is not None and batch.num_rows:
-            return opened(io.BytesIO(_bytes(batch.column(0)[0].as_py())), f"{path}, row 0")
+            return opened(io.BytesIO(_bytes(batch.column(0)[0])), f"{path}, row 0")
     raise BenchError("no images in the Parquet files", expected=LAYOUT, got=", ".join(map(str, files)) or "no file", hint="check the path")
 
 
@@ -102,17 +102,21 @@ def first_shape(files: Sequence[Path]) -> tuple[int, int, int]:
         return (1 if mode_of(image) == "L" else 3, image.height, image.width)
 
 
-def _decode_one(value: object, where: str, mode: str) -> np.ndarray:
+def _decode_one(value: pa.Scalar, where: str, mode: str) -> np.ndarray:
     with opened(io.BytesIO(_bytes(value)), where) as image:
         return pixels(image, mode, where)
 
 
-def _bytes(value: object) -> bytes:
+def _bytes(scalar: pa.Scalar) -> bytes:
+    try:
+        value = scalar.as_py()
+    except UnicodeDecodeError:  # of the path beside the bytes
+        value = None
     data = value.get("bytes") if isinstance(value, dict) else value
     return data if isinstance(data, bytes) else b""  # no bytes: PIL then says that it is no picture
 
 
-def _read(path: Path, label_columns: Sequence[str]) -> tuple[pa.Array, pa.Array, tuple[str, ...]]:
+def _read(path: Path, label_columns: Sequence[str]) -> tuple[pa.Array, list[object], tuple[str, ...]]:
     """The encoded images and the labels of a file, and its class names if its metadata holds them."""
     try:
         footer = pq.read_metadata(path)
@@ -122,9 +126,10 @@ def _read(path: Path, label_columns: Sequence[str]) -> tuple[pa.Array, pa.Array,
         schema = pq.read_schema(path)
         image, label = _column(schema, IMAGE_COLUMNS, path), _column(schema, label_columns, path)
         table = pq.read_table(path, columns=[image, label])
-    except (pa.ArrowException, OSError) as error:
+        labels = table[label].to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
-    return table[image], table[label], _names_in(schema, label)
+    return table[image], labels, _names_in(schema, label)
 
 
 def _column(schema: pa.Schema, wanted: Sequence[str], path: Path) -> str:
