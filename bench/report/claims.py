@@ -395,6 +395,8 @@ def findings(scores: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declar
         seen.add(str(one.claim.name))
         for grid in _grids(one.claim, by_grid):
             found = find(one, grid, by_grid.get(grid, []), of_cell)
+            if found.verdict == NO_ROWS and not found.reason and grid not in one.claim.grids:
+                continue  # a larger scale need not have the lines that the claim is about
             result.append(replace(found, verdict=BROKEN, values={}, reason="another claim has this name") if twice else found)
     return judge(result)
 

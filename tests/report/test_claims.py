@@ -123,6 +123,9 @@ def test_a_larger_scale_of_a_grid_is_a_line_of_its_own_where_it_has_rows():
     assert (small.grid, small.verdict) == ("g", REPRODUCED)
     assert (full.grid, full.verdict) == ("g_full", NO_ROWS)
     assert "`python -m bench run --grid g --scale full`" in claims_page.page([small, full])
+    of_others = [r | {"attack": "mean_image"} if r["grid"] == "g_full" else r for r in rows]
+    [only] = findings(to_table(of_others, "scores").to_pandas(), pd.DataFrame(), [Declared("haim_kkt", claim())])
+    assert only.grid == "g"
 
 
 def test_a_column_that_the_rows_do_not_fill_is_no_effect():
