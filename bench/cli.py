@@ -539,7 +539,7 @@ def merge(
     into: Annotated[str, typer.Option("--into", metavar="PATH", help="where to (default: results/ of this project)")] = "",
     on_conflict: Annotated[str, typer.Option("--on-conflict", metavar="last|best|refuse", help="when two rows of a cell differ")] = "last",
 ) -> int:
-    """Merge rows of other machines into a results folder, or into a store."""
+    """Merge rows of other machines into a folder or a store."""
     from bench import store
     from bench.files import is_uri, shown
     from bench.report import render
