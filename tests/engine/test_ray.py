@@ -215,7 +215,15 @@ def test_the_same_program_and_the_same_data_on_every_node(tmp_path, cluster, mon
 # ------------------------------------------------------------------------------------------------------------ interruptions
 
 
-def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_path, cluster):
+@pytest.fixture
+def interruptible():
+    """Interrupts are heard, also where the tests were started in the background of a shell, which has them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_path, cluster, interruptible):
     pids = tmp_path / "pids"
     body = f"import os, time\nopen({str(pids)!r}, 'a').write(f'{{os.getpid()}} ')\ntime.sleep(600)"
     registry.load_plugin(write_plugin(tmp_path, "sleeper", body))
