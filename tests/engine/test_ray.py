@@ -232,7 +232,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_pat
     planned = plan(load(path), {})
 
     def interrupt() -> None:
-        while not (pids.exists() and pids.read_text().split() and len(rows.rows()) == 4):
+        while not (pids.exists() and pids.read_text().split() and len(rows.rows())):
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -240,7 +240,8 @@ def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_pat
     watch.start()
     summary = local.run(planned, rows, CPU, jobs=None, cluster=Cluster(cluster.address))
     watch.join()
-    assert (summary.interrupted, summary.ok, summary.left, summary.exit_code) == (True, 4, 4, 130)
+    assert (summary.interrupted, summary.exit_code) == (True, 130)
+    assert (summary.ok, summary.left) == (len(rows.rows()), 8 - len(rows.rows()))
     assert not ray.is_initialized()
     deadline = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split()):
