@@ -255,7 +255,7 @@ def test_a_spent_budget_starts_nothing_new(tmp_path):
 
 
 def start(tmp_path: Path, *more: str) -> tuple[subprocess.Popen, Path]:
-    """A run with two workers whose second attack says its process and sleeps; returns when both sleep, each on the first target that it took."""
+    """A run with two workers whose second attack says its process and sleeps; returns when both sleep, on the first target each."""
     pids = tmp_path / "pids"
     body = f"import os, time\nopen({str(pids)!r}, 'a').write(f'{{os.getpid()}} ')\ntime.sleep(600)"
     plugin = write_plugin(tmp_path, "sleeper", body)
