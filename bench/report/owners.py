@@ -12,11 +12,12 @@ import pandas as pd
 
 from bench.report import correlation
 from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.probes import plain, settings_of
+from bench.report.probes import TOLD, labels_of, paired, plain, settings_of
 from bench.report.text import NONE, escape, table
 
 ARCHITECTURE = ("model", "channels", "kernel", "pooling", "hidden")  # fields of a setting
-Cells = Mapping[str, Mapping[str, float]]  # cell → its numbers
+KINDS = tuple(TOLD.values())  # of answers, by which a thief learns
+Numbers = Mapping[str, Mapping[str, float]]  # column → cell → number
 
 
 def section(groups: Sequence[Group], rows: pd.DataFrame) -> list[str]:
@@ -25,7 +26,7 @@ def section(groups: Sequence[Group], rows: pd.DataFrame) -> list[str]:
     Args:
         rows: score rows of the grid.
     """
-    numbers: Cells = rows.drop_duplicates("cell_id").set_index("cell_id")[["transfer_excess", "test_accuracy"]].to_dict("index")
+    numbers: Numbers = rows.drop_duplicates("cell_id").set_index("cell_id")[["transfer_excess", "test_accuracy"]].to_dict()
     names = axis_names(groups)
     first: dict[tuple[object, ...], dict[str, Group]] = {}
     found = []
@@ -34,7 +35,7 @@ def section(groups: Sequence[Group], rows: pd.DataFrame) -> list[str]:
         other = first.setdefault(tuple(mine[0].setting.get(name) for name in ARCHITECTURE), lines)
         if other is not lines and lines and other:
             against = escape(in_words(next(iter(other.values())).axis, names))
-            found.append([*_labels(mine[0], names), against, *_compared(lines, other, numbers)])
+            found.append([*labels_of(mine[0], names), against, *_compared(lines, other, numbers)])
     if not found:
         return []
     own = [escape(name) for name in names]
@@ -50,22 +51,8 @@ def section(groups: Sequence[Group], rows: pd.DataFrame) -> list[str]:
     ]
 
 
-KINDS = ("labels", "logits", "gradients")  # of answers, as `plain` names them
-
-
-def _labels(group: Group, names: Sequence[str]) -> list[str]:
-    return [escape(group.axis.get(name, "")) for name in names]
-
-
-def _compared(lines: Mapping[str, Group], first: Mapping[str, Group], numbers: Cells) -> list[str]:
+def _compared(lines: Mapping[str, Group], first: Mapping[str, Group], numbers: Numbers) -> list[str]:
     both = [word for word in KINDS if word in lines and word in first]
-    cells = [_differences(lines[word], first[word], numbers, "transfer_excess") if word in both else None for word in KINDS]
-    shares = [NONE if one is None else correlation.shown(one) for one in cells]
-    cost = [100 * points for points in _differences(lines[both[0]], first[both[0]], numbers, "test_accuracy")] if both else []
+    shares = [correlation.shown(paired(lines[w], first[w], numbers["transfer_excess"])) if w in both else NONE for w in KINDS]
+    cost = [100 * share for share in paired(lines[both[0]], first[both[0]], numbers["test_accuracy"])] if both else []
     return [*shares, correlation.shown(cost, bounds=100.0), str(len(cost))]
-
-
-def _differences(a: Group, b: Group, numbers: Cells, column: str) -> list[float]:
-    """The one line less the other, seed by seed."""
-    both = sorted(set(a.cell_ids) & set(b.cell_ids))
-    return [float(numbers[a.cell_ids[seed]][column] - numbers[b.cell_ids[seed]][column]) for seed in both]

@@ -166,7 +166,7 @@ def _by_quarters(
             ends = [one.at(q) for q in range(QUARTERS)]
             cells = [NONE if end is None else f"{_per_cent(end[1])}<br>at {general(end[0])}" for end in ends]
             told_of = f"*{word}* (control)" if word == CLEAN else word
-            rows.append([*_labels(groups[0], names), told_of, *cells, one.rank_correlation(), str(len(one.values))])
+            rows.append([*labels_of(groups[0], names), told_of, *cells, one.rank_correlation(), str(len(one.values))])
     if not rows:
         return []
     quarters = [f"{probe.ends[0]} quarter", "second", "third", f"{probe.ends[1]} quarter"]
@@ -188,7 +188,7 @@ def _by_source(settings: Mapping[Setting, list[Group]], parts: Mapping[str, pd.D
             continue
         for far, group in sorted(mine, key=lambda pair: (pair[0], pair[1].name)):
             assert group.theft is not None
-            where = [*_labels(group, names), attack_name(group), str(group.hyperparameters.get("source", NONE)).replace("_", " ")]
+            where = [*labels_of(group, names), attack_name(group), str(group.hyperparameters.get("source", NONE)).replace("_", " ")]
             rows.append([*where, general(far), _per_cent(group.theft.transfer), interval(group.theft.excess)])
     if not rows:
         return []
@@ -221,10 +221,10 @@ def by_gradients(groups: Sequence[Group]) -> dict[str, Group]:
     return found if probing and len(found) > 1 else {}
 
 
-def _paired(a: Group, b: Group, transfer: Mapping[str, float]) -> list[float]:
-    """Planted labels of the one line less those of the other, seed by seed."""
+def paired(a: Group, b: Group, numbers: Mapping[str, float]) -> list[float]:
+    """A number of each cell: that of the one line less that of the other, for the seeds that both have."""
     both = sorted(set(a.cell_ids) & set(b.cell_ids))
-    return [transfer[a.cell_ids[seed]] - transfer[b.cell_ids[seed]] for seed in both]
+    return [numbers[a.cell_ids[seed]] - numbers[b.cell_ids[seed]] for seed in both]
 
 
 def _apart(differences: Sequence[float]) -> int:
@@ -240,14 +240,14 @@ def _whose(settings: Mapping[Setting, list[Group]], transfer: Mapping[str, float
         lines = by_gradients(groups)
         none, others, own = (lines.get(name) for name in ("none, outputs alone", "a clean network's", "the owner's"))
         if none is not None and others is not None and own is not None:
-            word = _explained(_paired(own, none, transfer), _paired(others, none, transfer), _paired(own, others, transfer))
+            word = _explained(paired(own, none, transfer), paired(others, none, transfer), paired(own, others, transfer))
             verdicts.append(f"- {escape(in_words(own.axis, names)) or 'all'}: {word}.")
         for whose, group in lines.items():
             assert group.theft is not None
-            beyond = NONE if none is None or group is none else correlation.shown(list(_paired(group, none, transfer)))
+            beyond = NONE if none is None or group is none else correlation.shown(list(paired(group, none, transfer)))
             rows.append(
                 [
-                    *_labels(group, names),
+                    *labels_of(group, names),
                     f"*{escape(whose)}* (control)" if group.role == "control" else escape(whose),
                     _per_cent(group.theft.transfer),
                     interval(group.theft.excess),
@@ -324,7 +324,7 @@ def _picture(pictures: Mapping[str, str], kind: str, words: str) -> list[str]:
     return [f"![{words}]({pictures[kind]})", ""] if kind in pictures else []
 
 
-def _labels(group: Group, names: Sequence[str]) -> list[str]:
+def labels_of(group: Group, names: Sequence[str]) -> list[str]:
     return [escape(group.axis.get(name, "")) for name in names] or ["all"]
 
 

@@ -89,11 +89,14 @@ def test_scores_are_the_same_in_one_process_and_in_several(tmp_path, bench_home)
     assert len(local.store().rows()) == 12
 
 
-def test_chunks_are_halved_until_every_worker_has_one():
-    class Fake:
-        def __init__(self, target):
-            self.target_id = target
+class Fake:
+    """A cell, as far as sharing out goes."""
 
+    def __init__(self, target):
+        self.target_id = target
+
+
+def test_chunks_are_halved_until_every_worker_has_one():
     cells = [Fake(f"{i // 2}") for i in range(10)]
     cut = workers.spread([cells], 3)
     assert [len({c.target_id for c in part}) for part in cut] == [1] * 5
@@ -105,10 +108,6 @@ def test_chunks_are_halved_until_every_worker_has_one():
 
 
 def test_no_worker_trains_the_one_large_chunk_while_others_have_small_ones():
-    class Fake:
-        def __init__(self, target):
-            self.target_id = target
-
     sizes = [len(part) for part in workers.spread([[Fake(i) for i in range(35)], [Fake(100)], [Fake(101)]], 2)]
     assert max(sizes) <= 10
     assert sum(sizes) == 37
