@@ -17,7 +17,7 @@ from torch import Tensor
 
 from attacks.kkt.box import Dense, Lazy
 from attacks.kkt.gradient import kkt_gradient, multiplier_gradient, prior_gradient
-from attacks.kkt.loop import captured, repeat, tf32
+from attacks.kkt.loop import captured, products, repeat
 from attacks.kkt.mask import Mask, checked, layer_indices, one_run, parameter_weights
 from attacks.kkt.objective import Kind, kkt_loss_general, stacks
 from attacks.kkt.optimizers import OPTIMIZERS
@@ -26,6 +26,7 @@ from attacks.kkt.subspace import row_space
 from bench.api import Architecture, Attack, Candidates, Release
 
 FIRST = "layers.0.weight"
+DTYPES = ("float32", "float64", "bfloat16")
 DERIVATIVES, GRADIENTS = 13, 6  # copies of all activations, and of the weights, that a step through autograd holds at its peak
 
 
@@ -53,12 +54,14 @@ class KKTAttack(Attack):
     momentum: float = 0.9
     candidates_per_image: int = 2  # m = 2n in the papers
     subspace: str | int = "auto"  # auto | rows | none | RANK, of an mlp's first layer; through convolutions the search is always in pixels
-    dtype: str = "float32"  # on a GPU through TF32 | float64
+    dtype: str = "float32"  # on a GPU through TF32 | float64 | bfloat16: float32 whose products round to it, on a CPU that can
     path: str = "auto"  # auto: closed form for an mlp, autograd for other networks | general: autograd
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer is one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}")
 
     def unsupported(self, architecture: Architecture) -> str:
         return ""
@@ -144,7 +147,7 @@ class _Run:
             self.basis is None,
             self.attack.steps,
             self.attack.optimizer,
-            self.dtype,
+            self.attack.dtype,
             self.closed,
             self.mask if self.mask is None else tuple((k, *(w is not None for w in self.mask[k])) for k in sorted(self.mask)),
         )
@@ -222,7 +225,7 @@ def _solve(runs: list[_Run]) -> None:
             grad_lam += by_lam
         optimizer.step(grad_x, grad_lam)
 
-    with tf32(device):
+    with products(device, first.attack.dtype):
         if first.closed:
             repeat(step, first.attack.steps, device)
         else:  # autograd inside a forward that is not ours: no capture

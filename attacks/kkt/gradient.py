@@ -52,7 +52,7 @@ def kkt_gradient(
     W = [weights[f"layers.{i}.weight"] for i in range(sum(1 for key in weights if key.endswith("weight")))]
     bias = [weights.get(f"layers.{i}.bias") for i in range(len(W))]
     depth, m = len(W), x.shape[-2]
-    plain = mask is not None or want_loss or rounded(x)  # z − K δ is a small difference: ten bits would not do
+    plain = mask is not None or want_loss or rounded(x)  # z − K δ is a small difference: few bits would not do
     grams = [not plain and i < depth - 1 and gram_pays(m, *W[i].shape[-2:]) for i in range(depth)]
 
     def room(what: str, layer: int, *shape: int) -> Tensor:

@@ -41,16 +41,22 @@ def repeat(step: Callable[[], None], times: int, device: torch.device) -> None:
 
 
 @contextmanager
-def tf32(device: torch.device) -> Iterator[None]:
-    """Float32 matrix products may use a GPU's TF32 units (10-bit mantissa) inside; float64, and everything on a CPU, is as ever."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = device.type == "cuda"
+def products(device: torch.device, rounding: str = "") -> Iterator[None]:
+    """How float32 matrix products may round their factors; sums are float32 always, and float64 is as ever.
+
+    Args:
+        rounding: "bfloat16": to 8 bits, where a CPU has units for it (AMX, AVX-512 BF16); else a GPU may round to TF32's 11 bits.
+    """
+    before = torch.get_float32_matmul_precision()
+    gpu = device.type == "cuda"
+    torch.set_float32_matmul_precision("high" if gpu else "medium" if rounding == "bfloat16" else "highest")
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        torch.set_float32_matmul_precision(before)
 
 
 def rounded(like: Tensor) -> bool:
-    """Whether products of such tensors are rounded to TF32's ten bits at present."""
-    return like.is_cuda and like.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32
+    """Whether products of such tensors are rounded at present."""
+    coarse = {"highest": False, "high": like.is_cuda, "medium": True}
+    return like.dtype == torch.float32 and coarse[torch.get_float32_matmul_precision()]

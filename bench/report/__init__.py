@@ -1,15 +1,16 @@
 """Pages and pictures from the two Parquet tables, and from nothing else: rendering twice leaves no diff.
 
-``render(results_dir)`` writes ``leaderboard.md``, ``<grid>.md`` for each grid, ``claims.md`` and ``figures/*.png``.
+``render(results_dir)`` writes ``leaderboard.md``, ``<grid>.md`` for each grid, ``claims.md`` and ``figures/*.png``. A comment at the end of
+the leaderboard says what all was made of, so that after a run only the pages of grids with new rows are made again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
-from bench.store import SCORES_FILE, atomic_write, images_files, load_results
+from bench.report.unchanged import Rendering, last_rendering, mark, stamp
+from bench.store import atomic_write, load_results
 
 FIGURES = "figures"
 KINDS = (
@@ -34,17 +35,16 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
     Pages and pictures of grids that are no longer in the tables are removed, if they were generated.
 
     Args:
-        only_if_changed: return at once when the pages were made from these very tables by this very code.
+        only_if_changed: leave what was made from these very rows by this very code: the pages of other grids, or all of them.
 
     Raises:
         BenchError: a table is corrupt or of a newer version, or the folder cannot be written.
     """
     folder = Path(results_dir)
-    stamp = _stamp(folder)
-    if only_if_changed:
-        done = _rendered(folder, stamp)
-        if done:
-            return done
+    now = stamp(folder)
+    before = last_rendering(folder) if only_if_changed else Rendering()
+    if before.stamp == now and all((folder / name).is_file() for name in before.files):
+        return [folder / "leaderboard.md", *(folder / name for name in before.files)]
     from bench.report import (
         claims,
         claims_page,
@@ -63,14 +63,25 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
 
     scores, images = load_results(folder)
     groups = aggregate(scores)
-    pages, pictures, texts = [], {}, {}
+    pages, contents = [], {}
+    kept: list[str] = []  # files of an earlier rendering
     slugs: dict[str, str] = {}
+    marks: dict[str, str] = {}
     for grid in sorted(scores["grid"].unique(), key=lambda name: (name != HEADLINE_GRID, name)):
         slug = slugs[grid] = _slug(grid, set(slugs.values()))
         rows = scores[scores["grid"] == grid]
         mine = [group for group in groups if group.grid == grid]
         title = _last(rows["grid_title"]) or grid
         own = images[images["cell_id"].isin(rows["cell_id"])]
+        paired = rows.loc[rows["track"] == "informed", "cell_id"]
+        members = informed.members(own[own["cell_id"].isin(paired)]) if len(paired) else {}
+        page = markdown.Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, {}, members, own)
+        pages.append(page)
+        marks[slug] = mark(rows, own)
+        names = {f"{slug}.md", *(f"{FIGURES}/{slug}_{kind}.png" for kind in KINDS)}.intersection(before.files)
+        if before.marks.get(slug) == marks[slug] and all((folder / name).is_file() for name in names):
+            kept += names
+            continue
         made = {
             "excess": figures.excess(mine, title),
             "transfer": stealing.figure(mine, title),
@@ -83,54 +94,24 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
         }
         for kind, content in made.items():
             if content is not None:
-                pictures[f"{FIGURES}/{slug}_{kind}.png"] = content
-        shown = {kind: f"{FIGURES}/{slug}_{kind}.png" for kind, content in made.items() if content is not None}
-        paired = rows.loc[rows["track"] == "informed", "cell_id"]
-        members = informed.members(own[own["cell_id"].isin(paired)]) if len(paired) else {}
-        page = markdown.Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, shown, members, own)
-        pages.append(page)
-        texts[f"{slug}.md"] = markdown.grid_page(page)
+                page.figures[kind] = f"{FIGURES}/{slug}_{kind}.png"
+                contents[page.figures[kind]] = content
+        contents[f"{slug}.md"] = markdown.grid_page(page).encode()
     said, broken = declarations.declared()
-    texts[CLAIMS] = claims_page.page(claims.findings(scores, images, said), broken)
+    contents[CLAIMS] = claims_page.page(claims.findings(scores, images, said), broken).encode()
     glance = figures.leaderboard(pages[0].groups) if pages else None
     if glance is not None:
-        pictures[f"{FIGURES}/leaderboard.png"] = glance
+        contents[f"{FIGURES}/leaderboard.png"] = glance
     board = markdown.leaderboard(pages, f"{FIGURES}/leaderboard.png" if glance is not None else None)
-    contents = {**pictures, **{name: text.encode() for name, text in texts.items()}}
-    listing = "\n".join(["", f"<!-- tables and code: {stamp}", *sorted(contents), "-->", ""])
+    files = sorted([*contents, *kept])
+    listing = Rendering(now, files, marks).comment()
     contents["leaderboard.md"] = board.encode() + listing.encode()  # last, since it says that the rest is there
     for name, content in contents.items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != content:
             atomic_write(path, content)
-    _sweep(folder, set(contents))
-    return [folder / "leaderboard.md", *(folder / name for name in sorted(contents) if name != "leaderboard.md")]
-
-
-def _stamp(folder: Path) -> str:
-    """Hash of the tables and of the code that renders them, the claims that attacks declare included."""
-    from bench.report import declarations
-
-    digest = hashlib.sha256()
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    for path in [folder / SCORES_FILE, *images_files(folder), *sources]:
-        digest.update(path.read_bytes() if path.is_file() else b"\0")
-    digest.update(declarations.fingerprint().encode())
-    return digest.hexdigest()[:16]
-
-
-def _rendered(folder: Path, stamp: str) -> list[Path]:
-    """The files of the last rendering if they are all there and it had this stamp, else none."""
-    board = folder / "leaderboard.md"
-    try:
-        text = board.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return []
-    found = re.search(rf"<!-- tables and code: {stamp}\n(.*?)-->\n\Z", text, flags=re.DOTALL)
-    if found is None:
-        return []
-    paths = [folder / line for line in found[1].splitlines() if line]
-    return [board, *paths] if all(path.is_file() for path in paths) else []
+    _sweep(folder, {"leaderboard.md", *files})
+    return [folder / "leaderboard.md", *(folder / name for name in files)]
 
 
 def _sweep(folder: Path, kept: set[str]) -> None:

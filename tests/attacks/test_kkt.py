@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +17,7 @@ import torch
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt.box import Dense, Lazy
 from attacks.kkt.gradient import gram_pays, kkt_gradient, prior_gradient
-from attacks.kkt.loop import repeat
+from attacks.kkt.loop import products, repeat, rounded
 from attacks.kkt.mask import layer_indices
 from attacks.kkt.objective import kkt_loss, kkt_loss_general, prior_loss
 from attacks.kkt.optimizers import OPTIMIZERS
@@ -201,6 +202,41 @@ def test_a_stack_gives_what_single_runs_give(attack, targets):
         alone = attack.reconstruct(target.release, seeds.generator("run", i))
         torch.testing.assert_close(together[i].images, alone.images, rtol=0, atol=1e-6)  # images leave as float32
         assert together[i].loss == pytest.approx(alone.loss, rel=1e-8)
+
+
+@pytest.mark.parametrize("attack", [HaimKKT(steps=40), RegressionKKT(steps=40, lr=0.05), HaimKKT(steps=40, subspace="none")])
+def test_products_rounded_to_bfloat16_move_images_a_little_and_nothing_else(attack, targets, monkeypatch):
+    single = runs(attack, targets)
+    before = torch.get_float32_matmul_precision()
+    seen = []
+    bmm = torch.bmm
+    monkeypatch.setattr(torch, "bmm", lambda *given, **named: seen.append(torch.get_float32_matmul_precision()) or bmm(*given, **named))
+    coarse = runs(attack, targets, dtype="bfloat16")
+    assert set(seen[:-10]) == {"medium"}  # the last ones are of the loss, which is measured in full
+    assert seen[-1] == torch.get_float32_matmul_precision() == before
+    for one, other in zip(single, coarse, strict=True):
+        torch.testing.assert_close(other.images, one.images, rtol=0, atol=0.05)
+        assert other.loss == pytest.approx(one.loss, rel=0.05)
+
+
+def test_rounded_products_are_known_and_set_back_whatever_happens():
+    cpu, number = torch.device("cpu"), torch.zeros(1)
+    assert not rounded(number)
+    with products(cpu, "bfloat16"):
+        assert rounded(number)
+        assert not rounded(number.double())
+        with products(cpu):
+            assert not rounded(number)
+        assert rounded(number)
+    assert not rounded(number)
+    with contextlib.suppress(KeyError), products(cpu, "bfloat16"):
+        raise KeyError
+    assert not rounded(number)
+
+
+def test_a_precision_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="dtype is one of float32, float64, bfloat16, not 'float16'"):
+        HaimKKT(dtype="float16")
 
 
 def test_runs_of_a_sweep_keep_their_own_hyperparameters(targets):

@@ -134,11 +134,12 @@ def remarks(line: Line) -> list[str]:
 
 def rates(device: str) -> str:
     """What the device was measured to do, in words."""
-    single, double = (f"{matmul_rate(dtype, device) / 1e9:,.0f} GFLOP/s" for dtype in (torch.float32, torch.float64))
+    kinds = (torch.float32, torch.float64, torch.bfloat16)
+    single, double, brain = (f"{matmul_rate(dtype, device) / 1e9:,.0f} GFLOP/s" for dtype in kinds)
     far, near = (f"{traffic_rate(size, device) / 1e9:.3g} GB/s" for size in (2**26, 2**16))
     tf32 = " (TF32)" if device == "cuda" else ""
     return (
-        f"matrix products {single} float32{tf32}, {double} float64; addition {far} from memory, {near} at 64 KiB; "
+        f"matrix products {single} float32{tf32}, {double} float64, {brain} bfloat16; addition {far} from memory, {near} at 64 KiB; "
         f"{amount(launch_seconds(device))} to launch an operator"
     )
 

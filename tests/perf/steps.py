@@ -39,14 +39,18 @@ TOY = Size(hidden=(12, 10), n_train=6, shape=(1, 6, 6), steps=2, repeats=2)
 
 
 def run(size: Size) -> Part:
-    """The step in all pixels, in float32 and float64, and the step in the row space."""
+    """The step in all pixels, in float32 and float64, and the step in the row space, with and without rounded products."""
     plain, lines, floors = release(size.hidden, size.n_train, shape=size.shape), [], []
     low = release(size.hidden, size.n_train, rank=size.n_train, shape=size.shape)
     m, d = 2 * size.n_train, math.prod(size.shape)
     net = "-".join(map(str, (d, *size.hidden, 1)))
     single, double = HaimKKT(subspace="none"), HaimKKT(subspace="none", dtype="float64")
     rows = HaimKKT(subspace=size.n_train)
-    solves = {name: alone(a, r) for name, a, r in (("f32", single, plain), ("f64", double, plain), ("rows", rows, low))}
+    coarse = replace(rows, dtype="bfloat16")
+    solves = {
+        name: alone(a, r)
+        for name, a, r in (("f32", single, plain), ("f64", double, plain), ("rows", rows, low), ("rows-bf16", coarse, low))
+    }
     theirs = {
         "authors": opponent(plain, double),
         "spare": opponent(plain, double, spare=True),
@@ -59,7 +63,11 @@ def run(size: Size) -> Part:
         **{name: (lambda s=solves[name]: step_seconds(s, size.steps)) for name in ("f32", "f64")},
     )
     rival = opponent(low, double)
-    second = interleaved(size.repeats, authors=lambda: seconds(rival.step), rows=lambda: step_seconds(solves["rows"], size.steps))
+    second = interleaved(
+        size.repeats,
+        authors=lambda: seconds(rival.step),
+        **{name: (lambda s=solves[name]: step_seconds(s, size.steps)) for name in ("rows", "rows-bf16")},
+    )
     base = replace(first["authors"], per="step")
     kinder = (
         f"without the gradients by the weights that theirs computes and never reads: {first['spare'].median:.3g} s; "
@@ -80,22 +88,29 @@ def run(size: Size) -> Part:
                 bound=ceiling(floors[-1], base.median),
             )
         )
-    spent = second["rows"].median
-    floors.append(floor(f"step, {net}, m={m}, row space {size.n_train}, float32", step_work(solves["rows"]), spent, torch.float32))
-    lines.append(
-        Line(
-            "step-rows",
-            f"attack step at n={size.n_train}, m={m}, {net}, row space {size.n_train}, float32, against double backward float64 "
-            "in all pixels",
-            replace(second["rows"], per="step"),
-            replace(second["authors"], per="step"),
-            at_least=8.0,
-            checks=(path_check(low, rows, size.check_steps, 1e-3), path_check(low, replace(rows, dtype="float64"), size.check_steps, 1e-5)),
-            note=f"weights drawn, not trained: the rows of the first layer lie in a space of {size.n_train} dimensions, as those of a "
-            "target from a small start do",
-            bound=ceiling(floors[-1], second["authors"].median),
-        )
+    drawn = (
+        f"weights drawn, not trained: the rows of the first layer lie in a space of {size.n_train} dimensions, as those of a "
+        "target from a small start do"
     )
+    same = path_check(low, replace(rows, dtype="float64"), size.check_steps, 1e-5)
+    for key, attack, dtype, words, tolerance in (
+        ("rows", rows, torch.float32, "float32", 1e-3),
+        ("rows-bf16", coarse, torch.bfloat16, "float32 with products rounded to bfloat16", 1e-2),
+    ):
+        floors.append(floor(f"step, {net}, m={m}, row space {size.n_train}, {words}", step_work(solves[key]), second[key].median, dtype))
+        lines.append(
+            Line(
+                f"step-{key}",
+                f"attack step at n={size.n_train}, m={m}, {net}, row space {size.n_train}, {words}, against double backward float64 "
+                "in all pixels",
+                replace(second[key], per="step"),
+                replace(second["authors"], per="step"),
+                at_least=8.0,
+                checks=(path_check(low, attack, size.check_steps, tolerance), same),
+                note=drawn,
+                bound=ceiling(floors[-1], second["authors"].median),
+            )
+        )
     return Part(tuple(lines), tuple(floors))
 
 

@@ -77,6 +77,33 @@ def test_unchanged_tables_are_not_rendered_again(tmp_path: Path) -> None:
     assert "### Another" in (tmp_path / "leaderboard.md").read_text()
 
 
+def test_new_rows_make_the_pages_of_their_own_grid_again_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, images = fake.grid("steal", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1)
+    more, pictures = fake.grid("steal_medium", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=2)
+    render(rows + more, images + pictures, tmp_path)
+    made: list[str] = []
+    page = report.markdown.grid_page
+    monkeypatch.setattr(report.markdown, "grid_page", lambda one: made.append(one.grid) or page(one))
+
+    def changed(**fields: object) -> list[str]:
+        made.clear()
+        store.publish([{**rows[0], **fields}], [], tmp_path)
+        report.render(tmp_path, only_if_changed=True)
+        return sorted(made)
+
+    assert changed(grid_title="Another") == ["steal"]
+    assert changed() == ["steal"]
+    assert changed() == []
+    (tmp_path / "figures" / "steal_medium_strips.png").unlink()
+    assert changed(seconds_attack=7.0) == ["steal", "steal_medium"]
+    text = (tmp_path / "leaderboard.md").read_text()
+    (tmp_path / "leaderboard.md").write_text(re.sub(r"(?m)^steal_medium: .*$", "steal_medium: 0", text))
+    assert changed(seconds_attack=8.0) == ["steal", "steal_medium"]
+    kept = files(tmp_path)
+    report.render(tmp_path)
+    assert files(tmp_path) == kept
+
+
 def test_leaderboard_ranks_controls_beside_attacks_and_says_what_is_compared(rendered: Path) -> None:
     text = (rendered / "leaderboard.md").read_text()
     quick = text.split("### Quick")[1].split("### ")[0]
