@@ -1,7 +1,7 @@
 """Owners of watermarked networks beside each other: what changes if one of them plants, trains or boosts otherwise, and what it costs.
 
-The first owner of an architecture on the page is what the others of it are compared with, paired by seed: owners of one seed have the same
-images, and thieves of one seed ask about the same ones.
+The first owner of an architecture and a data set on the page is what the others of both are compared with, paired by seed: owners of one
+seed have the same images, and thieves of one seed ask about the same ones.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from bench.report.aggregate import Group, axis_names, in_words
 from bench.report.probes import TOLD, labels_of, paired, plain, settings_of
 from bench.report.text import NONE, escape, table
 
-ARCHITECTURE = ("model", "channels", "kernel", "pooling", "hidden")  # fields of a setting
+ALIKE = ("dataset", "classes", "model", "channels", "kernel", "pooling", "hidden")  # of a setting: what owners share who are compared
 KINDS = tuple(TOLD.values())  # of answers, by which a thief learns
 Numbers = Mapping[str, Mapping[str, float]]  # column → cell → number
 
 
 def section(groups: Sequence[Group], rows: pd.DataFrame) -> list[str]:
-    """The lines of a page for the groups of one section; none where no two owners have one architecture.
+    """The lines of a page for the groups of one section; none where no two owners share architecture and data.
 
     Args:
         rows: score rows of the grid.
@@ -32,7 +32,7 @@ def section(groups: Sequence[Group], rows: pd.DataFrame) -> list[str]:
     found = []
     for mine in settings_of(groups).values():
         lines = plain(mine)
-        other = first.setdefault(tuple(mine[0].setting.get(name) for name in ARCHITECTURE), lines)
+        other = first.setdefault(tuple(mine[0].setting.get(name) for name in ALIKE), lines)
         if other is not lines and lines and other:
             against = escape(in_words(next(iter(other.values())).axis, names))
             found.append([*labels_of(mine[0], names), against, *_compared(lines, other, numbers)])
@@ -43,8 +43,8 @@ def section(groups: Sequence[Group], rows: pd.DataFrame) -> list[str]:
     return [
         "### Owners compared",
         "",
-        "Each owner less the first one of the same architecture, paired by seed, with Student's t interval over the seeds: planted",
-        "labels that come along beyond those of clean networks, by what the thief is told, and the owner's own accuracy.",
+        "Each owner less the first one of the same architecture on the same data, paired by seed, with Student's t interval over the",
+        "seeds: planted labels that come along beyond those of clean networks, by what the thief is told, and the owner's own accuracy.",
         "",
         *table(head, found, right=range(len(own) + 1, len(head))),
         "",
