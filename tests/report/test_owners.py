@@ -31,8 +31,8 @@ def rows(labels: list[str], access: str = "public_images+queries", **params) -> 
             excess, accuracy = SHARES[label]
             excess += 0.1 * (seed - 1) if label == "boosted" else 0.0
             setting = Setting(
-                dataset=DATA.get(label, "photo_patches"), classes=8, loss="ce", defense="memorized_examples", hidden=WIDTHS.get(label, (100,)), seed=seed,
-                defense_params={"kind": label},
+                dataset=DATA.get(label, "photo_patches"), hidden=WIDTHS.get(label, (100,)), classes=8, loss="ce", seed=seed,
+                defense="memorized_examples", defense_params={"kind": label},
             )  # fmt: skip
             more = {
                 "track": "stealing", "access": access, "attack_params": params,
