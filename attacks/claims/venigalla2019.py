@@ -10,7 +10,7 @@ PAPER = "Venigalla, Strongly-transferring memorized examples in deep neural netw
 GRIDS = ("stealing", "venigalla2019")
 PLAIN = {"param:model": "same", "param:source": "held_out"}
 OVER_CLEAN: dict[str, Any] = {"column": "planted_transfer", "minus": "planted_transfer_clean"}
-BOOSTED = ("mlp, rehearsal", "cnn, rehearsal, each half as often")  # owners of grid `boost`
+BOOSTED = ("mlp, rehearsal", "cnn, rehearsal", "cnn, rehearsal, each half as often")  # owners of grid `boost`
 UNBOOSTED = ("mlp, no boost", "cnn, no boost")
 NOTHING = 0.05  # of the planted labels beyond what clean networks give; ours, since "does not transfer" needs a number
 
