@@ -14,6 +14,7 @@ from bench import registry, seeds
 from bench.api import Architecture, Setting, Target
 from bench.data.split import split
 from bench.targets import obtain
+from bench.targets.cache import TargetCache
 from bench.targets.models import architecture, initial_weights
 from bench.targets.train import train_stack
 
@@ -125,15 +126,16 @@ class Trained:
     target: Target
 
 
-def ways(base: Setting, contenders: Sequence[tuple[str, dict[str, Any]]]) -> list[Trained]:
+def ways(base: Setting, contenders: Sequence[tuple[str, dict[str, Any]]], cache: TargetCache | None = None) -> list[Trained]:
     """Trains one target in several ways, for equal KKT residual at fewer seconds.
 
     Args:
         contenders: (name, Setting fields that differ from ``base``).
+        cache: where trained targets are kept and found; None: all are trained afresh.
     """
     result = []
     for name, overrides in contenders:
-        target = obtain([Setting.model_validate({**base.model_dump(), **overrides})])[0]
+        target = obtain([Setting.model_validate({**base.model_dump(), **overrides})], cache)[0]
         facts = target.facts  # seconds of the training alone, without data and residual
         result.append(Trained(name, facts["seconds_train"], facts["epochs_run"], facts["train_loss"], facts["kkt_residual"], target))
     return result
