@@ -42,7 +42,7 @@ from bench.report.correlation import spearman
 from bench.report.declarations import COMPARISON, Declared, faults
 
 ALPHA = 0.05
-SCALES = ("medium", "full")  # of a grid: its rows there have the scale behind the grid's name
+SCALES = ("mnist", "tiles", "medium", "full")  # of our grids: rows there have the scale behind the name of the grid
 REPRODUCED, CONTRADICTED, INCONCLUSIVE, NO_ROWS, BROKEN = "reproduced", "contradicted", "inconclusive", "no rows", "broken"
 _IDENTITY = ("attack", "attack_params", "sweep")
 
