@@ -33,6 +33,7 @@ from bench.targets.models import forward
 
 REFERENCE = Path(os.environ.get("RECONBENCH_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
 ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
+BFLOAT16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # units for it on this CPU
 KINDS = [("binary", 1), ("multiclass", 4), ("regression", 1)]
 
 
@@ -217,6 +218,14 @@ def test_products_rounded_to_bfloat16_move_images_a_little_and_nothing_else(atta
     for one, other in zip(single, coarse, strict=True):
         torch.testing.assert_close(other.images, one.images, rtol=0, atol=0.05)
         assert other.loss == pytest.approx(one.loss, rel=0.05)
+
+
+def test_runs_of_different_precision_are_not_stacked(targets):
+    attacks = [HaimKKT(steps=40), HaimKKT(steps=40, dtype="bfloat16")]
+    together = HaimKKT.reconstruct_batch(attacks, [targets[0].release] * 2, [seeds.generator("run"), seeds.generator("run")])
+    for attack, answer in zip(attacks, together, strict=True):
+        assert torch.equal(attack.reconstruct(targets[0].release, seeds.generator("run")).images, answer.images)
+    assert not torch.equal(together[0].images, together[1].images) or not BFLOAT16
 
 
 def test_rounded_products_are_known_and_set_back_whatever_happens():
