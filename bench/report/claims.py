@@ -24,6 +24,7 @@ claim may say is in ``bench.api.Claim``.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections import Counter
@@ -382,7 +383,12 @@ def findings(scores: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declar
 
     A larger scale of a grid has a line of its own where it has rows. Of two claims of one name the second is broken.
     """
-    by_grid = {str(name): _records(part) for name, part in scores.groupby("grid")}
+    parts = {str(name): part for name, part in scores.groupby("grid")}
+
+    @functools.cache
+    def rows_of(grid: str) -> list[Row]:  # of the grids that claims name alone: it takes a while
+        return _records(parts[grid]) if grid in parts else []
+
     cells = images.groupby("cell_id", sort=False).indices if len(images) else {}
 
     def of_cell(cell: str) -> pd.DataFrame:
@@ -393,8 +399,8 @@ def findings(scores: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declar
     for one in claims:
         twice = str(one.claim.name) in seen
         seen.add(str(one.claim.name))
-        for grid in _grids(one.claim, by_grid):
-            found = find(one, grid, by_grid.get(grid, []), of_cell)
+        for grid in _grids(one.claim, parts):
+            found = find(one, grid, rows_of(grid), of_cell)
             if found.verdict == NO_ROWS and not found.reason and grid not in one.claim.grids:
                 continue  # a larger scale need not have the lines that the claim is about
             result.append(replace(found, verdict=BROKEN, values={}, reason="another claim has this name") if twice else found)

@@ -243,6 +243,8 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
 
     Needs thumbnails in ``images``; None where there are none.
     """
+    if images.empty:
+        return None
     rows: list[tuple[dict[str, Any], pd.DataFrame]] = []
     chosen = shown_cells(scores)
     members = images[(images["split"] == "member") & images["cell_id"].isin(chosen["cell_id"])]

@@ -60,6 +60,8 @@ def cells(scores: pd.DataFrame, images: pd.DataFrame) -> list[tuple[dict[str, An
 
     Members without a thumbnail are left out: a table that was made before its grid asked for a gallery has few.
     """
+    if images.empty or scores["gallery"].isna().all():
+        return []
     sizes = gallery_sizes(scores)
     parts = dict(list(images[images["cell_id"].isin(list(sizes))].groupby("cell_id")))
     found = []
