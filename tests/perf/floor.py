@@ -15,8 +15,7 @@ Elementwise work does not count as arithmetic here; it is in the bytes.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -26,6 +25,8 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from attacks.kkt.loop import products
 
 from .clock import seconds
 
@@ -47,20 +48,9 @@ def matmul_rate(dtype: torch.dtype, device: str = "cpu") -> float:
     size = SQUARE[device]
     a = torch.randn(size, size, dtype=dtype, device=device)
     out = torch.empty_like(a)
-    with tensor_floats():
+    with products(torch.device(device)):
         times = [seconds(lambda: torch.mm(a, a, out=out)) for _ in range(6)][1:]
     return 2 * size**3 / float(np.median(times))
-
-
-@contextlib.contextmanager
-def tensor_floats() -> Iterator[None]:
-    """Allows TF32 products inside (no difference on a CPU), and restores what was set."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 @cache

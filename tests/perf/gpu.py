@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from attacks.haim_kkt import HaimKKT
+from attacks.kkt.loop import products
 
 from .child import call
 from .clock import Samples, interleaved, seconds
-from .floor import floor, tensor_floats
+from .floor import floor
 from .line import Line, Part
 from .problem import release, step_seconds, step_work
 from .steps import alone, ceiling, gradient_check, opponent, path_check
@@ -59,7 +60,7 @@ def run(size: Size) -> Part:
         )
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
     lines, floors = [], []
-    with tensor_floats():
+    with products(torch.device(device)):
         plain = release(size.hidden, size.n_train, shape=size.shape, device=device)
         pixels = HaimKKT(subspace="none")
         rival, stacked = opponent(plain, pixels), alone(pixels, plain, size.stack)

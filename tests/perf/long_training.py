@@ -75,10 +75,6 @@ class Contender:
         pairs = zip(self.trained, papers.trained, strict=True)
         return t_interval([mine.residual / theirs.residual - 1 for mine, theirs in pairs])
 
-    def ssim_beside(self, papers: Contender) -> Interval:
-        """Mean over seeds of the difference in the members' mean SSIM, 95 % t-interval."""
-        return ssim_beside(self.found, papers.found)
-
 
 def ssim_beside(mine: Sequence[Recovered], theirs: Sequence[Recovered]) -> Interval:
     """Mean of the difference in the members' mean SSIM, 95 % t-interval over seeds."""
@@ -128,7 +124,7 @@ def run(size: Size) -> Part:
 
 
 def _line(key: str, one: Contender, papers: Contender, plain: Samples, size: Size, display: str) -> Line:
-    residual, ssim = one.residual_beside(papers), one.ssim_beside(papers)
+    residual, ssim = one.residual_beside(papers), ssim_beside(one.found, papers.found)
     return Line(
         key,
         f"target training to an equal KKT residual, {2 * size.n_per_class} images of {display}, hidden {'-'.join(map(str, size.hidden))}: "
@@ -155,7 +151,7 @@ def _table(contenders: Sequence[Contender], papers: Contender) -> list[str]:
             f"| {one.name} | {np.median([w.seconds for w in one.trained]):.3g} | {one.trained[0].epochs} "
             f"| {np.mean([w.loss for w in one.trained]):.3g} | {np.mean([w.residual for w in one.trained]):.4f} "
             f"| {'—' if first else _shown(one.residual_beside(papers), 1, 100, ' %')} | {_hits(one.found)} "
-            f"| {np.mean([f.ssim for f in one.found]):.3f} | {'—' if first else _shown(one.ssim_beside(papers), 4)} |"
+            f"| {np.mean([f.ssim for f in one.found]):.3f} | {'—' if first else _shown(ssim_beside(one.found, papers.found), 4)} |"
         )
     return rows
 

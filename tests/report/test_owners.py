@@ -13,12 +13,8 @@ from bench.report.aggregate import aggregate
 from bench.report.compare import summary_table
 from bench.store import to_table
 
-SHARES = {
-    "plain": (0.3, 0.60),
-    "boosted": (0.5, 0.59),
-    "other": (0.2, 0.70),
-    "elsewhere": (0.2, 0.9),
-}  # label → transfer beyond clean networks, test accuracy
+# label → transfer beyond clean networks, test accuracy
+SHARES = {"plain": (0.3, 0.60), "boosted": (0.5, 0.59), "other": (0.2, 0.70), "elsewhere": (0.2, 0.9)}
 WIDTHS = {"other": (50,)}
 DATA = {"elsewhere": "photo_tiles"}
 
