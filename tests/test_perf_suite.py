@@ -95,11 +95,14 @@ def test_leaving_out_the_unread_gradients_changes_no_step():
     assert all(w.grad is None for w in spare.weights.values())
 
 
-@pytest.mark.parametrize("m", [2, 10])  # with Gram matrices in the wide layers, and without
-@pytest.mark.parametrize("hidden", [(7,), (9, 6), (8, 5, 4)])
-def test_formula_of_the_operations(hidden, m):
-    d, n = 16, 5
-    victim = release(hidden, n, shape=(1, 4, 4), dtype=torch.float32)
+SHAPES = [(m, side, hidden) for m in (2, 10) for side, hidden in ((4, (7,)), (4, (9, 6)), (4, (8, 5, 4)))]
+SHAPES += [(500, 32, (900,)), (256, 32, (700, 8))]  # with Gram matrices in the wide layers or without; of many candidates in blocks
+
+
+@pytest.mark.parametrize(("m", "side", "hidden"), SHAPES)
+def test_formula_of_the_operations(m, side, hidden):
+    d, n = side * side, 5
+    victim = release(hidden, n, shape=(1, side, side), dtype=torch.float32)
     weights = {k: (w[None, None] if k.endswith("bias") else w[None]) for k, w in victim.weights.items()}
     x, lam = torch.randn(1, m, d), torch.rand(1, m)
     labels = ((torch.arange(m) * 2) // m)[None]

@@ -17,6 +17,7 @@ G = δ_l δ_lᵀ of the candidates, and the products z_l and P_{l−1} = δ_l W_
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import torch
@@ -28,6 +29,9 @@ from attacks.kkt.loop import rounded
 from attacks.kkt.mask import Mask, weighted
 from attacks.kkt.objective import Kind, output_seed
 from attacks.kkt.surrogate import activation, into_preactivation, kinked_slope, slope
+
+BLOCKS = 4  # a side, of a Gram matrix on a CPU: 10 of 16 are multiplied
+ROWS = 125  # of a block at least; smaller products take longer than they spare
 
 
 @torch.no_grad()
@@ -99,7 +103,7 @@ def kkt_gradient(
         out = room("D", i, m, width)
         if grams[i]:
             residual.append(None)
-            K = torch.bmm(inputs[i], inputs[i].mT, out=room("K", i, m, m))
+            K = gram(inputs[i], room("K", i, m, m))
             D = torch.baddbmm(before[i], K if b is None else K.add_(1), delta[i], alpha=-1, out=out)
         else:
             R = torch.baddbmm(W[i], delta[i].mT, inputs[i], alpha=-1, out=room("R", i, *W[i].shape[-2:]))
@@ -128,7 +132,7 @@ def kkt_gradient(
             into_a = torch.bmm(delta[i], own, out=room("into", i, m, W[i].shape[-1]))
         else:  # δ W: there already, or in one product with what comes from above
             into_a = carried[i - 1] if i > 0 else room("into", i, m, W[i].shape[-1])
-            G = torch.bmm(delta[i], delta[i].mT, out=room("G", i, m, m))
+            G = gram(delta[i], room("G", i, m, m))
             if i > 0:
                 into_a.baddbmm_(G, inputs[i], alpha=-1)
             else:
@@ -145,6 +149,17 @@ def kkt_gradient(
 def gram_pays(m: int, out: int, inputs: int) -> bool:
     """Whether four products with the Gram matrices of m candidates are cheaper than three of a layer's size."""
     return 2 * m * (inputs + out) < 3 * inputs * out
+
+
+def gram(a: Float[Tensor, "b m k"], out: Float[Tensor, "b m m"]) -> Float[Tensor, "b m m"]:
+    """a aᵀ into ``out``. On a CPU the blocks below the diagonal are copied from above it: 0.7 of the product's time at 1 000 rows."""
+    m = a.shape[-2]
+    blocks = 1 if a.is_cuda else max(1, min(BLOCKS, m // ROWS))
+    edges = [m * i // blocks for i in range(blocks + 1)]
+    for low, high in itertools.pairwise(edges):
+        torch.bmm(a[:, low:high], a[:, low:].mT, out=out[:, low:high, low:])
+        out[:, low:high, :low] = out[:, :low, low:high].mT
+    return out
 
 
 def prior_gradient(

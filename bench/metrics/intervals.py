@@ -2,7 +2,8 @@
 
 What the intervals cover. ``bootstrap_difference`` resamples the images of one cell: it answers for other images of the same trained
 target, not for other targets. ``bootstrap_seeds`` resamples seeds and, in each, images: it answers for other targets as well, but with few
-seeds (fewer than about eight) a bootstrap over seeds is too narrow, for it can only draw the seeds it has. ``t_interval`` over the seeds'
+seeds (fewer than about eight) a bootstrap over seeds is too narrow, for it can only draw the seeds it has. ``bootstrap_shares`` is the
+same where the values are hits, worked out instead of drawn. ``t_interval`` over the seeds'
 means is the honest one there; it is wide with three seeds, as it should be. A bootstrap of a share that is exactly 0 or 1 has no width on
 that side; ``wilson`` has. Images of one cell are not quite independent under one-to-one pairing, since they share the candidates.
 """
@@ -10,6 +11,7 @@ that side; ``wilson`` has. Images of one cell are not quite independent under on
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +24,7 @@ RESAMPLES = 2000
 LEVEL = 0.95
 EXACT_UP_TO = 16  # pairs for which all 2**k sign flips are tried
 DRAWS_AT_ONCE = 2**22  # resampled values held in memory at once
+FINEST = 2**14  # steps from 0 to 1 of the lattice on which shares of different denominators meet
 
 
 class Interval(NamedTuple):
@@ -154,6 +157,40 @@ def bootstrap_seeds(
     return _percentiles(estimate, total / seeds, level)
 
 
+def bootstrap_shares(
+    hits: ArrayLike, n: ArrayLike, control_hits: ArrayLike, control_n: ArrayLike, *, level: float = LEVEL
+) -> tuple[Interval, Interval, Interval]:
+    """What ``bootstrap_seeds`` draws where every value is a hit or a miss, exactly: no draws, hence no random stream.
+
+    A resample of n images with h hits among them has Binomial(n, h/n) hits. A resample of one of S seeds is a mixture of these, and the
+    sum of S of them has the mixture's S-fold convolution for its distribution: a power of its Fourier transform, on a lattice of steps
+    1/lcm(n, control_n). Where that is finer than 1/2**14 (seeds of many different sizes), shares are rounded to 1/2**14.
+
+    Args:
+        hits, n: hits and images of the members, one entry a seed.
+        control_hits, control_n: likewise of the controls, in the same order.
+
+    Returns:
+        The mean over seeds of hits/n − control_hits/control_n, that of hits/n and that of control_hits/control_n, each in [-1, 1].
+
+    Raises:
+        BenchError: no seeds, unequal numbers of seeds, or hits outside 0..n, n at least 1.
+    """
+    from scipy.fft import next_fast_len
+
+    sides = np.array(_counts(hits, n, control_hits, control_n))
+    seeds = sides.shape[1]
+    lattice = math.lcm(*set(sides[[1, 3]].ravel().tolist()))
+    steps = lattice if lattice <= FINEST else FINEST
+    size = next_fast_len(2 * seeds * steps + 1, real=True)  # from minus all controls to plus all members
+    drawn, times = np.unique(sides, axis=1, return_counts=True)
+    weights = times / seeds
+    members, controls = (np.fft.rfft(_binomials(h, of, steps), size) for h, of in (drawn[:2], drawn[2:]))
+    exact = (sides[0] / sides[1]).mean(), (sides[2] / sides[3]).mean()
+    mixtures = (exact[0] - exact[1], members * controls.conj()), (exact[0], members), (exact[1], controls)
+    return tuple(_of_the_sum(float(mean), np.einsum("s,sk->k", weights, each), seeds, steps, size, level) for mean, each in mixtures)  # type: ignore[return-value]
+
+
 def paired_difference(a: ArrayLike, b: ArrayLike, rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL) -> Paired:
     """Mean of a[s] − b[s] over seeds, with a bootstrap interval over seeds and a two-sided sign-flip permutation test.
 
@@ -204,6 +241,42 @@ def t_interval(values: ArrayLike, *, level: float = LEVEL) -> Interval:
         return Interval(mean, -np.inf, np.inf)
     half = float(stdtrit(len(x) - 1, 0.5 + level / 2) * x.std(ddof=1) / np.sqrt(len(x)))
     return Interval(mean, mean - half, mean + half)
+
+
+def _binomials(hits: NDArray[np.int64], n: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
+    """Row by row, the probabilities of the shares 0, 1/steps, …, 1 of Binomial(n, hits/n)/n; shares between are rounded."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    k = np.arange(n.max() + 1)
+    of, p = n[:, None], (hits / n)[:, None]
+    there = k <= of
+    rest = np.where(there, of - k, 0)
+    logs = gammaln(of + 1) - gammaln(k + 1) - gammaln(rest + 1) + xlogy(k, p) + xlog1py(rest, -p)
+    table = np.zeros((len(n), steps + 1))
+    places = np.rint(np.minimum(k / of, 1) * steps).astype(np.int64)
+    np.add.at(table, (np.arange(len(n))[:, None], places), np.where(there, np.exp(logs), 0))
+    return table
+
+
+def _of_the_sum(mean: float, transform: NDArray[np.complex128], seeds: int, steps: int, size: int, level: float) -> Interval:
+    """The percentile interval of the mean of ``seeds`` draws from the distribution of that Fourier transform, on a lattice around 0."""
+    chances = np.roll(np.fft.irfft(transform**seeds, size), seeds * steps)
+    tail = (1 - level) / 2 - 1e-12  # a tail that is met exactly is met
+    low = int(np.searchsorted(np.cumsum(chances), tail))
+    high = size - 1 - int(np.searchsorted(np.cumsum(chances[::-1]), tail))
+    return Interval(mean, *((place / (seeds * steps) - 1) for place in (low, high)))
+
+
+def _counts(hits: ArrayLike, n: ArrayLike, control_hits: ArrayLike, control_n: ArrayLike) -> list[NDArray[np.int64]]:
+    sides = [np.asarray(x, dtype=np.int64).ravel() for x in (hits, n, control_hits, control_n)]
+    if len({len(side) for side in sides}) > 1 or len(sides[0]) == 0:
+        sizes = ", ".join(str(len(side)) for side in sides)
+        raise BenchError("counts of a bootstrap do not correspond", expected="as many of each, at least one", got=sizes)
+    for some, of in (sides[:2], sides[2:]):
+        if ((some < 0) | (some > of) | (of < 1)).any():
+            got = ", ".join(f"{a} of {b}" for a, b in zip(some, of, strict=True))
+            raise BenchError("a share is not usable", expected="0 <= hits <= n, n at least 1", got=got)
+    return sides
 
 
 def _resampled_means(x: NDArray[np.float64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,18 +1,16 @@
 """From rows to groups: one group is a grid × setting (seed aside) × attack, over all its seeds.
 
-Intervals answer for other seeds and other images: seeds are resampled with replacement, and within each drawn seed its images. Since a
-share is all that is asked, drawing n images with replacement from h hits is drawing Binomial(n, h/n), which is exact and fast. Nothing is
-averaged over survivors in silence: a group knows how many of its cells have no scores, and why.
+Intervals answer for other seeds and other images: the bootstrap over seeds and, within each, its images, worked out exactly
+(``bench.metrics.intervals.bootstrap_shares``). Nothing is averaged over survivors in silence: a group knows how many of its cells have no
+scores, and why.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -20,13 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import seeds as streams
-from bench.metrics.intervals import Interval, t_interval
+from bench.metrics.intervals import Interval, bootstrap_shares, t_interval
 from bench.schema import SETTING_COLUMNS
 
-RESAMPLES = 2000
 NAMED = 3  # hyperparameters that a line's name holds, those at their defaults included
-CONVOLUTIONS = ("channels", "kernel", "pooling")  # null without convolutions; then no part of the key, which names the random streams
+CONVOLUTIONS = ("channels", "kernel", "pooling")  # null without convolutions, as in older rows
 LATER = (*CONVOLUTIONS, "batch_size")  # likewise without minibatches
 SETTING = [column.name for column in SETTING_COLUMNS if column.name not in ("seed", "input_shape")]
 MEANS = (
@@ -140,15 +136,12 @@ def aggregate(scores: pd.DataFrame) -> list[Group]:
     lines: dict[tuple[str, str, str], list[int]] = {}  # of one setting and attack, a record of each of its variants
     for (grid, key, attack, _, _), members in grouped.items():
         lines.setdefault((grid, key, attack), []).append(members[0])
-    work = []
-    for (grid, key, attack, params, sweep), members in grouped.items():
+    groups = []
+    for (grid, key, attack, _, _), members in grouped.items():
         others = [records[i] for i in lines[grid, key, attack]]
         variant = _variant(records[members[0]], others) if len(others) > 1 else ""
         rows = sorted((records[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
-        work.append((rows, sections[members[0]], variant, (grid, key, attack, params, sweep)))
-    # each group draws from a stream of its own, and drawing, which is most of the work, lets other threads run
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        groups = list(pool.map(lambda arguments: _group(*arguments), work))
+        groups.append(_group(rows, sections[members[0]], variant))
     return sorted(groups, key=_order)
 
 
@@ -168,7 +161,7 @@ def _order(group: Group) -> tuple[Any, ...]:
     return group.track, group.grid, group.section, group.axis_index, group.label, -value, group.role, group.name
 
 
-def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names: Iterable[str]) -> Group:
+def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str) -> Group:
     first = rows[0]
     group = Group(
         grid=first["grid"],
@@ -190,7 +183,7 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
             group.targets[row["target_id"]] = {name: row[name] for name in FACTS}
     copies = [row for row in rows if row["status"] == "ok" and row["planted_transfer"] is not None and row["n_members"]]
     if copies:
-        group.theft = _theft(copies, names)
+        group.theft = _theft(copies)
         group.hyperparameters = _hyperparameters(first) or {}
         group.cell_ids = {int(row["seed"] or 0): row["cell_id"] for row in copies}
     scored = [row for row in rows if row["status"] == "ok" and row["excess_recall"] is not None and row["n_members"] and row["n_controls"]]
@@ -207,51 +200,29 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, names:
             if all(share is not None for share in shares):
                 hits[prefix + side] = np.rint(np.array(shares, dtype=float) * n).astype(np.int64)
                 group.hits[prefix + side] = int(hits[prefix + side].sum()), int(n.sum())
-    rng = streams.numpy_generator("report", *names)
     if "members" in hits and "controls" in hits:
-        group.excess, group.members, group.controls = resample(hits["members"], sizes["members"], hits["controls"], sizes["controls"], rng)
+        found = bootstrap_shares(hits["members"], sizes["members"], hits["controls"], sizes["controls"])
+        group.excess, group.members, group.controls = found
     if all(f"oracle_{side}" in hits and np.array_equal(hits[f"oracle_{side}"], hits.get(side, ())) for side in sizes):
         group.oracle = group.excess  # nothing to choose from: every candidate was submitted
     elif "oracle_members" in hits and "oracle_controls" in hits:
-        group.oracle, _, _ = resample(hits["oracle_members"], sizes["members"], hits["oracle_controls"], sizes["controls"], rng)
+        group.oracle, _, _ = bootstrap_shares(hits["oracle_members"], sizes["members"], hits["oracle_controls"], sizes["controls"])
     table = np.array([[row[name] for row in scored] for name in MEANS], dtype=float)  # None becomes NaN
     group.means = {name: None if math.isnan(mean) else mean for name, mean in zip(MEANS, table.mean(axis=1).tolist(), strict=True)}
     group.lpips_reasons = sorted({row["lpips_reason"] for row in scored if row["lpips_median"] is None and row["lpips_reason"]})
     return group
 
 
-def _theft(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> Theft:
+def _theft(rows: Sequence[Mapping[str, Any]]) -> Theft:
     """Intervals answer for other owners and other planted inputs; the answers of a clean network to them count as independent."""
     n = np.array([row["n_members"] for row in rows], dtype=np.int64)
     clean_n = n * np.array([row["n_clean"] for row in rows], dtype=np.int64)
     hits = np.rint(np.array([row["planted_transfer"] for row in rows], dtype=float) * n).astype(np.int64)
     clean = np.rint(np.array([row["planted_transfer_clean"] for row in rows], dtype=float) * clean_n).astype(np.int64)
-    excess, transfer, by_clean = resample(hits, n, clean, clean_n, streams.numpy_generator("report", "theft", *names))
+    excess, transfer, by_clean = bootstrap_shares(hits, n, clean, clean_n)
     table = np.array([[row[name] for row in rows] for name in THEFT], dtype=float)
     means = {name: None if math.isnan(mean) else mean for name, mean in zip(THEFT, table.mean(axis=1).tolist(), strict=True)}
     return Theft(excess, transfer, by_clean, len(rows), means)
-
-
-def resample(
-    hits: np.ndarray, n: np.ndarray, control_hits: np.ndarray, control_n: np.ndarray, rng: np.random.Generator, level: float = 0.95
-) -> tuple[Interval, Interval, Interval]:
-    """Excess recall, recall of members and recall of controls, each the mean over seeds with a hierarchical percentile interval.
-
-    Args:
-        hits, n: hits and images of the members, one entry a seed; likewise for the controls, in the same order.
-    """
-    drawn = rng.integers(len(n), size=(RESAMPLES, len(n)))
-
-    def draw(h: np.ndarray, size: np.ndarray) -> np.ndarray:
-        images = size[0] if (size == size[0]).all() else size[drawn]  # the same draws either way; a single number is the faster
-        return (rng.binomial(images, (h / size)[drawn]) / images).mean(axis=1)
-
-    members, controls = draw(hits, n), draw(control_hits, control_n)
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    ends = np.quantile(np.stack([members - controls, members, controls]), tails, axis=1)
-    a, b = float((hits / n).mean()), float((control_hits / control_n).mean())
-    excess, first, second = (Interval(mid, float(lo), float(hi)) for mid, lo, hi in zip((a - b, a, b), *ends, strict=True))
-    return excess, first, second
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt.box import Dense, Lazy
-from attacks.kkt.gradient import gram_pays, kkt_gradient, prior_gradient
+from attacks.kkt.gradient import gram, gram_pays, kkt_gradient, prior_gradient
 from attacks.kkt.loop import products, repeat, rounded
 from attacks.kkt.mask import layer_indices
 from attacks.kkt.objective import kkt_loss, kkt_loss_general, prior_loss
@@ -133,8 +133,9 @@ def test_written_gradient_equals_autograd(kind, k, name, hidden):
 @pytest.mark.parametrize(("kind", "k"), KINDS)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("all_biases", [False, True])
-def test_the_gradient_by_gram_matrices_equals_autograd(kind, k, name, all_biases):
-    """Few candidates beside wide layers, in the first layer and in others; scratch from another call does not show."""
+def test_the_gradient_by_gram_matrices_equals_autograd(kind, k, name, all_biases, monkeypatch):
+    """Few candidates beside wide layers, in the first layer and in others; scratch from another call does not show. Of six in blocks."""
+    monkeypatch.setattr("attacks.kkt.gradient.ROWS", 2)
     for m in (2, 6):
         scratch = {}
         weights, x, lam, labels, alpha = stack(kind, k, name, (12, 14, 5), all_biases, m=m, d=20)
@@ -151,6 +152,15 @@ def test_the_gradient_by_gram_matrices_equals_autograd(kind, k, name, all_biases
             torch.testing.assert_close(grad_lam, by_lam, rtol=1e-8, atol=1e-9 * by_lam.abs().max().item())
             torch.testing.assert_close(value, loss.detach() if "want_loss" not in more else torch.zeros_like(value), rtol=1e-9, atol=0)
         assert {"K.0", "G.0", "R.3"} <= set(scratch)
+
+
+@pytest.mark.parametrize("m", [1, 7, 125, 249, 250, 601])
+@pytest.mark.parametrize("stacked", [1, 3])
+def test_gram_matrices_in_blocks_are_whole(m, stacked):
+    a = torch.randn(stacked, m, 9, dtype=torch.float64)
+    got = gram(a, torch.full((stacked, m, m), torch.nan, dtype=torch.float64))
+    torch.testing.assert_close(got, a @ a.mT, rtol=1e-12, atol=1e-12)
+    assert m < 250 or torch.equal(got, got.mT)
 
 
 def test_rounded_products_form_no_gram_matrices(monkeypatch):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import subprocess
 import sys
+from collections import Counter, defaultdict
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -90,6 +93,71 @@ def test_images_within_seeds_are_resampled_too() -> None:
     assert got.estimate == 0
     theory = 2 * 1.96 * np.sqrt(2 * 0.25 / 40 / 3)
     assert got.high - got.low == pytest.approx(theory, rel=0.1)
+
+
+@st.composite
+def counts(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
+    """Of one or two seeds: hits and number of the members, hits and number of the controls."""
+
+    def side() -> tuple[int, int]:
+        n = draw(st.integers(1, 3))
+        return draw(st.integers(0, n)), n
+
+    return [(*side(), *side()) for _ in range(draw(st.integers(1, 2)))]
+
+
+@given(counts(), st.sampled_from([0.5, 0.75, 0.95]))
+def test_bootstrap_of_shares_is_every_resample_counted(seeds: list[tuple[int, int, int, int]], level: float) -> None:
+    """All choices of seeds, and in each all choices of images, one by one, in exact fractions."""
+
+    def means(hits: int, n: int) -> Counter[Fraction]:
+        values = [1] * hits + [0] * (n - hits)
+        return Counter(Fraction(sum(chosen), n) for chosen in itertools.product(values, repeat=n))
+
+    slot: dict[tuple[Fraction, Fraction], Fraction] = defaultdict(Fraction)  # (members, controls) of one drawn seed → chance
+    for hits, n, control_hits, control_n in seeds:
+        for (a, many), (b, more) in itertools.product(means(hits, n).items(), means(control_hits, control_n).items()):
+            slot[a, b] += Fraction(many * more, n**n * control_n**control_n * len(seeds))
+    got = intervals.bootstrap_shares(*map(list, zip(*seeds, strict=True)), level=level)
+    tail = Fraction(1 - level) / 2
+    for interval, of in zip(got, (lambda a, b: a - b, lambda a, b: a, lambda a, b: b), strict=True):
+        chances: dict[Fraction, Fraction] = defaultdict(Fraction)
+        for drawn in itertools.product(slot.items(), repeat=len(seeds)):
+            value = sum(of(*pair) for pair, _ in drawn) / Fraction(len(seeds))
+            chances[value] += math.prod(chance for _, chance in drawn)
+        low = min(x for x in chances if sum(c for y, c in chances.items() if y <= x) >= tail)
+        high = max(x for x in chances if sum(c for y, c in chances.items() if y >= x) >= tail)
+        assert interval == pytest.approx((float(sum(x * c for x, c in chances.items())), float(low), float(high)), abs=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(20, 20, 20, 20), (83, 97, 89, 101)])
+def test_bootstrap_of_shares_is_the_drawn_one(sizes: tuple[int, ...]) -> None:
+    """Sizes whose common denominator would be too fine are rounded, by less than is seen."""
+    rng = numpy_generator("shares")
+    members = [rng.random(n) < p for n, p in zip(sizes, (0.3, 0.5, 0.7, 0.6), strict=True)]
+    controls = [rng.random(n) < 0.1 for n in reversed(sizes)]
+    drawn = intervals.bootstrap_seeds(members, controls, numpy_generator("drawn"), resamples=40_000)
+    sides = [[int(x.sum()) for x in members], [len(x) for x in members], [int(x.sum()) for x in controls], [len(x) for x in controls]]
+    excess, first, second = intervals.bootstrap_shares(*sides)
+    assert excess == pytest.approx(drawn, abs=0.006)
+    assert first.estimate - second.estimate == pytest.approx(excess.estimate)
+    turned = intervals.bootstrap_shares(*sides[2:], *sides[:2])[0]
+    assert (-turned.estimate, -turned.high, -turned.low) == pytest.approx(excess, abs=1e-12)
+
+
+def test_shares_of_zero_and_one_have_no_width_and_sizes_may_differ() -> None:
+    excess, members, controls = intervals.bootstrap_shares([3, 8, 1], [3, 8, 1], [0, 0, 0], [5, 5, 9])
+    assert (excess, members, controls) == ((1, 1, 1), (1, 1, 1), (0, 0, 0))
+
+
+def test_counts_that_are_no_shares_are_refused() -> None:
+    with pytest.raises(BenchError, match="do not correspond"):
+        intervals.bootstrap_shares([1, 1], [2, 2], [0], [2])
+    with pytest.raises(BenchError, match="do not correspond"):
+        intervals.bootstrap_shares([], [], [], [])
+    for bad in ([3], [2], [0], [1]), ([-1], [2], [0], [1]), ([0], [0], [0], [1]):
+        with pytest.raises(BenchError, match="not usable"):
+            intervals.bootstrap_shares(*bad)
 
 
 def test_auc_interval_has_the_width_of_theory() -> None:

@@ -6,8 +6,9 @@ p_l = 2·m·d_{l−1}·d_l floating-point operations for one product at layer l:
     forward, and what flows down, in the layers below the last                     2 Σ_{l ≤ L−1} p_l
     deltas and adjoints of the layers above the first                              2 Σ_{l ≥ 2} p_l
     residual, its product with the inputs, its product with the deltas             3 Σ p_l
-    or, below the last layer and where it is less, by Gram matrices                4·m²·(d_{l−1} + d_l) in place of 3 p_l
+    or, below the last layer and where it is less, by Gram matrices                2·(1 + c)·m²·(d_{l−1} + d_l) in place of 3 p_l
 
+with c the share of a Gram matrix that is multiplied: 1, or (1 + 1/B)/2 in B × B blocks, of which those below the diagonal are copied
 (`attacks.kkt.gradient`; a test compares with a count of the products). The box prior of a row-space run costs 4·r·D more for every
 candidate whose pixels are looked at: all of them in a captured graph, those that may have reached the edge of the box elsewhere.
 Elementwise work does not count as arithmetic here; it is in the bytes.
@@ -26,6 +27,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from attacks.kkt.gradient import BLOCKS, ROWS, gram_pays
 from attacks.kkt.loop import products
 
 from .clock import seconds
@@ -37,8 +39,9 @@ def step_flops(m: int, widths: Sequence[int]) -> int:
     """Floating-point operations of the matrix products of one KKT gradient; formula above."""
     p = [2 * m * a * b for a, b in pairwise(widths)]
     last = len(p) - 1
-    grams = [4 * m * m * (a + b) for a, b in pairwise(widths)]
-    residuals = [3 * p[i] if i == last else min(3 * p[i], grams[i]) for i in range(len(p))]
+    blocks = max(1, min(BLOCKS, m // ROWS))
+    grams = [2 * m * m * (a + b) * (3 * blocks + 1) // (2 * blocks) for a, b in pairwise(widths)]
+    residuals = [grams[i] if i < last and gram_pays(m, b, a) else 3 * p[i] for i, (a, b) in enumerate(pairwise(widths))]
     return 2 * sum(p[:-1]) + 2 * sum(p[1:]) + sum(residuals)
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import fake
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.metrics.intervals import bootstrap_seeds
 from bench.report import aggregate as aggregate_module
-from bench.report.aggregate import LATER, SETTING, aggregate, axis_of, differences, resample, setting_key
+from bench.report.aggregate import LATER, SETTING, aggregate, axis_of, differences, setting_key
 from bench.report.compare import compare, summary_table
 from bench.report.selection import figure_cells, shown_images
 from bench.report.text import escape, interval, signed
@@ -20,28 +17,6 @@ from bench.store import to_table
 
 def frame(rows: list[dict]) -> pd.DataFrame:
     return to_table(rows, "scores").to_pandas()
-
-
-def test_binomial_resampling_is_the_bootstrap_over_seeds_and_images() -> None:
-    rng = np.random.default_rng(1)
-    members = [rng.random(20) < p for p in (0.3, 0.5, 0.7, 0.6)]
-    controls = [rng.random(20) < 0.1 for _ in range(4)]
-    slow = bootstrap_seeds(members, controls, np.random.default_rng(2), resamples=20_000)
-    counts = [np.array([x.sum() for x in side]) for side in (members, controls)]
-    size = np.full(4, 20)
-    fast, first, second = resample(counts[0], size, counts[1], size, np.random.default_rng(3))
-    assert fast.estimate == pytest.approx(slow.estimate)
-    assert fast.low == pytest.approx(slow.low, abs=0.03)
-    assert fast.high == pytest.approx(slow.high, abs=0.03)
-    assert first.estimate - second.estimate == pytest.approx(fast.estimate)
-
-
-def test_shares_of_zero_and_one_have_no_width_and_sizes_may_differ() -> None:
-    all_, none = np.array([3, 8, 1]), np.array([0, 0, 0])
-    excess, members, controls = resample(all_, all_, none, np.array([5, 5, 9]), np.random.default_rng(0))
-    assert tuple(excess) == (1, 1, 1)
-    assert tuple(members) == (1, 1, 1)
-    assert tuple(controls) == (0, 0, 0)
 
 
 def test_groups_do_not_depend_on_the_order_of_rows_nor_on_other_groups() -> None:
@@ -157,29 +132,6 @@ def test_a_data_set_on_the_axis_is_named_as_tables_name_it():
     assert axis_of(row) == {"dataset": "cifar10 (JPEG copy)", "loss": "bce"}
     assert axis_of({**row, "axis": '{"dataset": "small"}'}) == {"dataset": "small"}  # a label of the grid's own stays
     assert axis_of({"axis": "plain text"}) == {"axis": "plain text"}
-
-
-def test_the_number_of_threads_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = frame(fake.everything()[0])
-
-    def by_threads(cores: int | None) -> list[dict]:
-        monkeypatch.setattr("bench.report.aggregate.os.cpu_count", lambda: cores)
-        return [dataclasses.asdict(group) for group in aggregate(scores)]
-
-    one = by_threads(1)
-    assert len(one) > 3
-    assert one == by_threads(4) == by_threads(None)
-
-
-def test_equal_and_single_numbers_of_images_draw_alike() -> None:
-    """The short way for seeds of one size gives what the long way gives, so published intervals stay."""
-    hits, n = np.array([3, 5, 20]), np.array([25, 25, 25])
-    short = resample(hits, n, hits, n, np.random.default_rng(5))
-    rng = np.random.default_rng(5)
-    drawn = rng.integers(3, size=(2000, 3))
-    members, controls = ((rng.binomial(n[drawn], (hits / n)[drawn]) / n[drawn]).mean(axis=1) for _ in range(2))
-    low, high = np.quantile(members - controls, [0.025, 0.975])
-    assert (short[0].low, short[0].high) == pytest.approx((low, high), abs=1e-12)
 
 
 def test_lines_of_one_attack_are_told_apart_by_what_differs_defaults_included():
