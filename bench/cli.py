@@ -119,7 +119,12 @@ def run(
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="the first N cells of the plan only")] = None,
     memory: Annotated[
         float | None,
-        typer.Option("--memory", metavar="GIB", help="what a stack of runs may take (default: half of what is free)", show_default=False),
+        typer.Option(
+            "--memory",
+            metavar="GIB",
+            help="what stacks of runs may take, all workers together (default: half of what is free)",
+            show_default=False,
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list the cells and what would become of each; run nothing")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="train and attack again even where a result is here")] = False,

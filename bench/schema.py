@@ -194,7 +194,7 @@ SCORES: tuple[Column, ...] = (
     Column("n_submitted", INT, "candidates that the attacker's own ranking submits", "images", ">= 0"),
     Column("runs", INT, "runs of the sweep whose candidates were pooled", "runs", ">= 1"),
     Column("stack", INT, "runs, of this cell and of others, that were stepped together as one tensor program, at most", "runs", ">= 1"),
-    Column("stack_halvings", INT, "times that the stack was halved because memory ran out", "1", ">= 0"),
+    Column("stack_halvings", INT, "times that a stack of targets or of runs was halved because memory ran out", "1", ">= 0"),
     Column("lpips_reason", TEXT, "why LPIPS is null; empty when it is not"),
     Column("train_accuracy", FLOAT, "accuracy of the target on its members", "share", "[0, 1]", decimals=6),
     Column("test_accuracy", FLOAT, "accuracy of the target on images of the same distribution", "share", "[0, 1]", decimals=6),

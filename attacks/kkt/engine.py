@@ -78,12 +78,17 @@ class KKTAttack(Attack):
         return None
 
     def memory(self, release: Release) -> int:
-        """In closed form about twelve tensors of candidates × width a layer, six of the pixels, three copies of the weights. Through
-        autograd, with what it keeps between the two derivatives, DERIVATIVES tensors of all activations and GRADIENTS of the weights."""
+        """In closed form about twelve tensors of candidates × width a layer, six of candidates × pixels (or × the row space's dimensions,
+        where they are known beforehand), three copies of the weights. Through autograd, with what it keeps between the two derivatives,
+        DERIVATIVES tensors of all activations and GRADIENTS of the weights."""
         m, architecture = self.candidates_per_image * release.n_train, release.architecture
         pixels, weights = math.prod(architecture.input_shape), sum(w.numel() for w in release.weights.values())
         if self._closed(architecture):
-            numbers = m * (12 * sum(architecture.hidden) + 6 * pixels) + 3 * weights
+            first = release.weights[FIRST]
+            r = {"rows": len(first), "auto": pixels, "none": pixels}.get(str(self.subspace)) or int(self.subspace)  # "auto" may need all
+            r = pixels if r >= pixels or (r >= len(first) and self.subspace != "rows") else r
+            set_up = 0 if r == pixels else first.numel() + (m + r) * pixels  # the whole first layer, the basis, and the answer's pixels
+            numbers = m * (12 * sum(architecture.hidden) + 6 * r) + 3 * (weights - first.numel() + len(first) * r) + set_up
         else:
             numbers = m * (DERIVATIVES * _activations(release) + 12 * pixels) + GRADIENTS * weights
         return numbers * (8 if self.dtype == "float64" else 4)

@@ -30,8 +30,8 @@ from attacks.kkt.mask import Mask, weighted
 from attacks.kkt.objective import Kind, output_seed
 from attacks.kkt.surrogate import activation, into_preactivation, kinked_slope, slope
 
-BLOCKS = 4  # a side, of a Gram matrix on a CPU: 10 of 16 are multiplied
-ROWS = 125  # of a block at least; smaller products take longer than they spare
+BLOCKS = 4  # a side of a Gram matrix at most: 10 of 16 are multiplied
+ROWS = 125  # of a block at least: smaller products take longer than they spare
 
 
 @torch.no_grad()
@@ -57,7 +57,7 @@ def kkt_gradient(
     bias = [weights.get(f"layers.{i}.bias") for i in range(len(W))]
     depth, m = len(W), x.shape[-2]
     plain = mask is not None or want_loss or rounded(x)  # z − K δ is a small difference: few bits would not do
-    grams = [not plain and i < depth - 1 and gram_pays(m, *W[i].shape[-2:]) for i in range(depth)]
+    grams = [not plain and i < depth - 1 and gram_pays(m, w.shape[-2], w.shape[-1], x.is_cuda) for i, w in enumerate(W)]
 
     def room(what: str, layer: int, *shape: int) -> Tensor:
         kept = {} if scratch is None else scratch
@@ -146,17 +146,24 @@ def kkt_gradient(
     return loss, into_a.mul_(-2), grad_lam
 
 
-def gram_pays(m: int, out: int, inputs: int) -> bool:
-    """Whether four products with the Gram matrices of m candidates are cheaper than three of a layer's size."""
-    return 2 * m * (inputs + out) < 3 * inputs * out
+def gram_pays(m: int, out: int, inputs: int, cuda: bool = False) -> bool:
+    """Whether two Gram matrices of m candidates and a product with each are cheaper than three products of a layer's size."""
+    blocks = gram_blocks(m, cuda)
+    return (3 * blocks + 1) * m * (inputs + out) < 6 * blocks * inputs * out  # (B + 1) / 2B of a Gram matrix is multiplied
+
+
+def gram_blocks(m: int, cuda: bool = False) -> int:
+    """Blocks B a side of a Gram matrix; those below the diagonal are copied. 1 on a GPU: many small products would wait for launches."""
+    return 1 if cuda else max(1, min(BLOCKS, m // ROWS))
 
 
 def gram(a: Float[Tensor, "b m k"], out: Float[Tensor, "b m m"]) -> Float[Tensor, "b m m"]:
-    """a aᵀ into ``out``. On a CPU the blocks below the diagonal are copied from above it: 0.7 of the product's time at 1 000 rows."""
+    """a aᵀ into ``out``; by blocks, of 1 000 rows, in 0.7 of the time of the product."""
     m = a.shape[-2]
-    blocks = 1 if a.is_cuda else max(1, min(BLOCKS, m // ROWS))
-    edges = [m * i // blocks for i in range(blocks + 1)]
-    for low, high in itertools.pairwise(edges):
+    blocks = gram_blocks(m, a.is_cuda)
+    if blocks == 1:
+        return torch.bmm(a, a.mT, out=out)
+    for low, high in itertools.pairwise(m * i // blocks for i in range(blocks + 1)):
         torch.bmm(a[:, low:high], a[:, low:].mT, out=out[:, low:high, low:])
         out[:, low:high, :low] = out[:, :low, low:high].mT
     return out

@@ -29,9 +29,9 @@ def output_seed(kind: Kind, out: Float[Tensor, "*b m k"], labels: Int[Tensor, "*
         return torch.ones_like(out)
     if kind == "binary":
         return (2 * labels - 1).to(out.dtype).unsqueeze(-1)
-    k = out.shape[-1]
-    rivals = out.detach().scatter(-1, labels.unsqueeze(-1), -torch.inf).argmax(-1)
-    return (F.one_hot(labels, k) - F.one_hot(rivals, k)).to(out.dtype)
+    own = labels.unsqueeze(-1)
+    rival = out.detach().scatter(-1, own, -torch.inf).argmax(-1, keepdim=True)
+    return torch.zeros_like(out.detach()).scatter(-1, own, 1.0).scatter(-1, rival, -1.0)  # one_hot would read numbers back
 
 
 def kkt_loss(

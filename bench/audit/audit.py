@@ -29,7 +29,7 @@ from bench.artefacts.truth import Truth
 from bench.audit import page
 from bench.audit.scoring import Judgement, judge
 from bench.engine.cell import RUNS_AT_ONCE, blame
-from bench.engine.memory import budget
+from bench.engine.memory import budget, fitting
 from bench.engine.plan import PlannedAttack, prepare
 from bench.errors import BenchError
 from bench.grids.load import AttackSpec, Sweep
@@ -328,17 +328,24 @@ def unsuited(planned: PlannedAttack, release: Release) -> str:
 
 def _run(planned: PlannedAttack, release: Release, seed: int, memory_gib: float | None) -> Candidates:
     """All runs of an attack, as many at once as fit, pooled; rounded to float16, as they are kept."""
-    assert planned.cls is not None
+    cls = planned.cls
+    assert cls is not None
     print_ = reconstruction.fingerprint(reconstruction.narrow(release, planned.needs))
     each = max(1, planned.instances[0].memory(release))
     at_once = max(1, min(RUNS_AT_ONCE[release.device.type], budget(release.device, memory_gib) // each))
-    answers = []
-    for start in range(0, len(planned.instances), at_once):
-        instances = planned.instances[start : start + at_once]
-        releases = [reconstruction.narrow(release, planned.needs) for _ in instances]
-        generators = [seeds.generator("audit", print_, planned.spec.name, seed, start + k) for k in range(len(instances))]
-        raw = planned.cls.reconstruct_batch(instances, releases, generators)
-        answers += [reconstruction.check_answer(answer, given) for answer, given in zip(raw, releases, strict=True)]
+    answers: list[Candidates] = []
+
+    def more(count: int) -> list[Candidates]:
+        runs = range(len(answers), len(answers) + count)
+        releases = [reconstruction.narrow(release, planned.needs) for _ in runs]
+        generators = [seeds.generator("audit", print_, planned.spec.name, seed, k) for k in runs]
+        raw = cls.reconstruct_batch([planned.instances[k] for k in runs], releases, generators)
+        return [reconstruction.check_answer(answer, given) for answer, given in zip(raw, releases, strict=True)]
+
+    while len(answers) < len(planned.instances):
+        found = fitting(more, min(at_once, len(planned.instances) - len(answers)))
+        at_once = min(at_once, len(found))
+        answers += found
     pooled = reconstruction.pool([a._replace(images=a.images.cpu().half().float(), confidence=_cpu(a.confidence)) for a in answers])
     return pooled if len(answers) > 1 else pooled._replace(run=None)
 

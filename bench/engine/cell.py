@@ -31,7 +31,7 @@ import torch
 import bench
 from bench import registry, seeds, tracks
 from bench.api import Release, Row, Secret, Target
-from bench.engine.memory import is_out_of_memory
+from bench.engine.memory import fitting
 from bench.engine.plan import PROTOCOL, Cell, PlannedAttack, draws, runs_id
 from bench.errors import BenchError, StorageError
 from bench.files import Files
@@ -125,9 +125,9 @@ def run_batch(
     answers, stack = _attack(cells, targets, device, memory, runs, debug)
     seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
     cost = {"seconds_attack": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
-    cost |= {"stack": stack.size, "stack_halvings": stack.halvings}
     for cell, answer, before in zip(cells, answers, saved, strict=True):
         target = targets[cell.target_id]
+        cost |= {"stack": stack.size, "stack_halvings": stack.halvings + target.facts.get("stack_halvings", 0)}
         # what an attack found on disk, of its own or of others, cost what it cost when it was made
         cost["seconds_attack"] = seconds + _saved(target.release) - before + runs.spared.get(cell.id, 0.0)
         facts = {name: target.facts.get(name) for name in FACTS}
@@ -228,6 +228,11 @@ class _Stack:
     limit: int  # runs in one stack at most
     size: int | None = None  # the largest that went through
     halvings: int = 0
+
+    def halve(self, limit: int) -> None:
+        """Memory has run out; no more than so many from now on."""
+        self.limit = limit
+        self.halvings += 1
 
 
 @dataclass
@@ -346,25 +351,20 @@ def _stacked(
     planned: PlannedAttack, runs: Sequence[tuple[Cell, int]], targets: Mapping[str, Target], stack: _Stack
 ) -> list[tuple[Any, Release]]:
     """One call of reconstruct_batch, each run with its own copy of its release; out of memory, the first half of the runs instead."""
-    assert planned.cls is not None
-    while True:
-        releases = [tracks.get(planned.track).narrow(targets[cell.target_id].release, planned.needs) for cell, _ in runs]
-        generators = [seeds.generator("attack", runs_id(cell), k) for cell, k in runs]
+    cls = planned.cls
+    assert cls is not None
+
+    def first(count: int) -> tuple[Any, list[Release]]:
+        some = runs[:count]
+        releases = [tracks.get(planned.track).narrow(targets[cell.target_id].release, planned.needs) for cell, _ in some]
+        generators = [seeds.generator("attack", runs_id(cell), k) for cell, k in some]
         try:
-            raw = planned.cls.reconstruct_batch([planned.instances[k] for _, k in runs], releases, generators)
-            break
+            return cls.reconstruct_batch([planned.instances[k] for _, k in some], releases, generators), releases
         except SystemExit as error:
             raise _PluginExitError(f"the attack called sys.exit({error.code})") from error
-        except (MemoryError, RuntimeError) as error:
-            if len(runs) == 1 or not is_out_of_memory(error):
-                raise
-        # outside the handler, where the traceback no longer holds the tensors of the stack that was too large
-        stack.halvings += 1
-        stack.limit = (len(runs) + 1) // 2
-        runs = runs[: stack.limit]
-        del releases
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+
+    raw, releases = fitting(first, len(runs), stack.halve)
+    runs = runs[: len(releases)]
     if not isinstance(raw, list | tuple) or len(raw) != len(runs):
         came = f"{len(raw)} answers" if isinstance(raw, list | tuple) else type(raw).__name__
         raise AttackFault("reconstruct_batch returned the wrong number of answers", expected=f"a list of {len(runs)}, one a run", got=came)

@@ -176,8 +176,7 @@ class _Worker:
         for name, digest in setup.digests.items():
             self._check_data(name, digest)
         self.device = torch.device(setup.device)
-        free = budget(self.device) // setup.share
-        self.memory = free if setup.memory_gib is None else min(free, int(setup.memory_gib * 2**30))
+        self.memory = budget(self.device, setup.memory_gib) // setup.share
         self.held: dict[str, Target] = {}  # targets of the chunk that was used last
         self.notes: list[str] = []
         warnings.showwarning = self._warned

@@ -14,7 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -24,7 +24,7 @@ from bench import registry, tracks
 from bench.api import Row, Secret, Setting, Target
 from bench.engine import cell as cells_module
 from bench.engine.cell import Result, batches, failed, judge, kept, labels, run_batch
-from bench.engine.memory import budget
+from bench.engine.memory import budget, is_out_of_memory
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress, Silent
 from bench.errors import BenchError, StorageError
@@ -420,21 +420,31 @@ def _chunks(cells: Sequence[Cell], device: str, memory: int) -> Iterator[list[Ce
 
 
 def train(
-    settings: Mapping[str, Setting], track: str, cache: TargetCache, device: torch.device
+    settings: Mapping[str, Setting], track: str, cache: TargetCache, device: torch.device, halvings: int = 0
 ) -> tuple[dict[str, Target], dict[str, str]]:
-    """Targets by id, and for those that could not be had the reason. A stack that fails, or that memory does not hold, is halved."""
+    """Targets by id, and for those that could not be had the reason. A stack that fails, or that memory does not hold, is halved.
+
+    Args:
+        halvings: how often memory has run out before; a target's fact ``stack_halvings`` says it, for its rows.
+    """
     try:
-        return dict(zip(settings, tracks.get(track).obtain(list(settings.values()), cache, device), strict=True)), {}
+        made = dict(zip(settings, tracks.get(track).obtain(list(settings.values()), cache, device), strict=True))
+        if halvings:
+            made = {name: replace(target, facts={**target.facts, "stack_halvings": halvings}) for name, target in made.items()}
+        return made, {}
     except Exception as error:
         if is_full(error):
             raise
         if len(settings) == 1:
             return {}, dict.fromkeys(settings, f"training: {cells_module.blame(error)}")
+        halvings += is_out_of_memory(error)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
     names = list(settings)
     trained: dict[str, Target] = {}
     faults: dict[str, str] = {}
     for half in (names[: len(names) // 2], names[len(names) // 2 :]):
-        got, fault = train({name: settings[name] for name in half}, track, cache, device)
+        got, fault = train({name: settings[name] for name in half}, track, cache, device, halvings)
         trained |= got
         faults |= fault
     return trained, faults

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 SHARE = 0.5  # of the free memory that a stack may plan to use; the rest is for what the estimate leaves out
 
@@ -13,6 +17,25 @@ def budget(device: torch.device, limit_gib: float | None = None) -> int:
     """Bytes that a stack may plan to use on a device: half of what is free now, or the limit if that is less."""
     planned = int(SHARE * free_bytes(device))
     return planned if limit_gib is None else min(planned, int(limit_gib * 2**30))
+
+
+def fitting(call: Callable[[int], T], count: int, halved: Callable[[int], None] = lambda fewer: None) -> T:
+    """``call(count)``; where memory runs out, with half as many (rounded up), until it goes through, or fails with one.
+
+    Args:
+        halved: is told each smaller number.
+    """
+    while True:
+        try:
+            return call(count)
+        except (MemoryError, RuntimeError) as error:
+            if count == 1 or not is_out_of_memory(error):
+                raise
+        # outside the handler, where the traceback no longer holds the tensors of the stack that was too large
+        count = (count + 1) // 2
+        halved(count)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def free_bytes(device: torch.device) -> int:

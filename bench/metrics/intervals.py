@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ RESAMPLES = 2000
 LEVEL = 0.95
 EXACT_UP_TO = 16  # pairs for which all 2**k sign flips are tried
 DRAWS_AT_ONCE = 2**22  # resampled values held in memory at once
-FINEST = 2**14  # steps from 0 to 1 of the lattice on which shares of different denominators meet
+FINEST = 2**12  # steps from 0 to 1 of the lattice on which shares of different denominators meet
 
 
 class Interval(NamedTuple):
@@ -164,7 +165,7 @@ def bootstrap_shares(
 
     A resample of n images with h hits among them has Binomial(n, h/n) hits. A resample of one of S seeds is a mixture of these, and the
     sum of S of them has the mixture's S-fold convolution for its distribution: a power of its Fourier transform, on a lattice of steps
-    1/lcm(n, control_n). Where that is finer than 1/2**14 (seeds of many different sizes), shares are rounded to 1/2**14.
+    1/lcm(n, control_n). Where that is finer than 1/2**12 (seeds of many different sizes), shares are rounded to 1/2**12.
 
     Args:
         hits, n: hits and images of the members, one entry a seed.
@@ -174,21 +175,25 @@ def bootstrap_shares(
         The mean over seeds of hits/n − control_hits/control_n, that of hits/n and that of control_hits/control_n, each in [-1, 1].
 
     Raises:
-        BenchError: no seeds, unequal numbers of seeds, or hits outside 0..n, n at least 1.
+        BenchError: no seeds, unequal numbers of seeds, or numbers that are not whole or not hits of n, n at least 1.
     """
     from scipy.fft import next_fast_len
 
-    sides = np.array(_counts(hits, n, control_hits, control_n))
+    _level(level)
+    sides = _counts(hits, n, control_hits, control_n)
     seeds = sides.shape[1]
-    lattice = math.lcm(*set(sides[[1, 3]].ravel().tolist()))
+    lattice = math.lcm(*set(map(int, sides[[1, 3]].ravel())))
     steps = lattice if lattice <= FINEST else FINEST
     size = next_fast_len(2 * seeds * steps + 1, real=True)  # from minus all controls to plus all members
-    drawn, times = np.unique(sides, axis=1, return_counts=True)
-    weights = times / seeds
-    members, controls = (np.fft.rfft(_binomials(h, of, steps), size) for h, of in (drawn[:2], drawn[2:]))
-    exact = (sides[0] / sides[1]).mean(), (sides[2] / sides[3]).mean()
-    mixtures = (exact[0] - exact[1], members * controls.conj()), (exact[0], members), (exact[1], controls)
-    return tuple(_of_the_sum(float(mean), np.einsum("s,sk->k", weights, each), seeds, steps, size, level) for mean, each in mixtures)  # type: ignore[return-value]
+    mixtures = np.zeros((3, size // 2 + 1), dtype=np.complex128)
+    for (h, of, control_h, control_of), times in Counter(map(tuple, sides.T.astype(int).tolist())).items():
+        members, controls = (np.fft.rfft(_binomial(*side, steps), size) for side in ((h, of), (control_h, control_of)))
+        mixtures += times / seeds * np.stack([members * controls.conj(), members, controls])
+    first, second = float((sides[0] / sides[1]).mean()), float((sides[2] / sides[3]).mean())
+    excess, one, other = (
+        _of_the_sum(mean, of, seeds, steps, size, level) for mean, of in zip((first - second, first, second), mixtures, strict=True)
+    )
+    return excess, one, other
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL) -> Paired:
@@ -243,18 +248,14 @@ def t_interval(values: ArrayLike, *, level: float = LEVEL) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def _binomials(hits: NDArray[np.int64], n: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
-    """Row by row, the probabilities of the shares 0, 1/steps, …, 1 of Binomial(n, hits/n)/n; shares between are rounded."""
+def _binomial(hits: int, n: int, steps: int) -> NDArray[np.float64]:
+    """The probabilities of the shares 0, 1/steps, …, 1 of Binomial(n, hits/n)/n; shares between are rounded."""
     from scipy.special import gammaln, xlog1py, xlogy
 
-    k = np.arange(n.max() + 1)
-    of, p = n[:, None], (hits / n)[:, None]
-    there = k <= of
-    rest = np.where(there, of - k, 0)
-    logs = gammaln(of + 1) - gammaln(k + 1) - gammaln(rest + 1) + xlogy(k, p) + xlog1py(rest, -p)
-    table = np.zeros((len(n), steps + 1))
-    places = np.rint(np.minimum(k / of, 1) * steps).astype(np.int64)
-    np.add.at(table, (np.arange(len(n))[:, None], places), np.where(there, np.exp(logs), 0))
+    k = np.arange(n + 1)
+    chances = np.exp(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1) + xlogy(k, hits / n) + xlog1py(n - k, -hits / n))
+    table = np.zeros(steps + 1)
+    np.add.at(table, np.rint(k / n * steps).astype(np.int64), chances)
     return table
 
 
@@ -264,19 +265,21 @@ def _of_the_sum(mean: float, transform: NDArray[np.complex128], seeds: int, step
     tail = (1 - level) / 2 - 1e-12  # a tail that is met exactly is met
     low = int(np.searchsorted(np.cumsum(chances), tail))
     high = size - 1 - int(np.searchsorted(np.cumsum(chances[::-1]), tail))
-    return Interval(mean, *((place / (seeds * steps) - 1) for place in (low, high)))
+    return Interval(mean, *((place - seeds * steps) / (seeds * steps) for place in (low, high)))
 
 
-def _counts(hits: ArrayLike, n: ArrayLike, control_hits: ArrayLike, control_n: ArrayLike) -> list[NDArray[np.int64]]:
-    sides = [np.asarray(x, dtype=np.int64).ravel() for x in (hits, n, control_hits, control_n)]
+def _counts(hits: ArrayLike, n: ArrayLike, control_hits: ArrayLike, control_n: ArrayLike) -> NDArray[np.float64]:
+    """The four as rows of whole numbers."""
+    sides = [np.asarray(x, dtype=np.float64).ravel() for x in (hits, n, control_hits, control_n)]
     if len({len(side) for side in sides}) > 1 or len(sides[0]) == 0:
         sizes = ", ".join(str(len(side)) for side in sides)
         raise BenchError("counts of a bootstrap do not correspond", expected="as many of each, at least one", got=sizes)
     for some, of in (sides[:2], sides[2:]):
-        if ((some < 0) | (some > of) | (of < 1)).any():
-            got = ", ".join(f"{a} of {b}" for a, b in zip(some, of, strict=True))
-            raise BenchError("a share is not usable", expected="0 <= hits <= n, n at least 1", got=got)
-    return sides
+        good = (some >= 0) & (some <= of) & (of >= 1) & (some % 1 == 0) & (of % 1 == 0)  # not so of NaN
+        if not good.all():
+            got = ", ".join(f"{a:g} of {b:g}" for a, b in zip(some, of, strict=True))
+            raise BenchError("a share is not usable", expected="whole numbers, 0 <= hits <= n, n at least 1", got=got)
+    return np.stack(sides)
 
 
 def _resampled_means(x: NDArray[np.float64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -290,10 +293,14 @@ def _resampled_means(x: NDArray[np.float64], resamples: int, rng: np.random.Gene
 
 
 def _percentiles(estimate: float, draws: NDArray[np.float64], level: float) -> Interval:
-    if not 0 < level < 1:
-        raise BenchError("level of an interval out of range", expected="a number between 0 and 1, such as 0.95", got=repr(level))
+    _level(level)
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, float(low), float(high))
+
+
+def _level(level: float) -> None:
+    if not 0 < level < 1:
+        raise BenchError("level of an interval out of range", expected="a number between 0 and 1, such as 0.95", got=repr(level))
 
 
 def _values(x: ArrayLike, name: str, *, finite: bool = True) -> NDArray[np.float64]:

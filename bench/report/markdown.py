@@ -551,7 +551,8 @@ def _how_to_read() -> list[str]:
     lines = ["## How to read a line", "", *table(["column", "meaning"], [[escape(k), escape(v, 400)] for k, v in meanings.items()]), ""]
     return [
         *lines,
-        "Means over seeds weigh each seed equally. With few seeds a bootstrap over seeds is somewhat too narrow; differences along an axis",
-        "are therefore tested by Student's t over paired seeds, on the grids' own pages. `python -m bench info schema` describes every",
-        "column of `scores.parquet` and `images/*.parquet`, from which all of this is made.",
+        "Means over seeds weigh each seed equally. Bootstrap intervals of shares are worked out, not drawn: the same rows, the same ends.",
+        "With few seeds a bootstrap over seeds is somewhat too narrow; differences along an axis are therefore tested by Student's t over",
+        "paired seeds, on the grids' own pages. `python -m bench info schema` describes every column of `scores.parquet` and",
+        "`images/*.parquet`, from which all of this is made.",
     ]

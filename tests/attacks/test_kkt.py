@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt.box import Dense, Lazy
 from attacks.kkt.gradient import gram, gram_pays, kkt_gradient, prior_gradient
-from attacks.kkt.loop import products, repeat, rounded
+from attacks.kkt.loop import WARM_UP, products, repeat, rounded
 from attacks.kkt.mask import layer_indices
 from attacks.kkt.objective import kkt_loss, kkt_loss_general, prior_loss
 from attacks.kkt.optimizers import OPTIMIZERS
@@ -28,6 +30,7 @@ from attacks.multiclass_kkt import MulticlassKKT
 from attacks.regression_kkt import RegressionKKT
 from bench import seeds
 from bench.api import Architecture, Setting
+from bench.metrics.ssim import ssim_matrix
 from bench.targets import obtain
 from bench.targets.models import forward
 
@@ -134,9 +137,9 @@ def test_written_gradient_equals_autograd(kind, k, name, hidden):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("all_biases", [False, True])
 def test_the_gradient_by_gram_matrices_equals_autograd(kind, k, name, all_biases, monkeypatch):
-    """Few candidates beside wide layers, in the first layer and in others; scratch from another call does not show. Of six in blocks."""
+    """Few candidates beside wide layers, in the first layer and in others; scratch from another call does not show. Of eight in blocks."""
     monkeypatch.setattr("attacks.kkt.gradient.ROWS", 2)
-    for m in (2, 6):
+    for m in (2, 8):
         scratch = {}
         weights, x, lam, labels, alpha = stack(kind, k, name, (12, 14, 5), all_biases, m=m, d=20)
         assert [gram_pays(m, *weights[f"layers.{i}.weight"].shape[1:]) for i in range(3)] == ([True] * 3 if m == 2 else [True, True, False])
@@ -204,6 +207,9 @@ def runs(attack, targets, **changes):
     [
         HaimKKT(steps=60, dtype="float64"),
         HaimKKT(steps=60, dtype="float64", optimizer="adam", lr=0.05, lr_lambda=0.01),
+        HaimKKT(steps=60, dtype="float64", subspace="none"),
+        HaimKKT(steps=60, dtype="float64", subspace="rows"),
+        HaimKKT(steps=60, dtype="float64", subspace=5),
         RegressionKKT(steps=60, dtype="float64", lr=0.05),
     ],
 )
@@ -228,6 +234,40 @@ def test_products_rounded_to_bfloat16_move_images_a_little_and_nothing_else(atta
     for one, other in zip(single, coarse, strict=True):
         torch.testing.assert_close(other.images, one.images, rtol=0, atol=0.05)
         assert other.loss == pytest.approx(one.loss, rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """Three trained targets of two hidden layers and three classes, in double precision."""
+    common = {
+        "n_per_class": 3,
+        "classes": 3,
+        "loss": "ce",
+        "hidden": (40, 30),
+        "epochs": 300,
+        "lr": 0.05,
+        "dtype": "float64",
+        "dataset": "photo_patches",
+    }
+    return obtain([Setting(seed=s, **common) for s in range(3)])
+
+
+@pytest.mark.parametrize("subspace", ["none", "rows", 6])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_stack_of_deep_networks_gives_what_single_runs_give(deep, subspace, optimizer):
+    attack = MulticlassKKT(steps=40, dtype="float64", lr=0.05, lr_lambda=0.01, subspace=subspace, optimizer=optimizer)
+    for target, answer, i in zip(deep, runs(attack, deep), range(3), strict=True):
+        alone = attack.reconstruct(target.release, seeds.generator("run", i))
+        torch.testing.assert_close(answer.images, alone.images, rtol=0, atol=1e-6)
+        assert answer.loss == pytest.approx(alone.loss, rel=1e-8)
+
+
+def test_a_stack_in_float32_scores_what_single_runs_score(targets):
+    attack = HaimKKT(steps=200)
+    for i, (target, answer) in enumerate(zip(targets, runs(attack, targets), strict=True)):
+        alone = attack.reconstruct(target.release, seeds.generator("run", i))
+        best, other = (ssim_matrix(target.secret.members, found.images).max(1).values for found in (answer, alone))
+        torch.testing.assert_close(best, other, rtol=0, atol=0.01)
 
 
 def test_runs_of_different_precision_are_not_stacked(targets):
@@ -390,6 +430,73 @@ def test_the_seam_for_captured_graphs_counts_steps():
     count = torch.zeros(())
     repeat(lambda: count.add_(1) and None, 7, torch.device("cpu"))
     assert count.item() == 7
+
+
+@pytest.mark.parametrize("times", [0, 1, WARM_UP, WARM_UP + 1, 10])
+def test_a_captured_step_is_done_as_often_as_asked(monkeypatch, times):
+    """The branch for GPUs, with a graph that keeps what it is told while it records and does it when it is replayed."""
+    kept, done = [], []
+
+    class Graph:
+        recording = False
+
+        def replay(self):
+            done.extend(kept)
+
+    @contextlib.contextmanager
+    def record(graph):
+        Graph.recording = True
+        yield
+        Graph.recording = False
+
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    fakes = {
+        "Stream": lambda device: stream,
+        "current_stream": lambda device: stream,
+        "stream": lambda chosen: contextlib.nullcontext(),
+        "CUDAGraph": Graph,
+        "graph": record,
+        "synchronize": lambda device: None,
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    repeat(lambda: (kept if Graph.recording else done).append("step"), times, torch.device("cuda"))
+    assert len(done) == times
+
+
+class NothingReadBack(TorchDispatchMode):
+    """Refuses what a captured CUDA graph cannot do: numbers that the host reads, and shapes that follow from numbers."""
+
+    REFUSED = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique", "equal")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.name().removeprefix("aten::").partition(".")[0].lstrip("_")
+        assert name not in [refused.lstrip("_") for refused in self.REFUSED], f"{name} in a step that is captured on a GPU"
+        assert not (name == "index" and any(i is not None and i.dtype == torch.bool for i in args[1])), "a mask as index"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+@pytest.mark.parametrize("subspace", ["none", "rows", 5])
+@pytest.mark.parametrize("which", ["one hidden layer", "deep", "masked"])
+def test_a_step_that_is_captured_reads_nothing_back(targets, deep, monkeypatch, optimizer, subspace, which):
+    """Whole attacks as a GPU would run them, but on this CPU; the refusals are tried on what a CPU does instead."""
+
+    def watched(step, times, device):
+        with NothingReadBack():
+            for _ in range(times):
+                step()
+
+    monkeypatch.setattr("attacks.kkt.engine.captured", lambda device: True)
+    monkeypatch.setattr("attacks.kkt.engine.repeat", watched)
+    cls, victims = {"one hidden layer": (HaimKKT, targets), "deep": (MulticlassKKT, deep), "masked": (Deaf, targets)}[which]
+    options = {"columns": False} if which == "masked" else {}
+    attack = cls(steps=3, optimizer=optimizer, subspace=subspace, **options)
+    assert all(answer.images.isfinite().all() for answer in runs(attack, victims))
+    if which == "one hidden layer" and subspace == 5:
+        monkeypatch.setattr("attacks.kkt.engine.captured", lambda device: False)
+        with pytest.raises(AssertionError, match=r"in a step that is captured|a mask as index"):
+            runs(replace(attack, lr=2.0, sigma=0.5), victims)
 
 
 @pytest.fixture

@@ -9,12 +9,15 @@ import sys
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
 from bench.check import holds_any, reachable_tensors
 from bench.engine import cell as cell_module
 from bench.engine import local
+from bench.engine.memory import fitting
 from bench.engine.plan import plan, with_runs
 from bench.errors import BenchError
 from bench.grids.load import load
@@ -222,6 +225,54 @@ def test_out_of_memory_halves_the_stack_and_changes_no_score(tmp_path, monkeypat
     assert set(single["stack"]) == {1}
     assert set(single["stack_halvings"]) == {0}
     assert halved.set_index("cell_id")["ssim_mean"].sort_index().equals(single.set_index("cell_id")["ssim_mean"].sort_index())
+
+
+def test_training_that_runs_out_of_memory_is_halved_and_its_rows_say_so(tmp_path, monkeypatch):
+    from bench import targets
+
+    def obtain(settings, *more, real=targets.obtain):
+        if len(settings) > 1:
+            torch.empty(2**60)
+        return real(settings, *more)
+
+    monkeypatch.setattr(targets, "obtain", obtain)
+    registry.load_plugin(write_plugin(tmp_path))
+    summary, frame, _ = go(write_grid(tmp_path))
+    assert summary.failed == 0
+    assert set(frame["stack_halvings"]) == {2}  # 4 targets, 2, 1
+
+
+@given(st.integers(1, 200), st.integers(0, 200))
+def test_a_call_gets_as_many_as_fit(count, room):
+    tried = []
+
+    def call(n):
+        tried.append(n)
+        if n > room:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return n
+
+    halved = []
+    if not room:
+        with pytest.raises(RuntimeError, match="can't allocate"):
+            fitting(call, count, halved.append)
+    else:
+        went = fitting(call, count, halved.append)
+        assert went == tried[-1] <= min(room, count)
+        assert went == count or 2 * went >= min(room, count), "no fewer than needed"
+    assert tried == [count, *halved]
+
+
+def test_other_faults_are_not_tried_again_with_fewer():
+    tried = []
+
+    def call(n):
+        tried.append(n)
+        raise RuntimeError("singular matrix")
+
+    with pytest.raises(RuntimeError, match="singular"):
+        fitting(call, 8)
+    assert tried == [8]
 
 
 def test_the_stack_follows_from_memory(tmp_path):

@@ -89,6 +89,13 @@ def test_scores_are_the_same_in_one_process_and_in_several(tmp_path, bench_home)
     assert len(local.store().rows()) == 12
 
 
+def test_workers_share_the_memory_that_is_allowed(tmp_path):
+    registry.load_plugin(write_plugin(tmp_path, after="\n    def memory(self, release):\n        return 2**20\n"))
+    path = write_grid(tmp_path, "{name: noise, sweep: {runs: 6, ranges: {scale: {low: 0.01, high: 0.3}}}}")
+    _, frame = go(path, jobs=2, memory_gib=4 / 1024)  # room for four runs of a mebibyte, two a worker
+    assert set(frame["stack"]) == {2}
+
+
 class Fake:
     """A cell, as far as sharing out goes."""
 

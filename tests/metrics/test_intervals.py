@@ -155,9 +155,11 @@ def test_counts_that_are_no_shares_are_refused() -> None:
         intervals.bootstrap_shares([1, 1], [2, 2], [0], [2])
     with pytest.raises(BenchError, match="do not correspond"):
         intervals.bootstrap_shares([], [], [], [])
-    for bad in ([3], [2], [0], [1]), ([-1], [2], [0], [1]), ([0], [0], [0], [1]):
+    for bad in ([3], [2], [0], [1]), ([-1], [2], [0], [1]), ([0], [0], [0], [1]), ([np.nan], [2], [0], [1]), ([0], [1], [0.5], [1]):
         with pytest.raises(BenchError, match="not usable"):
             intervals.bootstrap_shares(*bad)
+    with pytest.raises(BenchError, match="out of range"):
+        intervals.bootstrap_shares([1], [2], [1], [2], level=1.5)
 
 
 def test_auc_interval_has_the_width_of_theory() -> None:

@@ -27,7 +27,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from attacks.kkt.gradient import BLOCKS, ROWS, gram_pays
+from attacks.kkt.gradient import gram_blocks, gram_pays
 from attacks.kkt.loop import products
 
 from .clock import seconds
@@ -36,11 +36,11 @@ SQUARE = {"cpu": 2048, "cuda": 8192}  # side of the matrices whose product gives
 
 
 def step_flops(m: int, widths: Sequence[int]) -> int:
-    """Floating-point operations of the matrix products of one KKT gradient; formula above."""
+    """Floating-point operations of the matrix products of one KKT gradient on a CPU; formula above."""
     p = [2 * m * a * b for a, b in pairwise(widths)]
     last = len(p) - 1
-    blocks = max(1, min(BLOCKS, m // ROWS))
-    grams = [2 * m * m * (a + b) * (3 * blocks + 1) // (2 * blocks) for a, b in pairwise(widths)]
+    blocks = gram_blocks(m)
+    grams = [m * m * (a + b) * (3 * blocks + 1) // blocks for a, b in pairwise(widths)]
     residuals = [grams[i] if i < last and gram_pays(m, b, a) else 3 * p[i] for i, (a, b) in enumerate(pairwise(widths))]
     return 2 * sum(p[:-1]) + 2 * sum(p[1:]) + sum(residuals)
 
