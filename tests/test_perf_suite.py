@@ -148,8 +148,9 @@ def test_verdicts():
 
 def test_seconds_to_a_level_lie_between_two_points():
     curve = optimisers.Curve("sgd", (1, 2, 3), (1.0, 2.0, 4.0), (0.0, 0.2, 0.4), (0.0, 0.0, 0.0))
-    assert curve.seconds_to(0.3) == pytest.approx(3.0)
-    assert curve.seconds_to(0.1) == pytest.approx(1.5)
+    assert curve.seconds_to(0.3, between=True) == pytest.approx(3.0)
+    assert curve.seconds_to(0.1, between=True) == pytest.approx(1.5)
+    assert curve.seconds_to(0.3) == 4.0
     assert curve.seconds_to(0.5) is None
 
 

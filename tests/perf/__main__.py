@@ -11,7 +11,20 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the program itself runs; read when torch loads
 
-BENCHMARKS = ("steps", "recovery", "optimisers", "training", "scoring", "harness", "workers", "memory", "shadows", "gpu", "growth")
+BENCHMARKS = (
+    "steps",
+    "recovery",
+    "subspaces",
+    "optimisers",
+    "training",
+    "scoring",
+    "harness",
+    "workers",
+    "memory",
+    "shadows",
+    "gpu",
+    "growth",
+)
 LONG = ("long_training",)  # minutes to hours
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -61,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
                 failed = True
                 print(f"check failed: {line.key}: {check}", file=sys.stderr)
     if given.out or given.page or not (given.quick or given.only):
-        paths = page.write(parts, Path(given.out) if given.out else ROOT / "results", given.page or "perf")
+        made_by = "make perf" if not given.page else f"python -m tests.perf --only {' '.join(names)} --page {given.page}"
+        paths = page.write(parts, Path(given.out) if given.out else ROOT / "results", given.page or "perf", made_by)
         print(f"\nwrote {', '.join(os.path.relpath(path) for path in paths)}")
     if not torch.cuda.is_available() and "gpu" in names:
         print(f"no CUDA device here; on a machine with one:\n  {COMMAND}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ class Samples:
     seconds: tuple[float, ...]
     per: str = "call"  # what the seconds are for: a step, a run, an epoch
     note: str = ""  # how they were obtained where that is not plain: "200 pairs timed, times 2500"
-    extra: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def median(self) -> float:
@@ -32,7 +31,7 @@ class Samples:
 
     def times(self, factor: float, per: str, note: str = "") -> Samples:
         """The same, scaled."""
-        return Samples(tuple(s * factor for s in self.seconds), per, note or self.note, self.extra)
+        return Samples(tuple(s * factor for s in self.seconds), per, note or self.note)
 
 
 def synchronise() -> None:

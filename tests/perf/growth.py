@@ -84,7 +84,7 @@ def run(size: Size) -> Part:
     text = (
         f"### Growth\n\nWhere nothing else is said: n = {size.n_train}, m = {2 * size.n_train}, one hidden layer of {size.hidden}, "
         f"{'×'.join(map(str, size.shape))} pixels, row space of rank n, float32, one run; the authors' loop in float64 and all pixels. "
-        "Small sizes are bound by launches, so exponents rise towards the last doubling.\n\n![seconds a step](figures/perf_growth.png)\n\n"
+        "Small sizes are bound by launches, which cost the same whatever the size.\n\n![seconds a step](figures/perf_growth.png)\n\n"
     )
     lines = tuple(
         Line(f"growth-{axis.name.split()[0]}", f"step, {axis.name} = {value}", sample, axis.theirs[i] if axis.theirs else None)

@@ -30,7 +30,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Line:
-    """A line. Exactly one of ``at_least`` and ``at_most`` says what the target is; neither: the figure is only stated."""
+    """A line. ``at_least`` and ``at_most`` say what the target is, one of them or both; neither: the figure is only stated."""
 
     key: str  # stable name, for the raw timings
     what: str

@@ -1,10 +1,9 @@
-"""Memory that one more run in a stack costs: what the shapes say, and what a process is seen to take."""
+"""Memory that one more run in a stack costs: what the planner counts with, and what a process is seen to take."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 
@@ -12,7 +11,7 @@ from attacks.haim_kkt import HaimKKT
 
 from .child import call, peak_bytes
 from .clock import Samples
-from .line import Line, Part
+from .line import Check, Line, Part
 from .problem import release, solver
 
 
@@ -39,7 +38,7 @@ def run(size: Size) -> Part:
         peaks = [call("memory", "peak", runs=runs, **shape).answer for runs in (size.few, size.many)]
         seen = max(0.0, (peaks[1] - peaks[0]) / (size.many - size.few))
         rank = size.n_train if isinstance(subspace, int) else None
-        said = bytes_a_run(2 * size.n_train, 3072, size.hidden, rank)
+        said = HaimKKT(subspace=subspace).memory(release(size.hidden, size.n_train, rank=size.n_train, dtype=torch.float32))
         where = f"row space {rank}" if rank else "all pixels"
         lines.append(
             Line(
@@ -47,24 +46,11 @@ def run(size: Size) -> Part:
                 f"memory of one more run in a stack, m={2 * size.n_train}, 3072-{'-'.join(map(str, size.hidden))}-1, {where}, float32",
                 Samples((seen,), "run"),
                 unit="B",
-                note=f"peak resident memory of {size.many} runs less that of {size.few}, by run; the shapes say {said / 2**20:.1f} MiB",
+                checks=(Check("MiB above what the stack is planned with", max(0.0, seen - said) / 2**20, 8.0),),
+                note=f"peak resident memory of {size.many} runs less that of {size.few}, by run; planned with: {said / 2**20:.1f} MiB",
             )
         )
     return Part(tuple(lines))
-
-
-def bytes_a_run(m: int, d: int, hidden: Sequence[int], rank: int | None, size: int = 4) -> int:
-    """Bytes of a run in a stack, from the shapes, with P weights in the space that is searched and H hidden units.
-
-    weights and residuals 2·P · candidates, their speed and gradient 3·m·r · layer inputs, slopes, curvatures, deltas, carried
-    gradients and adjoints 6·m·H · in a row space also the basis twice and the pixels of the prior, 2·d·r + 3·m·d, and while the stack is
-    set up the first layer in all pixels, d·h₁.
-    """
-    widths = [rank or d, *hidden, 1]
-    weights = sum(a * b for a, b in pairwise(widths)) + hidden[0]
-    step = 2 * weights + 3 * m * widths[0] + 6 * m * sum(hidden)
-    beside = 0 if rank is None else 2 * d * rank + max(3 * m * d, d * hidden[0])
-    return size * (step + beside)
 
 
 def peak(runs: int, hidden: Sequence[int], n_train: int, subspace: str | int, device: str = "cpu") -> float:

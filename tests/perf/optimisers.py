@@ -12,7 +12,6 @@ import numpy as np
 from attacks.haim_kkt import HaimKKT
 from bench import seeds
 from bench.api import Candidates, Target
-from bench.errors import BenchError
 
 from . import recovery
 from .clock import Samples, seconds
@@ -21,7 +20,7 @@ from .problem import real_images
 
 PAPERS = "sgd"
 WITHIN = 0.02  # of the papers' final excess recall
-# optimiser → the hyperparameters that it is run with; one that this version's attack does not have is left out, and the page says so
+# optimiser → the hyperparameters that it is run with
 CONTENDERS: dict[str, dict[str, Any]] = {PAPERS: {}, "adam": {"lr": 0.1, "lr_lambda": 0.01}}
 
 
@@ -51,13 +50,18 @@ class Curve:
     recall: tuple[float, ...]  # mean excess recall over targets and starts, 0 to 1
     error: tuple[float, ...]  # standard error of that mean
 
-    def seconds_to(self, level: float) -> float | None:
-        """Seconds until the curve is at or above a level, between two points in a straight line; None if it never is."""
+    def seconds_to(self, level: float, between: bool = False) -> float | None:
+        """Seconds of the first point at or above a level; None if there is none.
+
+        Args:
+            between: where a straight line from the point before reaches it. Only for an optimiser whose shorter run is the beginning of
+                its longer one: of SGD, not of Adam with a learning rate that falls to 0.
+        """
         before = (0.0, 0.0)
         for point in zip(self.seconds, self.recall, strict=True):
             if point[1] >= level:
                 rise = point[1] - before[1]
-                share = 1.0 if rise <= 0 else max(0.0, (level - before[1]) / rise)
+                share = max(0.0, (level - before[1]) / rise) if between and rise > 0 else 1.0
                 return before[0] + share * (point[0] - before[0])
             before = point
         return None
@@ -67,18 +71,13 @@ def run(size: Size) -> Part:
     """The line for the best contender, and a picture of all curves."""
     dataset, display = real_images() if not size.target.dataset else (size.target.dataset, size.target.dataset)
     victims = recovery.targets(dataset, size.target, size.targets)
-    curves, absent = [], []
-    for name, overrides in size.contenders.items():
-        attack = contender(name, overrides)
-        if attack is None:
-            absent.append(name)
-        else:
-            curves.append(curve(name, attack, victims, size))
+    attacks = {name: HaimKKT(**{"optimizer": name, **overrides}) for name, overrides in size.contenders.items()}
+    curves = [curve(name, attack, victims, size) for name, attack in attacks.items()]
     papers = next(c for c in curves if c.name == PAPERS)
     level = papers.recall[-1] - WITHIN
     others = {c.name: c.seconds_to(level) for c in curves if c is not papers}
     reached = {name: at for name, at in others.items() if at is not None}
-    base = papers.seconds_to(level)
+    base = papers.seconds_to(level, between=True)
     best = min(reached, key=lambda name: reached[name]) if reached else None
     what = (
         f"seconds a run to the papers' final excess recall within {WITHIN} ({papers.recall[-1]:.3f} after {papers.steps[-1]} steps of "
@@ -92,8 +91,7 @@ def run(size: Size) -> Part:
         None if base is None else Samples((base,), "run"),
         at_least=2.0,
         note=("" if best else "no other optimiser reaches it; ")
-        + (f"not in this version: {', '.join(absent)}; " if absent else "")
-        + f"stacked runs, {len(victims) * size.starts} at once",
+        + f"stacked runs, {len(victims) * size.starts} at once; ours at a point that was run, the papers' between two",
     )
     rows = ["| optimiser | steps | seconds a run | excess recall | ± standard error |", "|---|---:|---:|---:|---:|"]
     rows += [
@@ -103,17 +101,6 @@ def run(size: Size) -> Part:
     ]
     text = "### Excess recall against seconds\n\n" + "\n".join(rows) + "\n"
     return Part((line,), text=text, pictures={"perf_optimisers.png": picture(curves, level)})
-
-
-def contender(name: str, overrides: dict[str, Any]) -> HaimKKT | None:
-    """The attack with that optimiser, or None where this version has no such optimiser."""
-    choice = {"optimizer": name} if "optimizer" in {f.name for f in dataclasses.fields(HaimKKT)} else {}
-    if not choice and name != PAPERS:
-        return None
-    try:
-        return HaimKKT(**choice, **overrides)
-    except (TypeError, ValueError, BenchError):
-        return None
 
 
 def curve(name: str, attack: HaimKKT, victims: list[Target], size: Size) -> Curve:

@@ -1,4 +1,4 @@
-"""All-pairs SSIM: one tensor program against scikit-image called pair by pair."""
+"""Scores of all pairs: one tensor program each, against scikit-image and NumPy called pair by pair."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench import seeds
-from bench.metrics.ssim import ssim_matrix
+from bench.metrics import lpips
+from bench.metrics.ncc import ncc_matrix
+from bench.metrics.ssim import MAX_BYTES, ssim_matrix
 
 from . import skimage_loop
 from .clock import interleaved, seconds
@@ -32,7 +35,7 @@ TOY = Size(rows=6, columns=5, shape=(1, 16, 16), pairs=10, repeats=2)
 
 
 def run(size: Size) -> Part:
-    """The line for the Gaussian window, scikit-image's own definition."""
+    """The line for the Gaussian window, scikit-image's own definition, and stated ones for the other scores."""
     draw = seeds.numpy_generator("perf ssim")
     # smooth images, as natural ones are, half of the columns near to a row so that all values of SSIM occur
     a = smooth(draw.random((size.rows, *size.shape), dtype=np.float32))
@@ -63,7 +66,50 @@ def run(size: Size) -> Part:
         at_most=4.0,
         checks=(Check(f"SSIM of {len(pairs)} pairs from {expected.min():.2f} to {expected.max():.2f}, absolute", worst, 1e-4),),
     )
-    return Part((line,))
+    return Part((line, *_others(ours, other, size)))
+
+
+def _others(a: Tensor, b: Tensor, size: Size) -> list[Line]:
+    """The other scores of all pairs, or of as many pairs as there are columns, stated; each within its bound of memory."""
+    shape = f"{len(a)} × {len(b)} images"
+    some = a[torch.arange(len(b)) % len(a)]
+    times = interleaved(
+        size.repeats,
+        w3=lambda: seconds(lambda: ssim_matrix(a, b, "w3")),
+        ncc=lambda: seconds(lambda: ncc_matrix(a, b)),
+        corrcoef=lambda: seconds(lambda: [_correlation(a[0], b[j % len(b)]) for j in range(size.pairs)]),
+        lpips=lambda: seconds(lambda: lpips.lpips_pairs(some, b)),
+    )
+    got = ncc_matrix(a[:1], b)[0]
+    worst = max(abs(float(got[j]) - _correlation(a[0], b[j])) for j in range(len(b)))
+    loop = times["corrcoef"].times(len(a) * len(b) / size.pairs, "matrix", f"{size.pairs} pairs timed and scaled to {len(a) * len(b)}")
+    missing = lpips.unavailable()
+    return [
+        Line(
+            "ssim-w3",
+            f"the same by the papers' window of 3 × 3, {shape}",
+            replace(times["w3"], per="matrix"),
+            note=f"intermediate results of both windows take {MAX_BYTES // 2**20} MiB at most",
+        ),
+        Line(
+            "ncc",
+            f"NCC of all pairs, {shape}, against a loop of numpy.corrcoef",
+            replace(times["ncc"], per="matrix"),
+            loop,
+            checks=(Check(f"NCC of {len(b)} pairs, absolute", worst, 1e-5),),
+        ),
+        Line(
+            "lpips",
+            f"LPIPS of {len(b)} pairs",
+            None if missing else replace(times["lpips"], per="set of pairs"),
+            note=missing or f"{lpips.BATCH} pairs in memory at once",
+        ),
+    ]
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    """Pearson's correlation of the pixels, mean over channels."""
+    return float(np.mean([np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(a.double().numpy(), b.double().numpy(), strict=True)]))
 
 
 def smooth(images: np.ndarray) -> np.ndarray:

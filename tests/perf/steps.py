@@ -29,7 +29,7 @@ class Size:
     n_train: int = 500  # m = 2n candidates
     shape: tuple[int, int, int] = (3, 32, 32)
     steps: int = 4  # of ours in a sample
-    repeats: int = 5
+    repeats: int = 9
     check_steps: int = 5
 
 

@@ -42,7 +42,7 @@ TOY = Size(20, 10)
 
 
 def run(size: Size) -> Part:
-    """A line for the time that a cell costs, and one for the memory that a thousand cells leave behind."""
+    """Lines for the time that a cell costs, here and on Ray, and for the memory that so many cells leave behind."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "perf_workers.yaml"
         path.write_text(GRID.format(seeds=size.cells // 5))
