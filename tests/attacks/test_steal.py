@@ -20,12 +20,12 @@ OWNER = Architecture("mlp", (1, 5, 5), (16,), 4, "relu", "all", "ce")
 NAMES = ("steal_labels", "steal_logits", "steal_gradients", "clean_model", "steal_clean_gradients")
 
 
-def owner_of(net: Architecture = OWNER, k: int = 0, public: int = 300) -> Release:
+def owner_of(net: Architecture = OWNER, k: int = 0, public: int = 300, dtype: torch.dtype = torch.float32) -> Release:
     """A release of an owner with random weights, its outputs far apart."""
     g = seeds.generator("steal", k)
-    weights = {name: 3 * w.float() for name, w in initial_weights(net, None, g).items()}
-    images = torch.rand(public, *net.input_shape, generator=g)
-    mean = torch.full(net.input_shape, 0.5)
+    weights = {name: 3 * w.to(dtype) for name, w in initial_weights(net, None, g).items()}
+    images = torch.rand(public, *net.input_shape, generator=g).to(dtype)
+    mean = torch.full(net.input_shape, 0.5, dtype=dtype)
     labels = torch.randint(max(2, net.outputs), (public,), generator=g)
     asked = Asked(net, weights, mean)
     return Release(net, weights, stealing._no_forward, 50, public_images=images, other_images=images[:20].flip(-1), shadow_images=images,
@@ -228,17 +228,19 @@ CNN = Architecture("cnn", (1, 8, 8), (10,), 3, "relu", "all", "ce", (4,), 3, "st
 
 @pytest.mark.parametrize("net", [OWNER, CNN, dataclasses.replace(OWNER, outputs=1, loss="bce")], ids=["mlp", "cnn", "one output"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stack_is_the_copies_alone(net, name):
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-8)], ids=["float32", "float64"])
+def test_a_stack_is_the_copies_alone(net, name, dtype, tolerance):
     cls = registry.get("attack", name)
     attacks = [cls(queries=40, epochs=3), cls(queries=40, epochs=3), cls(queries=40, epochs=3, model="mlp", hidden=(6,))]
-    releases = [owner_of(net, k) for k in range(3)]
+    releases = [owner_of(net, k, dtype=dtype) for k in range(3)]
 
     def narrowed():
         return [stealing.narrow(release, cls.needs) for release in releases]
 
     together = cls.reconstruct_batch(attacks, narrowed(), [seeds.generator("run", k) for k in range(3)])
     alone = [a.reconstruct(r, seeds.generator("run", k)) for k, (a, r) in enumerate(zip(attacks, narrowed(), strict=True))]
-    assert all(stealing.alike(a, b, 1e-4) for a, b in zip(together, alone, strict=True))
+    assert all(w.dtype == dtype for answer in together for w in answer.weights.values())
+    assert all(stealing.alike(a, b, tolerance) for a, b in zip(together, alone, strict=True))
     assert together[2].architecture.hidden == (6,)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,13 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from tiny_grid import clean_registry  # noqa: F401
+from tiny_grid import clean_registry, write_plugin  # noqa: F401
 
+from bench import registry
 from bench.api import Setting, Target
+from bench.audit.audit import _run
+from bench.engine.plan import prepare
+from bench.grids.load import AttackSpec
 from bench.store import load_results
 from bench.targets import obtain
 
@@ -54,6 +59,25 @@ def one_control(monkeypatch):
 def attack_of(report: dict, name: str) -> dict:
     [found] = [one for one in report["attacks"] if one["attack"] == name]
     return found
+
+
+GREEDY = """
+    @classmethod
+    def reconstruct_batch(cls, attacks, releases, generators):
+        if len(attacks) > 2:
+            torch.empty(2**60)
+        return [a.reconstruct(r, g) for a, r, g in zip(attacks, releases, generators)]
+"""
+
+
+def test_an_audit_that_runs_out_of_memory_goes_on_with_fewer_runs_at_once(target, tmp_path):
+    registry.load_plugin(write_plugin(tmp_path, "greedy", after=GREEDY))
+    sweep = {"runs": 5, "ranges": {"scale": {"low": 0.01, "high": 0.3}}}
+    greedy = prepare(AttackSpec.model_validate({"name": "greedy", "sweep": sweep}))
+    found = _run(greedy, target.release, 0, None)
+    assert found.run.unique().tolist() == [0, 1, 2, 3, 4]
+    alone = _run(replace(greedy, instances=greedy.instances[:1]), target.release, 0, None)
+    assert torch.equal(found.images[found.run == 0], alone.images)
 
 
 # --- audit ------------------------------------------------------------------------------------------------------------------------------

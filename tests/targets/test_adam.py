@@ -35,21 +35,23 @@ def draw(net: Architecture, k: int):
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.model)
-def test_a_stack_takes_the_steps_that_pytorch_takes_on_each_network(net):
-    settings = [setting(seed=k, weight_decay=0.01) for k in (0, 1)]
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", {"atol": 2e-5, "rtol": 1e-4}), ("float64", {"atol": 1e-8, "rtol": 1e-8})])
+def test_a_stack_takes_the_steps_that_pytorch_takes_on_each_network(net, dtype, tolerance):
+    settings = [setting(seed=k, weight_decay=0.01, dtype=dtype) for k in (0, 1)]
+    precision = getattr(torch, dtype)
     parts = [draw(net, k) for k in (0, 1)]
     trained = train_stack(net, settings, [x for x, _, _ in parts], [y for _, y, _ in parts], [w for _, _, w in parts])
     for one, (x, y, start), got in zip(settings, parts, trained, strict=True):
-        weights = {name: w.float().requires_grad_() for name, w in start.items()}
+        weights = {name: w.to(precision).requires_grad_() for name, w in start.items()}
         optimizer = torch.optim.Adam(list(weights.values()), lr=0.01, weight_decay=0.01)
         order = seeds.generator("batches", one.seed)
         for _ in range(4):
             for part in torch.randperm(10, generator=order).split(4):
                 optimizer.zero_grad()
-                F.cross_entropy(forward(net, weights, x[part]), y[part]).backward()
+                F.cross_entropy(forward(net, weights, x[part].to(precision)), y[part]).backward()
                 optimizer.step()
         for name, w in weights.items():
-            torch.testing.assert_close(got.weights[name], w.detach(), atol=2e-5, rtol=1e-4)
+            torch.testing.assert_close(got.weights[name], w.detach(), **tolerance)
 
 
 def test_it_learns():
