@@ -301,6 +301,7 @@ def test_a_training_that_fails_is_a_row(tmp_path, monkeypatch):
     summary, frame, _ = go(write_grid(tmp_path))
     assert (summary.ok, summary.failed) == (2, 2)
     assert frame.loc[frame["status"] == "failed", "reason"].str.startswith("training: RuntimeError: singular").all()
+    assert set(frame.loc[frame["status"] == "ok", "stack_halvings"]) == {0}, "no word of memory"
 
 
 def test_a_setting_beyond_the_data_is_a_failed_row(tmp_path):

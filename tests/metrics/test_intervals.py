@@ -132,7 +132,7 @@ def test_bootstrap_of_shares_is_every_resample_counted(seeds: list[tuple[int, in
 
 @pytest.mark.parametrize("sizes", [(20, 20, 20, 20), (83, 97, 89, 101)])
 def test_bootstrap_of_shares_is_the_drawn_one(sizes: tuple[int, ...]) -> None:
-    """Sizes whose common denominator would be too fine are rounded, by less than is seen."""
+    """Sizes of a common denominator, and sizes whose common denominator would be too fine."""
     rng = numpy_generator("shares")
     members = [rng.random(n) < p for n, p in zip(sizes, (0.3, 0.5, 0.7, 0.6), strict=True)]
     controls = [rng.random(n) < 0.1 for n in reversed(sizes)]
@@ -143,6 +143,16 @@ def test_bootstrap_of_shares_is_the_drawn_one(sizes: tuple[int, ...]) -> None:
     assert first.estimate - second.estimate == pytest.approx(excess.estimate)
     turned = intervals.bootstrap_shares(*sides[2:], *sides[:2])[0]
     assert (-turned.estimate, -turned.high, -turned.low) == pytest.approx(excess, abs=1e-12)
+
+
+def test_shares_are_rounded_by_less_than_the_lattice(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = [7, 12, 9, 13], [20, 25, 30, 24], [1, 0, 2, 3], [24, 30, 25, 20]  # on a lattice of 600
+    exact = intervals.bootstrap_shares(*sides)
+    for finest in (599, 200):
+        monkeypatch.setattr(intervals, "FINEST", finest)
+        for rounded, whole in zip(intervals.bootstrap_shares(*sides), exact, strict=True):
+            assert rounded == pytest.approx(whole, abs=1 / finest)
+    assert intervals.bootstrap_shares(*sides) != exact
 
 
 def test_shares_of_zero_and_one_have_no_width_and_sizes_may_differ() -> None:
