@@ -78,20 +78,28 @@ class KKTAttack(Attack):
         return None
 
     def memory(self, release: Release) -> int:
-        """In closed form about twelve tensors of candidates × width a layer, six of candidates × pixels (or × the row space's dimensions,
-        where they are known beforehand), three copies of the weights. Through autograd, with what it keeps between the two derivatives,
-        DERIVATIVES tensors of all activations and GRADIENTS of the weights."""
+        """In closed form about twelve tensors of candidates × width a layer, six of candidates × dimensions of the search, three copies of
+        the weights. Through autograd, with what it keeps between the two derivatives, DERIVATIVES tensors of all activations and GRADIENTS
+        of the weights."""
         m, architecture = self.candidates_per_image * release.n_train, release.architecture
         pixels, weights = math.prod(architecture.input_shape), sum(w.numel() for w in release.weights.values())
         if self._closed(architecture):
             first = release.weights[FIRST]
-            r = {"rows": len(first), "auto": pixels, "none": pixels}.get(str(self.subspace)) or int(self.subspace)  # "auto" may need all
-            r = pixels if r >= pixels or (r >= len(first) and self.subspace != "rows") else r
+            r = self._dimensions(first)
             set_up = 0 if r == pixels else first.numel() + (m + r) * pixels  # the whole first layer, the basis, and the answer's pixels
             numbers = m * (12 * sum(architecture.hidden) + 6 * r) + 3 * (weights - first.numel() + len(first) * r) + set_up
         else:
             numbers = m * (DERIVATIVES * _activations(release) + 12 * pixels) + GRADIENTS * weights
         return numbers * (8 if self.dtype == "float64" else 4)
+
+    def _dimensions(self, first: Tensor) -> int:
+        """Of the search, at most, as `row_space` will find them; ``auto`` may find that it needs all pixels."""
+        units, pixels = first.shape
+        if self.subspace in ("none", "auto"):
+            return pixels
+        if self.subspace == "rows":
+            return min(units, pixels)
+        return int(self.subspace) if int(self.subspace) < min(units, pixels) else pixels
 
     def _closed(self, architecture: Architecture) -> bool:
         """Whether the equations are solved in closed form."""
