@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import math
 import re
 from collections.abc import Iterable
@@ -42,7 +44,7 @@ def declared() -> tuple[list[Declared], list[str]]:
         if not entry.claims and entry.entry_point is None:
             continue  # nothing is imported for it
         try:
-            mine = registry.get("attack", name).__dict__.get("claims", ())
+            mine = _claims(name, entry)
         except BenchError:
             broken.append(f"the claims of {name} cannot be read: python -m bench check {name} says why")
             continue
@@ -51,6 +53,16 @@ def declared() -> tuple[list[Declared], list[str]]:
             continue
         found += [Declared(name, claim) for claim in mine]
     return found, broken
+
+
+def _claims(name: str, entry: registry.Entry) -> object:
+    """What an attack declares. Where that is a name in a file of `attacks/claims`, only this file is imported: the attack itself would
+    bring PyTorch along, which takes longer than the page."""
+    there = re.fullmatch(r"(\w+)\.(\w+)", entry.claims)
+    if there is not None and entry.module.startswith("attacks."):
+        with contextlib.suppress(ImportError, AttributeError):
+            return getattr(importlib.import_module(f"attacks.claims.{there[1]}"), there[2])
+    return registry.get("attack", name).__dict__.get("claims", ())
 
 
 def fingerprint() -> str:

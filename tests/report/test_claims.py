@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import fake
@@ -304,6 +306,15 @@ def test_the_order_of_rows_changes_nothing(random):
 
 
 # --- declarations ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_claims_are_read_without_pytorch_and_are_those_of_the_classes():
+    code = "import sys; from bench.report.declarations import declared; print(len(declared()[0])); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, "PyTorch was imported"
+    owned = [(name, claim) for name in registry.entries("attack") for claim in registry.get("attack", name).__dict__.get("claims", ())]
+    assert [(one.owner, one.claim) for one in declared()[0]] == owned
+    assert len(owned) == int(done.stdout) > 20
 
 
 @pytest.mark.parametrize(
