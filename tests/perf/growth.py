@@ -29,8 +29,8 @@ class Size:
     n_train: int = 40
     hidden: int = 500
     shape: tuple[int, int, int] = (3, 32, 32)
-    steps: int = 10
-    repeats: int = 3
+    steps: int = 40  # of ours in a sample: fewer drown in set-up
+    repeats: int = 5
 
 
 FULL = Size()
