@@ -5,7 +5,7 @@ what plain descent arrives at, and a few timed epochs of the plain loop, scaled,
 
 One training decides nothing: two trainings by `gd` from one seed that differed in rounding alone came out 2.4 % apart in residual, and two
 images apart in recovery. So there are many seeds (images and initial weights), compared in pairs, and equal means that the whole 95 %
-interval of the mean difference is small. Pairs scatter by about 4 % in residual (the first four), which 16 of them bring under the bound.
+interval of the mean difference is small. Pairs scatter by about 4 % in residual, so that 16 of them tell 2 %.
 """
 
 from __future__ import annotations
