@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from tiny_grid import clean_registry, write_plugin  # noqa: F401
+from tiny_grid import GREEDY, clean_registry, write_plugin  # noqa: F401
 
 from bench import registry
 from bench.api import Setting, Target
 from bench.audit.audit import _run
+from bench.engine.memory import fitting
 from bench.engine.plan import prepare
 from bench.grids.load import AttackSpec
 from bench.store import load_results
@@ -61,21 +62,15 @@ def attack_of(report: dict, name: str) -> dict:
     return found
 
 
-GREEDY = """
-    @classmethod
-    def reconstruct_batch(cls, attacks, releases, generators):
-        if len(attacks) > 2:
-            torch.empty(2**60)
-        return [a.reconstruct(r, g) for a, r, g in zip(attacks, releases, generators)]
-"""
-
-
-def test_an_audit_that_runs_out_of_memory_goes_on_with_fewer_runs_at_once(target, tmp_path):
+def test_an_audit_that_runs_out_of_memory_goes_on_with_fewer_runs_at_once(target, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("bench.audit.audit.fitting", lambda call, count: (asked.append(count), fitting(call, count))[1])
     registry.load_plugin(write_plugin(tmp_path, "greedy", after=GREEDY))
     sweep = {"runs": 5, "ranges": {"scale": {"low": 0.01, "high": 0.3}}}
     greedy = prepare(AttackSpec.model_validate({"name": "greedy", "sweep": sweep}))
     found = _run(greedy, target.release, 0, None)
     assert found.run.unique().tolist() == [0, 1, 2, 3, 4]
+    assert asked == [5, 2, 1], "no more at once than have fitted"
     alone = _run(replace(greedy, instances=greedy.instances[:1]), target.release, 0, None)
     assert torch.equal(found.images[found.run == 0], alone.images)
 

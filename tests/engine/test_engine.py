@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
+from tiny_grid import GREEDY, clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
 from bench.check import holds_any, reachable_tensors
@@ -202,15 +202,6 @@ def test_image_rows_say_how_near_the_margin_each_image_is(tmp_path):
     assert not missing
     again = local.store().images(list(frame["cell_id"]))
     assert again["margin"].notna().all(), "scoring again keeps what follows from the network"
-
-
-GREEDY = """
-    @classmethod
-    def reconstruct_batch(cls, attacks, releases, generators):
-        if len(attacks) > 2:
-            torch.empty(2**60)
-        return [a.reconstruct(r, g) for a, r, g in zip(attacks, releases, generators)]
-"""
 
 
 def test_out_of_memory_halves_the_stack_and_changes_no_score(tmp_path, monkeypatch):

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from attacks.haim_kkt import HaimKKT
 from bench import seeds
 from bench.api import Setting
 from bench.metrics.intervals import Interval, t_interval
@@ -26,6 +25,7 @@ from bench.targets.cache import TargetCache
 
 from .clock import Samples, seconds
 from .line import Check, Line, Part
+from .optimisers import CONTENDERS as OPTIMISERS
 from .pixel_gd import PixelGD
 from .problem import real_images
 from .recovery import Recovered, recovered
@@ -34,7 +34,7 @@ from .training import Trained, problem, ways
 # name → the fields that differ from the base; the first is the papers' own way. Momentum 0.9 moves ten times as far in an epoch as gd does,
 # once it is under way: a tenth of the epochs, and a little for the start, so that the residual comes out the same and not just no worse.
 CONTENDERS: tuple[tuple[str, dict[str, Any]], ...] = (("gd", {}), ("heavy_ball", {"optimizer": "heavy_ball", "epochs": 0.1012}))
-ATTACK = HaimKKT(optimizer="adam", lr=0.1, lr_lambda=0.01)
+ATTACK = OPTIMISERS["adam"]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +19,7 @@ from .problem import real_images
 
 PAPERS = "sgd"
 WITHIN = 0.02  # of the papers' final excess recall
-# optimiser → the hyperparameters that it is run with
-CONTENDERS: dict[str, dict[str, Any]] = {PAPERS: {}, "adam": {"lr": 0.1, "lr_lambda": 0.01}}
+CONTENDERS = {PAPERS: HaimKKT(), "adam": HaimKKT(optimizer="adam", lr=0.1, lr_lambda=0.01)}
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Size:
     targets: int = 8
     starts: int = 2  # runs a target
     steps: tuple[int, ...] = (50, 100, 200, 400, 800, 1600, 3200)
-    contenders: dict[str, dict[str, Any]] = field(default_factory=lambda: CONTENDERS)
+    contenders: dict[str, HaimKKT] = field(default_factory=lambda: CONTENDERS)
 
 
 FULL = Size()
@@ -71,8 +69,7 @@ def run(size: Size) -> Part:
     """The line for the best contender, and a picture of all curves."""
     dataset, display = real_images() if not size.target.dataset else (size.target.dataset, size.target.dataset)
     victims = recovery.targets(dataset, size.target, size.targets)
-    attacks = {name: HaimKKT(**{"optimizer": name, **overrides}) for name, overrides in size.contenders.items()}
-    curves = [curve(name, attack, victims, size) for name, attack in attacks.items()]
+    curves = [curve(name, attack, victims, size) for name, attack in size.contenders.items()]
     papers = next(c for c in curves if c.name == PAPERS)
     level = papers.recall[-1] - WITHIN
     others = {c.name: c.seconds_to(level) for c in curves if c is not papers}

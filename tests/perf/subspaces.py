@@ -15,9 +15,9 @@ from bench.metrics.intervals import t_interval
 from . import recovery
 from .clock import Samples, seconds
 from .line import Check, Line, Part
+from .optimisers import CONTENDERS
 from .problem import real_images
 
-ATTACKS = {"sgd": HaimKKT(), "adam": HaimKKT(optimizer="adam", lr=0.1, lr_lambda=0.01)}
 PIXELS, CHOSEN = "none", "auto"  # what it is compared with, and the default
 
 
@@ -54,7 +54,7 @@ def run(size: Size) -> Part:
     victims = recovery.targets(dataset, size.target, size.targets)
     n = victims[0].release.n_train
     spaces = (PIXELS, CHOSEN, max(1, n // 2), 2 * n, "rows")
-    found = [_search(name, space, victims, size) for name in ATTACKS for space in spaces]
+    found = [_search(name, space, victims, size) for name in CONTENDERS for space in spaces]
     by = {(one.optimizer, one.subspace): one for one in found}
     pixels, chosen = by["sgd", PIXELS], by["sgd", CHOSEN]
     apart = t_interval(np.subtract(chosen.ssim, pixels.ssim))
@@ -92,7 +92,7 @@ def run(size: Size) -> Part:
 
 def _search(name: str, space: str | int, victims: Sequence[Target], size: Size) -> Searched:
     times, excess, ssim = [], [], []
-    attack = replace(ATTACKS[name], subspace=space, steps=getattr(size, name))
+    attack = replace(CONTENDERS[name], subspace=space, steps=getattr(size, name))
     releases = [victim.release for victim in victims]
     for start in range(size.starts):
         answers: list[Candidates] = []
