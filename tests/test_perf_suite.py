@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import re
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from attacks.kkt import engine, loop
 from tests.perf import __main__ as suite
-from tests.perf import child, floor, growth, optimisers, page, steps
+from tests.perf import child, floor, growth, optimisers, page, problem, steps
 from tests.perf.authors import DoubleBackward
 from tests.perf.clock import Samples, interleaved
 from tests.perf.line import Check, Line, Part
@@ -152,6 +154,18 @@ def test_seconds_to_a_level_lie_between_two_points():
     assert curve.seconds_to(0.1, between=True) == pytest.approx(1.5)
     assert curve.seconds_to(0.3) == 4.0
     assert curve.seconds_to(0.5) is None
+
+
+def test_seconds_of_a_step_leave_the_set_up_out():
+    set_up = iter([0.1, 0.02])  # taken from each other, calls would say that a step takes less than nothing
+
+    def solve(steps: int) -> None:
+        time.sleep(next(set_up))
+        engine.repeat(lambda: time.sleep(1e-3), steps, torch.device("cpu"))
+
+    for _ in range(2):
+        assert 1e-3 <= problem.step_seconds(solve, 20) < 4e-3
+    assert engine.repeat is loop.repeat
 
 
 def test_exponents():

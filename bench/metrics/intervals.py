@@ -177,16 +177,14 @@ def bootstrap_shares(
     Raises:
         BenchError: no seeds, unequal numbers of seeds, or numbers that are not whole or not hits of n, n at least 1.
     """
-    from scipy.fft import next_fast_len
-
     _level(level)
     sides = _counts(hits, n, control_hits, control_n)
     seeds = sides.shape[1]
-    lattice = math.lcm(*set(map(int, sides[[1, 3]].ravel())))
+    lattice = math.lcm(*set(sides[[1, 3]].ravel().tolist()))
     steps = lattice if lattice <= FINEST else FINEST
-    size = next_fast_len(2 * seeds * steps + 1, real=True)  # from minus all controls to plus all members
+    size = _fast_length(2 * seeds * steps + 1)  # from minus all controls to plus all members
     mixtures = np.zeros((3, size // 2 + 1), dtype=np.complex128)
-    for (h, of, control_h, control_of), times in Counter(map(tuple, sides.T.astype(int).tolist())).items():
+    for (h, of, control_h, control_of), times in Counter(map(tuple, sides.T.tolist())).items():
         members, controls = (np.fft.rfft(_binomial(*side, steps), size) for side in ((h, of), (control_h, control_of)))
         mixtures += times / seeds * np.stack([members * controls.conj(), members, controls])
     first, second = float((sides[0] / sides[1]).mean()), float((sides[2] / sides[3]).mean())
@@ -268,7 +266,16 @@ def _of_the_sum(mean: float, transform: NDArray[np.complex128], seeds: int, step
     return Interval(mean, *((place - seeds * steps) / (seeds * steps) for place in (low, high)))
 
 
-def _counts(hits: ArrayLike, n: ArrayLike, control_hits: ArrayLike, control_n: ArrayLike) -> NDArray[np.float64]:
+def _fast_length(least: int) -> int:
+    """The first length from there on that has no prime factors above 5, for a fast Fourier transform. SciPy has it too, behind an import
+    that takes a quarter of a second."""
+    length = least
+    while 30**length.bit_length() % length:  # 30 = 2·3·5, and no prime is in a number more often than it has bits
+        length += 1
+    return length
+
+
+def _counts(hits: ArrayLike, n: ArrayLike, control_hits: ArrayLike, control_n: ArrayLike) -> NDArray[np.int64]:
     """The four as rows of whole numbers."""
     sides = [np.asarray(x, dtype=np.float64).ravel() for x in (hits, n, control_hits, control_n)]
     if len({len(side) for side in sides}) > 1 or len(sides[0]) == 0:
@@ -279,7 +286,7 @@ def _counts(hits: ArrayLike, n: ArrayLike, control_hits: ArrayLike, control_n: A
         if not good.all():
             got = ", ".join(f"{a:g} of {b:g}" for a, b in zip(some, of, strict=True))
             raise BenchError("a share is not usable", expected="whole numbers, 0 <= hits <= n, n at least 1", got=got)
-    return np.stack(sides)
+    return np.stack(sides).astype(np.int64)
 
 
 def _resampled_means(x: NDArray[np.float64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:

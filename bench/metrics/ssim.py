@@ -95,7 +95,7 @@ def ssim_pairs(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], window:
     for where in positions.split(at_once):
         mean_a, var_a, centred_a = _moments(pixels_a[where], weights)
         mean_b, var_b, centred_b = _moments(pixels_b[where], weights)
-        covariance = torch.einsum("ptn,ptn,t->pn", centred_a, centred_b, weights)
+        covariance = weights @ centred_a.mul_(centred_b)
         luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
         result += (luminance * (2 * covariance + C2) / (var_a + var_b + C2)).sum(0)
     return result.div_(len(positions)).to(answer)
@@ -130,9 +130,9 @@ def _moments(
     windows: Float[Tensor, "p t n"], weights: Float[Tensor, " t"]
 ) -> tuple[Float[Tensor, "p n"], Float[Tensor, "p n"], Float[Tensor, "p t n"]]:
     """Weighted mean and variance of each window, and the windows less their means (in place of ``windows``)."""
-    mean = torch.einsum("ptn,t->pn", windows, weights)
+    mean = weights @ windows  # for few images these sums take longer than their pairs; einsum would take four times as long
     centred = windows.sub_(mean.unsqueeze(1))
-    return mean, torch.einsum("ptn,ptn,t->pn", centred, centred, weights), centred
+    return mean, weights @ centred.square(), centred
 
 
 def _windows(shape: tuple[int, ...], other: tuple[int, ...], window: Window) -> tuple[Int[Tensor, "p t"], Float[Tensor, " t"]]:

@@ -29,7 +29,7 @@ class Size:
     n_train: int = 40
     hidden: int = 500
     shape: tuple[int, int, int] = (3, 32, 32)
-    steps: int = 40  # of ours in a sample: fewer drown in set-up
+    steps: int = 100  # of ours in a sample
     repeats: int = 5
 
 

@@ -4,13 +4,15 @@ Plain gradient descent on pixels would take hours. Our `gd` follows the same tra
 what plain descent arrives at, and a few timed epochs of the plain loop, scaled, say when.
 
 One training decides nothing: two trainings by `gd` from one seed that differed in rounding alone came out 2.4 % apart in residual, and two
-images apart in recovery. So there are many seeds (images and initial weights), compared in pairs, and equal means that the whole 95 %
-interval of the mean difference is small. Pairs scatter by about 4 % in residual, so that 16 of them tell 2 %.
+images apart in recovery. So there are many seeds (images and initial weights), each network attacked from several starts, compared in
+pairs. What counts is the time to what gd arrives at: the other way must get there and may get further. It has got there if the far end of
+the 95 % interval of the mean difference lies no more than a tolerance behind. 16 pairs tell 2 % of the residual and a sixth of the members.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +34,9 @@ from .recovery import Recovered, recovered
 from .training import Trained, problem, ways
 
 # name → the fields that differ from the base; the first is the papers' own way. Momentum 0.9 moves ten times as far in an epoch as gd does,
-# once it is under way: a tenth of the epochs, and a little for the start, so that the residual comes out the same and not just no worse.
-CONTENDERS: tuple[tuple[str, dict[str, Any]], ...] = (("gd", {}), ("heavy_ball", {"optimizer": "heavy_ball", "epochs": 0.1012}))
+# once it is under way. After a tenth of the epochs its residual was there, but 1.8 [-0.5, 4.0] members fewer came out of a network (16
+# seeds, one start each), which does not prove them equal: hence a fifth.
+CONTENDERS: tuple[tuple[str, dict[str, Any]], ...] = (("gd", {}), ("heavy_ball", {"optimizer": "heavy_ball", "epochs": 0.2}))
 ATTACK = OPTIMISERS["adam"]
 
 
@@ -47,21 +50,32 @@ class Size:
     lr: float = 0.05
     weight_decay: float = 0.003
     attack_steps: int = 400
+    starts: int = 2  # of the attack on a network
     baseline_epochs: int = 4  # of pixel-space gradient descent after each seed, timed and scaled
     seeds: int = 16
-    equal: float = 0.03  # share of the residual: a little more than what rounding alone has done to it
-    worse: float = 0.01  # mean SSIM of the members
+    residual: float = 0.03  # share of gd's, the tolerance: a little more than what rounding alone has done to it
+    ssim: float = 0.01  # mean SSIM of the members
+    members: float = 0.25  # share of the members that come out of gd's networks
     contenders: Sequence[tuple[str, dict[str, Any]]] = CONTENDERS
     dataset: str = ""
 
 
 FULL = Size()
 QUICK = Size(
-    n_per_class=20, hidden=(100, 100), epochs=500, attack_steps=50, baseline_epochs=2, seeds=4, equal=0.1, worse=0.1, dataset="photo_tiles"
+    n_per_class=20,
+    hidden=(100, 100),
+    epochs=500,
+    attack_steps=50,
+    baseline_epochs=2,
+    seeds=4,
+    residual=0.1,
+    ssim=0.1,
+    dataset="photo_tiles",
 )
 TOY = Size(
-    n_per_class=2, hidden=(12, 10), epochs=30, attack_steps=3, baseline_epochs=2, seeds=2, equal=9.0, worse=1.0, dataset="photo_tiles"
-)
+    n_per_class=2, hidden=(12, 10), epochs=30, attack_steps=3, baseline_epochs=2, seeds=2, residual=9.0, ssim=1.0, members=math.inf,
+    dataset="photo_tiles",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ class Contender:
 
     name: str
     trained: Sequence[Trained]
-    found: Sequence[Recovered]
+    found: Sequence[Sequence[Recovered]]  # seed by seed, from each start of the attack
 
     def residual_beside(self, papers: Contender) -> Interval:
         """Mean over seeds of the residual's share above (below: negative) that of the papers' way, 95 % t-interval."""
@@ -78,9 +92,14 @@ class Contender:
         return t_interval([mine.residual / theirs.residual - 1 for mine, theirs in pairs])
 
 
-def beside(mine: Sequence[Recovered], theirs: Sequence[Recovered], what: str) -> Interval:
-    """Mean of the difference in ``ssim`` (the members' mean) or in ``members`` (over the threshold), 95 % t-interval over seeds."""
-    return t_interval([getattr(a, what) - getattr(b, what) for a, b in zip(mine, theirs, strict=True)])
+def each(found: Sequence[Sequence[Recovered]], what: str) -> list[float]:
+    """``ssim`` (the members' mean) or ``members`` (over the threshold) seed by seed, mean over the starts."""
+    return [float(np.mean([getattr(one, what) for one in starts])) for starts in found]
+
+
+def beside(mine: Sequence[Sequence[Recovered]], theirs: Sequence[Sequence[Recovered]], what: str) -> Interval:
+    """Mean of the difference in `each`, 95 % t-interval over seeds."""
+    return t_interval([a - b for a, b in zip(each(mine, what), each(theirs, what), strict=True)])
 
 
 def run(size: Size) -> Part:
@@ -96,38 +115,44 @@ def run(size: Size) -> Part:
         init_scale=1e-4,
     )
     named = [(name, _epochs(fields, size.epochs)) for name, fields in size.contenders]
-    by_seed, each = [], []
+    by_seed, epochs_of_theirs = [], []
     theirs = PixelGD(problem(base)[0], base, *problem(base)[1:])
     theirs.epoch()
     for seed in range(size.seeds):
         one = base.model_copy(update={"seed": seed})
         by_seed.append([*ways(one, named[:1], TargetCache()), *ways(one, named[1:])])
-        each += [seconds(theirs.epoch) for _ in range(size.baseline_epochs)]
+        epochs_of_theirs += [seconds(theirs.epoch) for _ in range(size.baseline_epochs)]
     contenders = []
     for name, trained in zip([name for name, _ in named], zip(*by_seed, strict=True), strict=True):
-        contenders.append(Contender(name, trained, [_attacked(way, size.attack_steps, "float32") for way in trained]))
+        contenders.append(Contender(name, trained, [_attacked(way, size, "float32", size.starts) for way in trained]))
     papers, *others = contenders
-    coarse = [_attacked(way, size.attack_steps, "bfloat16") for way in papers.trained]
+    coarse, fine = [_attacked(way, size, "bfloat16", 1) for way in papers.trained], [starts[:1] for starts in papers.found]
 
     epochs = papers.trained[0].epochs
-    plain = Samples(tuple(each)).times(epochs, "training", f"{len(each)} epochs, a few after each seed, timed and scaled to {epochs}")
+    how = f"{len(epochs_of_theirs)} epochs, a few after each seed, timed and scaled to {epochs}"
+    plain = Samples(tuple(epochs_of_theirs)).times(epochs, "training", how)
     lines = [_line(f"training-kkt{i or ''}", one, papers, plain, size, display) for i, one in enumerate(others)]
-    text = [f"### Ways to train, {size.seeds} seeds, {torch.get_num_threads()} threads", "", *_table(contenders, papers), ""]
+    text = [
+        f"### Ways to train, {size.seeds} seeds, {size.starts} starts of the attack, {torch.get_num_threads()} threads",
+        "",
+        *_table(contenders, papers),
+        "",
+    ]
     text += [
         "Beside gd: mean difference over the seeds, 95 % t-interval. Networks of gd are kept from call to call, and so are their seconds,",
         "whatever else the machine did then; the others are trained and timed in this one.",
         "",
         "### The attack with products rounded to bfloat16",
         "",
-        f"On the networks of {papers.name}: {_hits(coarse)} against {_hits(papers.found)} in float32; members a network "
-        f"{_shown(beside(coarse, papers.found, 'members'), 1)}, mean SSIM {_shown(beside(coarse, papers.found, 'ssim'), 4)} (mean "
-        "difference over the seeds, 95 % t-interval).",
+        f"On the networks of {papers.name}, from the first start: {_hits(coarse)} against {_hits(fine)} in float32; members a network "
+        f"{_shown(beside(coarse, fine, 'members'), 1)}, mean SSIM {_shown(beside(coarse, fine, 'ssim'), 4)} (mean difference over the "
+        "seeds, 95 % t-interval).",
     ]
     return Part(tuple(lines), text="\n".join(text))
 
 
 def _line(key: str, one: Contender, papers: Contender, plain: Samples, size: Size, display: str) -> Line:
-    residual, ssim = one.residual_beside(papers), beside(one.found, papers.found, "ssim")
+    ssim, members = (beside(one.found, papers.found, what) for what in ("ssim", "members"))
     return Line(
         key,
         f"target training to an equal KKT residual, {2 * size.n_per_class} images of {display}, hidden {'-'.join(map(str, size.hidden))}: "
@@ -136,11 +161,15 @@ def _line(key: str, one: Contender, papers: Contender, plain: Samples, size: Siz
         plain,
         at_least=10.0,
         checks=(
-            Check("KKT residual apart from gd's by, far end of the interval, share", max(-residual.low, residual.high), size.equal),
-            Check("mean SSIM of the attack below gd's by, far end of the interval", max(0.0, -ssim.low), size.worse),
+            Check("KKT residual above gd's, far end of the interval, share", max(0.0, one.residual_beside(papers).high), size.residual),
+            Check("mean SSIM of the attack below gd's, far end of the interval", max(0.0, -ssim.low), size.ssim),
+            Check(
+                "members recovered below gd's, far end of the interval, share",
+                max(0.0, -members.low) / max(float(np.mean(each(papers.found, "members"))), 1e-9),
+                size.members,
+            ),
         ),
-        note=f"recovered (members : controls): {_hits(one.found)} against {_hits(papers.found)}; members a network "
-        f"{_shown(beside(one.found, papers.found, 'members'), 1)}",
+        note=f"recovered (members : controls): {_hits(one.found)} against {_hits(papers.found)}; members a network {_shown(members, 1)}",
     )
 
 
@@ -157,14 +186,15 @@ def _table(contenders: Sequence[Contender], papers: Contender) -> list[str]:
             f"| {np.mean([w.loss for w in one.trained]):.3g} | {np.mean([w.residual for w in one.trained]):.4f} "
             f"| {'—' if first else _shown(one.residual_beside(papers), 1, 100, ' %')} | {_hits(one.found)} "
             f"| {'—' if first else _shown(beside(one.found, papers.found, 'members'), 1)} "
-            f"| {np.mean([f.ssim for f in one.found]):.3f} | {'—' if first else _shown(beside(one.found, papers.found, 'ssim'), 4)} |"
+            f"| {np.mean(each(one.found, 'ssim')):.4f} | {'—' if first else _shown(beside(one.found, papers.found, 'ssim'), 4)} |"
         )
     return rows
 
 
-def _hits(found: Sequence[Recovered]) -> str:
-    """Members and controls of each seed."""
-    return f"{sum(f.members for f in found)} : {sum(f.controls for f in found)} ({', '.join(str(f.members) for f in found)})"
+def _hits(found: Sequence[Sequence[Recovered]]) -> str:
+    """Members and controls over all seeds and starts, and the members of each seed."""
+    members, controls = ([sum(getattr(one, what) for one in starts) for starts in found] for what in ("members", "controls"))
+    return f"{sum(members)} : {sum(controls)} ({', '.join(map(str, members))})"
 
 
 def _shown(value: Interval, decimals: int, factor: float = 1.0, unit: str = "") -> str:
@@ -177,8 +207,8 @@ def _epochs(fields: dict[str, Any], whole: int) -> dict[str, Any]:
     return {**fields, "epochs": max(1, round(fields["epochs"] * whole))} if "epochs" in fields else fields
 
 
-def _attacked(way: Trained, steps: int, dtype: str) -> Recovered:
-    """What the same attack from the same start recovers from a network trained this way."""
-    attack = dataclasses.replace(ATTACK, steps=steps, dtype=dtype)
-    answer = attack.reconstruct(way.target.release, seeds.generator("perf long training"))
-    return recovered(answer.images, way.target.secret)
+def _attacked(way: Trained, size: Size, dtype: str, starts: int) -> tuple[Recovered, ...]:
+    """What the same attack recovers from a network trained this way, start by start; the starts are the same for every network."""
+    attack = dataclasses.replace(ATTACK, steps=size.attack_steps, dtype=dtype)
+    streams = [seeds.generator("perf long training", *([k] if k else [])) for k in range(starts)]
+    return tuple(recovered(attack.reconstruct(way.target.release, stream).images, way.target.secret) for stream in streams)
