@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from attacks.haim_kkt import HaimKKT
 from attacks.kkt import engine, loop
 from tests.perf import __main__ as suite
-from tests.perf import child, floor, growth, optimisers, page, problem, steps
+from tests.perf import child, compiled, floor, growth, optimisers, page, problem, steps
 from tests.perf.authors import DoubleBackward
 from tests.perf.clock import Samples, interleaved
 from tests.perf.line import Check, Line, Part
@@ -166,6 +167,13 @@ def test_seconds_of_a_step_leave_the_set_up_out():
     for _ in range(2):
         assert 1e-3 <= problem.step_seconds(solve, 20) < 4e-3
     assert engine.repeat is loop.repeat
+
+
+def test_what_cannot_be_compiled_is_said():
+    at = problem.away_from_the_start(release((5,), 2, shape=(1, 3, 3)), HaimKKT(), torch.float32)
+    line = compiled.compiled("gradient", at, replace(steps.TOY, compiler="no such compiler"))
+    assert line.verdict == "not measured"
+    assert "no such compiler" in line.note
 
 
 def test_exponents():

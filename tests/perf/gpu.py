@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 import torch
 
 from attacks.haim_kkt import HaimKKT
-from attacks.kkt.loop import products
+from attacks.kkt.loop import WARM_UP, products
 
 from .child import call
 from .clock import Samples, interleaved, seconds
+from .compiled import compiled
 from .floor import floor
 from .line import Line, Part
-from .problem import release, step_seconds, step_work
+from .problem import away_from_the_start, release, step_seconds, step_work
 from .steps import alone, ceiling, gradient_check, opponent, path_check
 
 COMMAND = "make perf-gpu"  # python -m tests.perf --only gpu --page perf_gpu
@@ -35,12 +36,15 @@ class Size:
     sweep_steps: int = 50_000
     steps: int = 50  # in a sample
     repeats: int = 5
+    compiler: str = "inductor"  # of torch.compile
     device: str = ""  # empty: the card, if there is one
 
 
 FULL = Size()
 QUICK = Size(hidden=(200, 200), n_train=50, steps=20, repeats=2)
-TOY = Size(hidden=(12, 10), n_train=6, shape=(1, 6, 6), stack=3, sweep=4, sweep_steps=20, steps=2, repeats=2, device="cpu")
+TOY = Size(
+    hidden=(12, 10), n_train=6, shape=(1, 6, 6), stack=3, sweep=4, sweep_steps=20, steps=2, repeats=2, compiler="aot_eager", device="cpu"
+)
 
 
 def run(size: Size) -> Part:
@@ -80,13 +84,16 @@ def run(size: Size) -> Part:
                 bound=ceiling(floors[-1], base.median * size.stack),
             )
         )  # fmt: skip
+        at = away_from_the_start(plain, pixels, torch.float32, size.stack)
+        what = f"gradient of a step on a GPU, m={m}, {net}, all pixels, {size.stack} runs stacked, a captured graph"
+        lines.append(replace(compiled(what, at, size), key="gpu-compiled"))
         low = release(size.hidden, size.n_train, rank=size.n_train, shape=size.shape, device=device)
         rows = HaimKKT(subspace=size.n_train)
         sweep = alone(rows, low, size.sweep)
         each = []
         for i in range(size.repeats + 1):
-            setup = seconds(lambda: sweep(1))
-            spent = setup + (seconds(lambda: sweep(1 + size.steps)) - setup) / size.steps * (size.sweep_steps - 1)
+            setup = seconds(lambda: sweep(WARM_UP + 1))  # the capture included
+            spent = setup + step_seconds(sweep, size.steps) * (size.sweep_steps - WARM_UP - 1)
             if i:
                 each.append(spent)
         total = Samples(tuple(each), "sweep", f"{size.steps} steps timed and scaled, set-up included once")

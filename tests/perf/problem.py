@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt import engine
 from attacks.kkt.loop import WARM_UP, repeat
+from attacks.kkt.objective import Kind
 from bench import registry, seeds
 from bench.api import Architecture, Release
 from bench.targets.models import bound_forward
@@ -66,26 +69,61 @@ def solver(attacks: Callable[[int], Sequence[HaimKKT]], releases: Sequence[Relea
     return lambda steps: HaimKKT.reconstruct_batch(list(attacks(steps)), list(releases), generators(len(releases)))
 
 
-def step_seconds(solve: Solve, steps: int) -> float:
-    """Seconds a step: the difference of a longer and a shorter loop within one call.
+def loop_seconds(step: Callable[[], None], times: int, device: torch.device) -> float:
+    """Seconds of so many steps in the engine's loop: the difference of a longer and a shorter one, each of which a GPU captures first."""
+    short = seconds(lambda: repeat(step, WARM_UP + 1, device))
+    return max(seconds(lambda: repeat(step, WARM_UP + 1 + times, device)) - short, 1e-9)
 
-    The engine's loop alone is timed. Around it an attack draws its start and decomposes the first layer, which takes longer than a hundred
-    small steps and would drown them; within it a GPU captures the step, in both loops, so that the difference leaves it out.
-    """
-    few, taken = WARM_UP + 1, []
+
+def step_seconds(solve: Solve, steps: int) -> float:
+    """Seconds a step, of the engine's loop alone: around it an attack draws its start and decomposes the first layer, which takes longer
+    than a hundred small steps and would drown them."""
+    taken: list[float] = []
 
     def timed(step: Callable[[], None], times: int, device: torch.device) -> None:
-        short = seconds(lambda: repeat(step, few, device))
-        taken.append(seconds(lambda: repeat(step, times, device)) - short)
+        taken.append(loop_seconds(step, times, device))
 
     with patch.object(engine, "repeat", timed):
-        solve(few + steps)
-    return max(sum(taken), 1e-9) / steps
+        solve(steps)
+    return sum(taken) / steps
 
 
 def step_work(solve: Solve, steps: int = 2) -> Work:
     """What a step asks of the machine, by the same difference."""
     return (work(lambda: solve(1 + steps)) - work(lambda: solve(1))) / steps
+
+
+class Arguments(NamedTuple):
+    """Of `kkt_gradient`, in its order."""
+
+    kind: Kind
+    activation: str
+    weights: dict[str, Tensor]
+    x: Tensor
+    lam: Tensor
+    labels: Tensor
+    alpha: Tensor
+
+
+def away_from_the_start(victim: Release, attack: HaimKKT, dtype: torch.dtype, runs: int = 1) -> Arguments:
+    """A stack of equal runs at candidates drawn far from where attacks start, pixels beyond ±1 included."""
+    draw, device = seeds.generator("perf check"), victim.device
+    m, d = attack.candidates_per_image * victim.n_train, math.prod(victim.architecture.input_shape)
+    x = 0.7 * torch.randn(m, d, generator=draw, dtype=torch.float64)
+    lam = torch.rand(m, generator=draw, dtype=torch.float64)
+
+    def stacked(value: Tensor) -> Tensor:
+        return value.to(device).expand(runs, *value.shape).contiguous()
+
+    return Arguments(
+        attack.kind,
+        victim.architecture.activation,
+        {name: stacked((w[None] if name.endswith("bias") else w).to(dtype)) for name, w in victim.weights.items()},
+        stacked(x.to(dtype)),
+        stacked(lam.to(dtype)),
+        stacked((torch.arange(m) * 2) // m),
+        torch.full((runs, 1, 1), attack.alpha, dtype=dtype, device=device),
+    )
 
 
 def real_images() -> tuple[str, str]:

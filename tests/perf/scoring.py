@@ -11,7 +11,7 @@ from torch import Tensor
 from bench import seeds
 from bench.metrics import lpips
 from bench.metrics.ncc import ncc_matrix
-from bench.metrics.ssim import MAX_BYTES, ssim_matrix
+from bench.metrics.ssim import MAX_BYTES, ssim_matrix, ssim_pairs
 
 from . import skimage_loop
 from .clock import interleaved, seconds
@@ -27,11 +27,13 @@ class Size:
     shape: tuple[int, int, int] = (3, 32, 32)
     pairs: int = 200
     repeats: int = 5
+    cells: int = 32  # of so many images each, scored at once
+    images: int = 20
 
 
 FULL = Size()
-QUICK = Size(rows=100, columns=50, pairs=40, repeats=2)
-TOY = Size(rows=6, columns=5, shape=(1, 16, 16), pairs=10, repeats=2)
+QUICK = Size(rows=100, columns=50, pairs=40, repeats=2, cells=8)
+TOY = Size(rows=6, columns=5, shape=(1, 16, 16), pairs=10, repeats=2, cells=3, images=4)
 
 
 def run(size: Size) -> Part:
@@ -66,7 +68,7 @@ def run(size: Size) -> Part:
         at_most=4.0,
         checks=(Check(f"SSIM of {len(pairs)} pairs from {expected.min():.2f} to {expected.max():.2f}, absolute", worst, 1e-4),),
     )
-    return Part((line, *_others(ours, other, size)))
+    return Part((line, *_others(ours, other, size), _stacked(size)))
 
 
 def _others(a: Tensor, b: Tensor, size: Size) -> list[Line]:
@@ -105,6 +107,33 @@ def _others(a: Tensor, b: Tensor, size: Size) -> list[Line]:
             note=missing or f"{lpips.BATCH} pairs in memory at once",
         ),
     ]
+
+
+def _stacked(size: Size) -> Line:
+    """Pairs of many cells scored at once beside cell by cell: what stacking would bring, for which the engine would hold all answers."""
+    draw = seeds.numpy_generator("perf stacked scores")
+    shape = (size.cells, size.images, *size.shape)
+    a, b = (torch.from_numpy(draw.random(shape, dtype=np.float32)) for _ in range(2))
+
+    def scores(a: Tensor, b: Tensor) -> Tensor:
+        perceptual = lpips.lpips_pairs(a, b)
+        return torch.stack([ssim_pairs(a, b, "w3"), *([] if perceptual is None else [perceptual])])
+
+    times = interleaved(
+        size.repeats,
+        stacked=lambda: seconds(lambda: scores(a.flatten(0, 1), b.flatten(0, 1))),
+        single=lambda: seconds(lambda: [scores(x, y) for x, y in zip(a, b, strict=True)]),
+    )
+    single = torch.cat([scores(x, y) for x, y in zip(a, b, strict=True)], 1)
+    worst = float((scores(a.flatten(0, 1), b.flatten(0, 1)) - single).abs().max())
+    return Line(
+        "score-stacked",
+        f"LPIPS and SSIM (3 × 3) of {size.cells} cells' {size.images} pairs, all cells at once against cell by cell",
+        replace(times["stacked"], per="set of cells"),
+        replace(times["single"], per="set of cells"),
+        checks=(Check("scores, absolute", worst, 1e-5),),
+        note="bound by arithmetic and not by launches, so the engine scores cell by cell, as answers come, in the memory of one",
+    )
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:

@@ -16,9 +16,10 @@ from bench.api import Release
 
 from .authors import DoubleBackward
 from .clock import interleaved, seconds
+from .compiled import compiled
 from .floor import Floor, floor
 from .line import Check, Line, Part
-from .problem import Solve, release, solver, step_seconds, step_work
+from .problem import Solve, away_from_the_start, release, solver, step_seconds, step_work
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,12 @@ class Size:
     steps: int = 4  # of ours in a sample
     repeats: int = 9
     check_steps: int = 5
+    compiler: str = "inductor"  # of torch.compile
 
 
 FULL = Size()
 QUICK = Size(hidden=(200, 200), n_train=50, repeats=2)
-TOY = Size(hidden=(12, 10), n_train=6, shape=(1, 6, 6), steps=2, repeats=2)
+TOY = Size(hidden=(12, 10), n_train=6, shape=(1, 6, 6), steps=2, repeats=2, compiler="aot_eager")
 
 
 def run(size: Size) -> Part:
@@ -112,6 +114,9 @@ def run(size: Size) -> Part:
                 bound=ceiling(floors[-1], second["authors"].median),
             )
         )
+    lines.append(
+        compiled(f"gradient of a step, m={m}, {net}, all pixels, float32", away_from_the_start(plain, single, torch.float32), size)
+    )
     return Part(tuple(lines), tuple(floors))
 
 
@@ -138,19 +143,12 @@ def opponent(victim: Release, attack: HaimKKT, *, dtype: torch.dtype = torch.flo
 
 
 def gradient_check(victim: Release, attack: HaimKKT, dtype: torch.dtype) -> Check:
-    """Gradients of the whole objective by x and λ, away from the start (pixels beyond ±1 included), against double backward float64."""
-    draw = seeds.generator("perf check")
-    m, d = attack.candidates_per_image * victim.n_train, math.prod(victim.architecture.input_shape)
-    x = 0.7 * torch.randn(m, d, generator=draw, dtype=torch.float64).to(victim.device)
-    lam = torch.rand(m, generator=draw, dtype=torch.float64).to(victim.device)
-    theirs = DoubleBackward(victim.weights, x, lam, attack)
-    stacked = {k: (w[None, None] if k.endswith("bias") else w[None]).to(dtype) for k, w in victim.weights.items()}
-    ours_x, ours_lam = x[None].to(dtype), lam[None].to(dtype)
-    labels = ((torch.arange(m, device=x.device) * 2) // m)[None]
-    alpha = torch.full((1, 1, 1), attack.alpha, dtype=dtype, device=x.device)
-    least = torch.full((1, 1), attack.min_lambda, dtype=dtype, device=x.device)
-    _, kkt_x, kkt_lam = kkt_gradient("binary", "relu", stacked, ours_x, ours_lam, labels, alpha)
-    prior_x, prior_lam = prior_gradient("binary", ours_x, ours_lam, least)
+    """Gradients of the whole objective by x and λ, away from the start, against double backward float64."""
+    at = away_from_the_start(victim, attack, dtype)
+    theirs = DoubleBackward(victim.weights, at.x[0].double(), at.lam[0].double(), attack)
+    least = torch.full((1, 1), attack.min_lambda, dtype=dtype, device=at.x.device)
+    _, kkt_x, kkt_lam = kkt_gradient(*at)
+    prior_x, prior_lam = prior_gradient("binary", at.x, at.lam, least)
     assert prior_lam is not None
     differences = []
     for objective, by_x, by_lam in ((theirs.kkt(), kkt_x, kkt_lam), (theirs.prior(), prior_x, prior_lam)):
