@@ -14,6 +14,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench.errors": set(),
     "bench.seeds": set(),
     "bench.home": set(),
+    "bench.memory": set(),
     "bench.sealed": set(),
     "bench.files": {"bench.errors", "bench.home"},
     "bench.schema": {"bench.api", "bench.errors"},
@@ -23,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench.metrics": {"bench.api", "bench.errors", "bench.seeds", "bench.home"},
     "bench.targets": {
         "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.sealed", "bench.files", "bench.data",
-        "bench.metrics",
+        "bench.metrics", "bench.memory",
     },
     "bench.tracks": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.metrics", "bench.schema", "bench.store",

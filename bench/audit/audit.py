@@ -29,10 +29,10 @@ from bench.artefacts.truth import Truth
 from bench.audit import page
 from bench.audit.scoring import Judgement, judge
 from bench.engine.cell import RUNS_AT_ONCE, blame
-from bench.engine.memory import budget, fitting
 from bench.engine.plan import PlannedAttack, prepare
 from bench.errors import BenchError
 from bench.grids.load import AttackSpec, Sweep
+from bench.memory import budget, fitting
 from bench.report.text import escape, number
 from bench.store import atomic_write
 from bench.targets.losses import accuracy

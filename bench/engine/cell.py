@@ -31,11 +31,11 @@ import torch
 import bench
 from bench import registry, seeds, tracks
 from bench.api import Release, Row, Secret, Target
-from bench.engine.memory import fitting
 from bench.engine.plan import PROTOCOL, Cell, PlannedAttack, draws, runs_id
 from bench.errors import BenchError, StorageError
 from bench.files import Files
 from bench.grids.load import Grid
+from bench.memory import fitting
 from bench.sealed import seal, unseal
 from bench.store import setting_row
 from bench.tracks.reconstruction import AttackFault

@@ -155,9 +155,9 @@ class _Worker:
         import torch
 
         from bench import registry
-        from bench.engine.memory import budget
         from bench.engine.plan import prepare
         from bench.errors import BenchError
+        from bench.memory import budget
 
         if setup.threads is not None:
             torch.set_num_threads(setup.threads)

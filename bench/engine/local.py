@@ -24,12 +24,12 @@ from bench import registry, tracks
 from bench.api import Row, Secret, Setting, Target
 from bench.engine import cell as cells_module
 from bench.engine.cell import Result, batches, failed, judge, kept, labels, run_batch
-from bench.engine.memory import budget, is_out_of_memory
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress, Silent
 from bench.errors import BenchError, StorageError
 from bench.files import Files, store_files
 from bench.grids.load import builtin
+from bench.memory import budget, is_out_of_memory
 from bench.store import Store
 from bench.targets.cache import TargetCache
 from bench.targets.convolutions import activations_per_image

@@ -270,7 +270,7 @@ def _fast_length(least: int) -> int:
     """The first length from there on that has no prime factors above 5, for a fast Fourier transform. SciPy has it too, behind an import
     that takes a quarter of a second."""
     length = least
-    while 30**length.bit_length() % length:  # 30 = 2·3·5, and no prime is in a number more often than it has bits
+    while 30 ** length.bit_length() % length:  # 30 = 2·3·5, and no prime is in a number more often than it has bits
         length += 1
     return length
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from bench.api import Architecture, Setting
 from bench.errors import BenchError
+from bench.memory import fitting
 from bench.targets.losses import loss_gradient, loss_targets, loss_value
 from bench.targets.models import activation_function, activation_slope, layer_widths
 from bench.targets.train import MOMENTUM, left
@@ -92,7 +93,7 @@ def train(
     mean: Float[Tensor, "c h w"] | None = None,
     watch: Watch | None = None,
 ) -> Compact:
-    """Trains B networks: network i on the known images and ``images[i]``.
+    """Trains B networks: network i on the known images and ``images[i]``; as many at once as is fast, fewer where memory runs out.
 
     Args:
         mean: subtracted from every input; that of the known images where it is None.
@@ -113,9 +114,18 @@ def train(
             hint="--set model=mlp",
         )
     width = known.architecture.hidden[0] * (len(known.images) + 1) * 4
-    size = max(1, CACHED[torch.device(device).type] // width)
+    at_once = max(1, CACHED[torch.device(device).type] // width)
     basis = _Basis(known, mean, device)
-    parts = [basis.train(i, labels[k : k + size], watch) for k, i in ((k, images[k : k + size]) for k in range(0, len(images), size))]
+    parts: list[Compact] = []
+    done = 0
+    while done < len(images):
+
+        def more(count: int) -> Compact:
+            return basis.train(images[done : done + count], labels[done : done + count], watch)  # noqa: B023 - called at once
+
+        parts.append(fitting(more, min(at_once, len(images) - done)))
+        at_once = len(parts[-1].inside)  # fewer, once memory has run out
+        done += at_once
     rest = {name: torch.cat([p.rest[name] for p in parts]) for name in parts[0].rest}
     return Compact(torch.cat([p.inside for p in parts]), torch.cat([p.outside for p in parts]), rest)
 

@@ -17,10 +17,10 @@ from bench import registry
 from bench.check import holds_any, reachable_tensors
 from bench.engine import cell as cell_module
 from bench.engine import local
-from bench.engine.memory import fitting
 from bench.engine.plan import plan, with_runs
 from bench.errors import BenchError
 from bench.grids.load import load
+from bench.memory import fitting
 from bench.tracks import reconstruction
 
 pytestmark = pytest.mark.usefixtures("clean_registry")

@@ -12,10 +12,10 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import files, registry
 from bench.engine import local
-from bench.engine.memory import is_out_of_memory
 from bench.engine.plan import plan
 from bench.errors import BenchError
 from bench.grids.load import load
+from bench.memory import is_out_of_memory
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 CPU = torch.device("cpu")

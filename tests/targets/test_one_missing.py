@@ -98,6 +98,23 @@ def test_float32_and_chunks_give_the_same(monkeypatch):
         assert torch.allclose(weights[name].double(), value, atol=1e-4), name
 
 
+def test_where_memory_runs_out_fewer_are_trained_at_once(monkeypatch):
+    known, images, labels = problem(b=5)
+    whole, counts, train = one_missing.train(known, images, labels), [], one_missing._Basis.train
+
+    def short(self, images, labels, watch):
+        counts.append(len(images))
+        if len(images) > 2:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return train(self, images, labels, watch)
+
+    monkeypatch.setattr(one_missing._Basis, "train", short)
+    pieces = one_missing.train(known, images, labels)
+    assert counts == [5, 3, 2, 2, 1]
+    for name, value in whole.tensors().items():
+        assert torch.allclose(value, pieces.tensors()[name], rtol=1e-12, atol=1e-12), name
+
+
 def test_the_watch_sees_the_weights_of_every_epoch():
     known, images, labels = problem(weight_decay=0.01, optimizer="heavy_ball", lr=0.05)
     seen = {}
