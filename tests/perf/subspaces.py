@@ -27,7 +27,7 @@ class Size:
 
     target: recovery.Size = recovery.FULL
     targets: int = 8
-    starts: int = 2  # stacks of a run a target, each from starts of its own
+    starts: int = 3  # stacks of a run a target, each from starts of its own
     sgd: int = 800  # steps
     adam: int = 400
 
