@@ -10,6 +10,7 @@ that side; ``wilson`` has. Images of one cell are not quite independent under on
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import Counter
@@ -266,6 +267,7 @@ def _of_the_sum(mean: float, transform: NDArray[np.complex128], seeds: int, step
     return Interval(mean, *((place - seeds * steps) / (seeds * steps) for place in (low, high)))
 
 
+@functools.cache
 def _fast_length(least: int) -> int:
     """The first length from there on that has no prime factors above 5, for a fast Fourier transform. SciPy has it too, behind an import
     that takes a quarter of a second."""

@@ -155,6 +155,13 @@ def test_shares_are_rounded_by_less_than_the_lattice(monkeypatch: pytest.MonkeyP
     assert intervals.bootstrap_shares(*sides) != exact
 
 
+@given(st.integers(1, 200_000))
+def test_lengths_of_transforms_are_those_of_scipy(least: int) -> None:
+    from scipy.fft import next_fast_len
+
+    assert intervals._fast_length(least) == next_fast_len(least, real=True)
+
+
 def test_shares_of_zero_and_one_have_no_width_and_sizes_may_differ() -> None:
     excess, members, controls = intervals.bootstrap_shares([3, 8, 1], [3, 8, 1], [0, 0, 0], [5, 5, 9])
     assert (excess, members, controls) == ((1, 1, 1), (1, 1, 1), (0, 0, 0))
