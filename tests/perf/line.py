@@ -25,7 +25,7 @@ class Check:
     def __str__(self) -> str:
         if not self.tolerance:
             return f"{self.what}: {self.worst:g}" + ("" if self.ok else ", which is NOT 0")
-        return f"{self.what}: {self.worst:.1e} {'≤' if self.ok else 'ABOVE'} {self.tolerance:.0e}"
+        return f"{self.what}: {self.worst:.1e} {'≤' if self.ok else 'ABOVE'} {self.tolerance:.2g}"
 
 
 @dataclass(frozen=True)
