@@ -110,7 +110,7 @@ def _others(a: Tensor, b: Tensor, size: Size) -> list[Line]:
 
 
 def _stacked(size: Size) -> Line:
-    """Pairs of many cells scored at once beside cell by cell: what stacking would bring, for which the engine would hold all answers."""
+    """Pairs of many cells scored at once beside cell by cell: what stacking would spare, for which finished cells would have to wait."""
     draw = seeds.numpy_generator("perf stacked scores")
     shape = (size.cells, size.images, *size.shape)
     a, b = (torch.from_numpy(draw.random(shape, dtype=np.float32)) for _ in range(2))
@@ -132,7 +132,8 @@ def _stacked(size: Size) -> Line:
         replace(times["stacked"], per="set of cells"),
         replace(times["single"], per="set of cells"),
         checks=(Check("scores, absolute", worst, 1e-5),),
-        note="bound by arithmetic and not by launches, so the engine scores cell by cell, as answers come, in the memory of one",
+        note="the engine scores cell by cell, so that each is a row as soon as it can be and an interruption loses one at most; the difference "
+        "is what that costs",
     )
 
 
