@@ -132,8 +132,8 @@ def _stacked(size: Size) -> Line:
         replace(times["stacked"], per="set of cells"),
         replace(times["single"], per="set of cells"),
         checks=(Check("scores, absolute", worst, 1e-5),),
-        note="the engine scores cell by cell, so that each is a row as soon as it can be and an interruption loses one at most; the difference "
-        "is what that costs",
+        note="the engine scores cell by cell: each is a row as soon as it can be, and an interruption loses one at most; the difference is "
+        "what that costs",
     )
 
 
