@@ -38,6 +38,22 @@ def fitting(call: Callable[[int], T], count: int, halved: Callable[[int], None] 
             torch.cuda.empty_cache()
 
 
+def in_pieces(call: Callable[[int, int], T], total: int, at_once: int) -> list[T]:
+    """``call(start, stop)`` over 0 … total, so many at once at most; where memory runs out, no more than has fitted from then on."""
+    answers: list[T] = []
+    start = 0
+    while start < total:
+        count = min(at_once, total - start)
+
+        def fewer(fitted: int) -> None:
+            nonlocal count, at_once
+            count = at_once = fitted
+
+        answers.append(fitting(lambda size: call(start, start + size), count, fewer))  # noqa: B023 - called at once
+        start += count
+    return answers
+
+
 def free_bytes(device: torch.device) -> int:
     """Free memory: of the GPU as its driver tells, or of the machine with its reclaimable caches; 4 GiB where the system does not say."""
     if device.type == "cuda":

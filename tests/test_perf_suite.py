@@ -171,7 +171,7 @@ def test_seconds_of_a_step_leave_the_set_up_out():
 
 def test_what_cannot_be_compiled_is_said():
     at = problem.away_from_the_start(release((5,), 2, shape=(1, 3, 3)), HaimKKT(), torch.float32)
-    line = compiled.compiled("gradient", at, replace(steps.TOY, compiler="no such compiler"))
+    line = compiled.compiled("step-compiled", "gradient", at, steps=1, repeats=1, compiler="no such compiler")
     assert line.verdict == "not measured"
     assert "no such compiler" in line.note
 

@@ -32,7 +32,7 @@ from bench.engine.cell import RUNS_AT_ONCE, blame
 from bench.engine.plan import PlannedAttack, prepare
 from bench.errors import BenchError
 from bench.grids.load import AttackSpec, Sweep
-from bench.memory import budget, fitting
+from bench.memory import budget, in_pieces
 from bench.report.text import escape, number
 from bench.store import atomic_write
 from bench.targets.losses import accuracy
@@ -333,19 +333,15 @@ def _run(planned: PlannedAttack, release: Release, seed: int, memory_gib: float 
     print_ = reconstruction.fingerprint(reconstruction.narrow(release, planned.needs))
     each = max(1, planned.instances[0].memory(release))
     at_once = max(1, min(RUNS_AT_ONCE[release.device.type], budget(release.device, memory_gib) // each))
-    answers: list[Candidates] = []
 
-    def more(count: int) -> list[Candidates]:
-        runs = range(len(answers), len(answers) + count)
+    def some(start: int, stop: int) -> list[Candidates]:
+        runs = range(start, stop)
         releases = [reconstruction.narrow(release, planned.needs) for _ in runs]
         generators = [seeds.generator("audit", print_, planned.spec.name, seed, k) for k in runs]
         raw = cls.reconstruct_batch([planned.instances[k] for k in runs], releases, generators)
         return [reconstruction.check_answer(answer, given) for answer, given in zip(raw, releases, strict=True)]
 
-    while len(answers) < len(planned.instances):
-        found = fitting(more, min(at_once, len(planned.instances) - len(answers)))
-        at_once = min(at_once, len(found))
-        answers += found
+    answers = [answer for piece in in_pieces(some, len(planned.instances), at_once) for answer in piece]
     pooled = reconstruction.pool([a._replace(images=a.images.cpu().half().float(), confidence=_cpu(a.confidence)) for a in answers])
     return pooled if len(answers) > 1 else pooled._replace(run=None)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from bench.api import Architecture, Setting
 from bench.errors import BenchError
-from bench.memory import fitting
+from bench.memory import in_pieces
 from bench.targets.losses import loss_gradient, loss_targets, loss_value
 from bench.targets.models import activation_function, activation_slope, layer_widths
 from bench.targets.train import MOMENTUM, left
@@ -116,16 +116,7 @@ def train(
     width = known.architecture.hidden[0] * (len(known.images) + 1) * 4
     at_once = max(1, CACHED[torch.device(device).type] // width)
     basis = _Basis(known, mean, device)
-    parts: list[Compact] = []
-    done = 0
-    while done < len(images):
-
-        def more(count: int) -> Compact:
-            return basis.train(images[done : done + count], labels[done : done + count], watch)  # noqa: B023 - called at once
-
-        parts.append(fitting(more, min(at_once, len(images) - done)))
-        at_once = len(parts[-1].inside)  # fewer, once memory has run out
-        done += at_once
+    parts = in_pieces(lambda start, stop: basis.train(images[start:stop], labels[start:stop], watch), len(images), at_once)
     rest = {name: torch.cat([p.rest[name] for p in parts]) for name in parts[0].rest}
     return Compact(torch.cat([p.inside for p in parts]), torch.cat([p.outside for p in parts]), rest)
 

@@ -64,7 +64,7 @@ def attack_of(report: dict, name: str) -> dict:
 
 def test_an_audit_that_runs_out_of_memory_goes_on_with_fewer_runs_at_once(target, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("bench.audit.audit.fitting", lambda call, count: (asked.append(count), fitting(call, count))[1])
+    monkeypatch.setattr("bench.memory.fitting", lambda call, count, *more: (asked.append(count), fitting(call, count, *more))[1])
     registry.load_plugin(write_plugin(tmp_path, "greedy", after=GREEDY))
     sweep = {"runs": 5, "ranges": {"scale": {"low": 0.01, "high": 0.3}}}
     greedy = prepare(AttackSpec.model_validate({"name": "greedy", "sweep": sweep}))

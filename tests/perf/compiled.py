@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -14,26 +14,13 @@ from .line import Check, Line
 from .problem import Arguments, loop_seconds
 
 
-class Size(Protocol):
-    """What the benchmarks of a step say of their measurement."""
-
-    @property
-    def steps(self) -> int: ...
-
-    @property
-    def repeats(self) -> int: ...
-
-    @property
-    def compiler(self) -> str: ...
-
-
-def compiled(what: str, at: Arguments, size: Size) -> Line:
+def compiled(key: str, what: str, at: Arguments, *, steps: int, repeats: int, compiler: str) -> Line:
     """The line, stated; on a GPU ours is a captured graph, as in the engine, and theirs what torch.compile makes of many small kernels."""
-    key, what = "step-compiled", f"{what}, against the same through torch.compile"
+    what = f"{what}, against the same through torch.compile"
     scratch: dict[str, torch.Tensor] = {}
-    options: dict[str, Any] = {"mode": "reduce-overhead"} if at.x.is_cuda and size.compiler == "inductor" else {}
+    options: dict[str, Any] = {"mode": "reduce-overhead"} if at.x.is_cuda and compiler == "inductor" else {}
     try:
-        program = torch.compile(lambda *arguments: kkt_gradient(*arguments, want_loss=False), backend=size.compiler, **options)
+        program = torch.compile(lambda *arguments: kkt_gradient(*arguments, want_loss=False), backend=compiler, **options)
         took = seconds(lambda: program(*at))
     except Exception as error:  # it needs a compiler of C++, and versions of it that fit
         return Line(key, what, None, note=f"torch.compile failed here: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
@@ -42,12 +29,10 @@ def compiled(what: str, at: Arguments, size: Size) -> Line:
         kkt_gradient(*at, want_loss=False, scratch=scratch)
 
     def theirs() -> None:
-        for _ in range(size.steps):
+        for _ in range(steps):
             program(*at)
 
-    times = interleaved(
-        size.repeats, ours=lambda: loop_seconds(ours, size.steps, at.x.device) / size.steps, theirs=lambda: seconds(theirs) / size.steps
-    )
+    times = interleaved(repeats, ours=lambda: loop_seconds(ours, steps, at.x.device) / steps, theirs=lambda: seconds(theirs) / steps)
     expected = kkt_gradient(*at, want_loss=False)
     worst = max(float((a - b).abs().max() / a.abs().max()) for a, b in zip(expected[1:], program(*at)[1:], strict=True))
     return Line(
@@ -56,5 +41,5 @@ def compiled(what: str, at: Arguments, size: Size) -> Line:
         replace(times["ours"], per="gradient"),
         replace(times["theirs"], per="gradient"),
         checks=(Check("gradients by x and λ, relative", worst, 1e-2 if at.x.is_cuda else 1e-4),),
-        note=f"compiled in {took:.0f} s with {size.compiler}",
+        note=f"compiled in {took:.0f} s with {compiler}",
     )

@@ -86,7 +86,7 @@ def run(size: Size) -> Part:
         )  # fmt: skip
         at = away_from_the_start(plain, pixels, torch.float32, size.stack)
         what = f"gradient of a step on a GPU, m={m}, {net}, all pixels, {size.stack} runs stacked, a captured graph"
-        lines.append(replace(compiled(what, at, size), key="gpu-compiled"))
+        lines.append(compiled("gpu-compiled", what, at, steps=size.steps, repeats=size.repeats, compiler=size.compiler))
         low = release(size.hidden, size.n_train, rank=size.n_train, shape=size.shape, device=device)
         rows = HaimKKT(subspace=size.n_train)
         sweep = alone(rows, low, size.sweep)

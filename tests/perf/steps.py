@@ -115,7 +115,14 @@ def run(size: Size) -> Part:
             )
         )
     lines.append(
-        compiled(f"gradient of a step, m={m}, {net}, all pixels, float32", away_from_the_start(plain, single, torch.float32), size)
+        compiled(
+            "step-compiled",
+            f"gradient of a step, m={m}, {net}, all pixels, float32",
+            away_from_the_start(plain, single, torch.float32),
+            steps=size.steps,
+            repeats=size.repeats,
+            compiler=size.compiler,
+        )
     )
     return Part(tuple(lines), tuple(floors))
 
