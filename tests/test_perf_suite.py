@@ -7,6 +7,7 @@ import math
 import re
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,11 +17,12 @@ import torch
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt import engine, loop
 from tests.perf import __main__ as suite
-from tests.perf import child, compiled, floor, growth, optimisers, page, problem, steps
+from tests.perf import child, compiled, floor, growth, long_training, optimisers, page, problem, steps
 from tests.perf.authors import DoubleBackward
 from tests.perf.clock import Samples, interleaved
 from tests.perf.line import Check, Line, Part
 from tests.perf.problem import release, step_work
+from tests.perf.recovery import Recovered
 
 NAMES = (*suite.BENCHMARKS, *suite.LONG)
 
@@ -167,6 +169,23 @@ def test_seconds_of_a_step_leave_the_set_up_out():
     for _ in range(2):
         assert 1e-3 <= problem.step_seconds(solve, 20) < 4e-3
     assert engine.repeat is loop.repeat
+
+
+def test_training_has_got_there_if_nothing_lies_far_behind():
+    size = long_training.FULL
+
+    def contender(name, residual, members, ssim=0.2):
+        trained = [SimpleNamespace(residual=residual + 1e-4 * i, seconds=1.0) for i in range(4)]
+        found = [[Recovered(members + i, 0, ssim), Recovered(members - i, 0, ssim)] for i in range(4)]
+        return long_training.Contender(name, trained, found)
+
+    def verdict(*mine):
+        return long_training._line("k", contender("other", *mine), papers, Samples((100.0,)), size, "images").verdict
+
+    papers = contender("gd", 0.3, 20)
+    assert long_training.each(papers.found, "members") == [20.0] * 4
+    assert verdict(0.3, 20) == verdict(0.2, 30) == verdict(0.305, 17, 0.195) == "met"
+    assert verdict(0.31, 20) == verdict(0.3, 14) == verdict(0.3, 20, 0.18) == "check failed"
 
 
 def test_what_cannot_be_compiled_is_said():
