@@ -186,12 +186,10 @@ def bootstrap_shares(
     size = _fast_length(2 * seeds * steps + 1)  # from minus all controls to plus all members
     mixtures = np.zeros((3, size // 2 + 1), dtype=np.complex128)
     for (h, of, control_h, control_of), times in Counter(map(tuple, sides.T.tolist())).items():
-        members, controls = (np.fft.rfft(_binomial(*side, steps), size) for side in ((h, of), (control_h, control_of)))
+        members, controls = _transform(h, of, steps, size), _transform(control_h, control_of, steps, size)
         mixtures += times / seeds * np.stack([members * controls.conj(), members, controls])
-    first, second = float((sides[0] / sides[1]).mean()), float((sides[2] / sides[3]).mean())
-    excess, one, other = (
-        _of_the_sum(mean, of, seeds, steps, size, level) for mean, of in zip((first - second, first, second), mixtures, strict=True)
-    )
+    first, second = (sides[0] / sides[1]).mean(), (sides[2] / sides[3]).mean()
+    excess, one, other = _of_the_sums([first - second, first, second], mixtures, seeds, steps, size, level)
     return excess, one, other
 
 
@@ -258,13 +256,24 @@ def _binomial(hits: int, n: int, steps: int) -> NDArray[np.float64]:
     return table
 
 
-def _of_the_sum(mean: float, transform: NDArray[np.complex128], seeds: int, steps: int, size: int, level: float) -> Interval:
-    """The percentile interval of the mean of ``seeds`` draws from the distribution of that Fourier transform, on a lattice around 0."""
-    chances = np.roll(np.fft.irfft(transform**seeds, size), seeds * steps)
+@functools.lru_cache(maxsize=256)  # a report asks for the same few shares over and over
+def _transform(hits: int, n: int, steps: int, size: int) -> NDArray[np.complex128]:
+    """The Fourier transform of ``_binomial`` on a lattice of so many points."""
+    return np.fft.rfft(_binomial(hits, n, steps), size)
+
+
+def _of_the_sums(
+    means: Sequence[float], transforms: NDArray[np.complex128], seeds: int, steps: int, size: int, level: float
+) -> list[Interval]:
+    """The percentile intervals of means of ``seeds`` draws from the distributions of those Fourier transforms, on a lattice around 0."""
+    zero = seeds * steps
+    chances = np.roll(np.fft.irfft(transforms**seeds, size), zero, axis=1)
     tail = (1 - level) / 2 - 1e-12  # a tail that is met exactly is met
-    low = int(np.searchsorted(np.cumsum(chances), tail))
-    high = size - 1 - int(np.searchsorted(np.cumsum(chances[::-1]), tail))
-    return Interval(mean, *((place - seeds * steps) / (seeds * steps) for place in (low, high)))
+    below, above = chances.cumsum(axis=1), chances[:, ::-1].cumsum(axis=1)
+    return [
+        Interval(float(mean), (int(np.searchsorted(up, tail)) - zero) / zero, (size - 1 - int(np.searchsorted(down, tail)) - zero) / zero)
+        for mean, up, down in zip(means, below, above, strict=True)
+    ]
 
 
 @functools.cache

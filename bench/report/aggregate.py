@@ -147,11 +147,7 @@ def aggregate(scores: pd.DataFrame) -> list[Group]:
 
 def _records(scores: pd.DataFrame) -> list[dict[str, Any]]:
     """The needed columns row by row, as Python values, None where there is none. By column, which is several times faster than pandas'."""
-    columns = []
-    for name in _NEEDED:
-        column = scores[name]
-        values = column.astype("object").tolist()
-        columns.append([value if there else None for value, there in zip(values, column.notna().tolist(), strict=True)])
+    columns = [scores[name].to_numpy(dtype=object, na_value=None).tolist() for name in _NEEDED]
     return [dict(zip(_NEEDED, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

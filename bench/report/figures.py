@@ -34,6 +34,7 @@ STYLE = {
     "axes.edgecolor": "#666666",
     "axes.labelcolor": INK,
     "axes.titlesize": 10.0,
+    "axes.titley": 1.0,  # no looking for ticks above the axes, of which there are none
     "axes.linewidth": 0.8,
     "text.color": INK,
     "xtick.color": INK,
@@ -347,5 +348,6 @@ def new_figure(width: float, height: float) -> Figure:
 def as_png(figure: Figure) -> bytes:
     """The figure as PNG, the same bytes for the same content."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
+    around = figure.get_tightbbox().padded(0.12)  # what bbox_inches="tight" finds, which draws the figure once more for it
+    figure.savefig(buffer, format="png", bbox_inches=around, metadata={"Software": None})
     return buffer.getvalue()

@@ -21,7 +21,7 @@ class Size:
     cells: int = 10_000
     rows: int = 10_000
     images_a_row: int = 100
-    repeats: int = 3
+    repeats: int = 7  # in turn, so that a slow minute of the machine is not all that one line sees
 
 
 FULL = Size()
@@ -36,12 +36,14 @@ def run(size: Size) -> Part:
         grid = str(write_grid(folder, size.cells))
         home = folder / "home"
         stored = call("synthetic", "fill_store", home, grid=grid).answer
-        skips = [call("chores", "skip", home, grid=grid) for _ in range(size.repeats)]
         few, many = str(folder / "few"), str(folder / "many")
         call("synthetic", "write_results", home, folder=few, rows=size.rows, images_a_row=0)
         call("synthetic", "write_results", home, folder=many, rows=size.rows, images_a_row=size.images_a_row)
-        small = [call("chores", "report", home, folder=few) for _ in range(size.repeats)]
-        large = [call("chores", "report", home, folder=many) for _ in range(size.repeats)]
+        skips, small, large = [], [], []
+        for _ in range(size.repeats):
+            skips.append(call("chores", "skip", home, grid=grid))
+            small.append(call("chores", "report", home, folder=few))
+            large.append(call("chores", "report", home, folder=many))
     split = skips[0].answer
     images = size.rows * size.images_a_row
     return Part(

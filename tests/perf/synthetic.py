@@ -15,6 +15,7 @@ from tests.report.fake import cell, png
 
 ATTACKS = ("haim_kkt", "regression_kkt", "mean_image", "heldout_images")
 SEEDS = 10
+IMAGES = 50  # members of a cell, and controls
 
 GRID = """
 name: perf_plan
@@ -67,13 +68,13 @@ def write_results(folder: str, rows: int, images_a_row: int) -> dict[str, int]:
         seed, index = rest % SEEDS, rest // SEEDS
         decay = round(1e-4 * (index + 1), 10)
         setting = Setting(n_per_class=max(1, images_a_row // 4), weight_decay=min(decay, 1.0), seed=seed)
-        hit = float(rng.uniform(0, 0.6)) if attack.endswith("kkt") else float(rng.uniform(0, 0.1))
+        hit = round(IMAGES * rng.uniform(0, 0.6 if attack.endswith("kkt") else 0.1)) / IMAGES
         made.append(
             {
                 **template, **setting_row(setting), "grid": f"grid_{grid}", "grid_title": f"Grid {grid}", "cell_id": f"{i:016x}",
                 "target_id": f"{i // len(ATTACKS):016x}", "attack": attack, "role": "attack" if attack.endswith("kkt") else "control",
                 "axis": {"weight_decay": f"{decay:g}"}, "axis_index": index, "excess_recall": hit, "excess_recall_lo": hit - 0.1,
-                "excess_recall_hi": hit + 0.1, "recall_members": hit, "recall_controls": 0.0,
+                "excess_recall_hi": hit + 0.1, "recall_members": hit, "recall_controls": 0.0, "n_members": IMAGES, "n_controls": IMAGES,
             }
         )  # fmt: skip
     scores = to_table(made, "scores")

@@ -339,3 +339,20 @@ def test_no_two_attacks_look_alike():
     groups = [Group("g", "", {}, 0, "informed", f"attack {i:02d}", "", "attack", "", {}, [0], Counter(ok=1), []) for i in range(20)]
     looks = figures._colours(groups)
     assert len({(look["color"], look["marker"]) for look in looks.values()}) == 20
+
+
+def test_a_picture_ends_where_its_contents_do() -> None:
+    from bench.report.figures import as_png, new_figure
+
+    figure = new_figure(3, 2)
+    axis = figure.subplots()
+    axis.plot([0, 1], label="a name that stands beside the axes and would be cut off")
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    axis.set_title("a title", loc="left")
+    tight = io.BytesIO()
+    figure.savefig(tight, format="png", bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
+    assert as_png(figure) == tight.getvalue()
+    with Image.open(tight) as image:
+        edge = np.asarray(image.convert("L"))
+    assert edge.shape[1] > 3 * 130
+    assert (np.concatenate([edge[:10].ravel(), edge[-10:].ravel(), edge[:, :10].ravel(), edge[:, -10:].ravel()]) == 255).all()
