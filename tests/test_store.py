@@ -6,6 +6,7 @@ import errno
 import math
 import multiprocessing
 import os
+import threading
 import warnings
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -317,6 +318,60 @@ def test_merge(tmp_path: Path) -> None:
     assert len(store.rows()) == 2
     with pytest.raises(BenchError, match="nothing to merge"):
         S.merge([tmp_path / "nowhere"], a)
+
+
+def test_merging_two_versions_of_a_cell_leaves_one(tmp_path: Path) -> None:
+    older, newer = score("1" * 16, excess_recall=0.3), score("2" * 16, excess_recall=0.2, finished_at=NOW + timedelta(1))
+    a, b, store = tmp_path / "a", tmp_path / "b", S.Store(tmp_path / "home" / "rows")
+    S.publish([older], images("1" * 16), a)
+    S.publish([newer], images("2" * 16), b)
+    store.append([older, newer], [*images("1" * 16), *images("2" * 16)])
+    with pytest.raises(BenchError, match=r"2222222222222222 .* by another version 1111111111111111"):
+        S.merge([a, b], tmp_path / "refused", "refuse")
+    for paths in ([a, b], [b, a], [tmp_path / "home"]):
+        into = tmp_path / f"into{len(list(tmp_path.iterdir()))}"
+        S.merge(paths, into)
+        scores, pictures = S.load_results(into)
+        assert scores["cell_id"].tolist() == ["2" * 16]
+        assert set(pictures["cell_id"]) == {"2" * 16}
+    S.merge([b], a)
+    assert S.load_results(a)[0]["cell_id"].tolist() == ["2" * 16]
+    other = score("3" * 16, dataset_display="another copy")
+    S.publish([other], images("3" * 16), tmp_path / "c")
+    S.merge([tmp_path / "c"], a)
+    assert set(S.load_results(a)[0]["cell_id"]) == {"2" * 16, "3" * 16}
+
+
+def test_what_is_published_during_a_merge_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.store import merging
+
+    S.publish([score("1" * 16)], images("1" * 16), tmp_path / "a")
+    threads, load = [], merging.load_tables
+
+    def meanwhile(folder: Path) -> object:
+        tables = load(folder)
+        if folder == tmp_path / "into":
+            cell = str(2 + len(threads)) * 16
+            threads.append(threading.Thread(target=S.publish, args=([score(cell, seed=2 + len(threads))], images(cell), folder)))
+            threads[-1].start()
+            threads[-1].join(0.5)
+        return tables
+
+    monkeypatch.setattr(merging, "load_tables", meanwhile)
+    S.merge([tmp_path / "a"], tmp_path / "into")
+    for thread in threads:
+        thread.join()
+    assert len(threads) > 0
+    assert len(S.load_results(tmp_path / "into")[0]) == 1 + len(threads)
+
+
+def test_a_row_that_wins_a_merge_does_not_keep_the_pictures_of_the_other(tmp_path: Path) -> None:
+    S.publish([score("1" * 16, excess_recall=0.3)], images("1" * 16, ssim=0.3), tmp_path / "a")
+    S.publish([score("1" * 16, excess_recall=0.2, finished_at=NOW + timedelta(1))], [], tmp_path / "b")
+    S.merge([tmp_path / "b"], tmp_path / "a")
+    scores, pictures = S.load_results(tmp_path / "a")
+    assert scores["excess_recall"].tolist() == [0.2]
+    assert pictures.empty
 
 
 def test_a_corrupt_published_file_is_an_error_and_stays(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 from bench.api import Row
 from bench.errors import BenchError
 from bench.files import Folder, files_at, is_uri, shown
-from bench.schema import COST_COLUMNS, PROVENANCE_COLUMNS, SCORE_KEY, SCORES, TEXT, to_table
+from bench.schema import COST_COLUMNS, PROVENANCE_COLUMNS, SCORES, TEXT, to_table
 from bench.store.parts import Store
-from bench.store.published import SCORES_FILE, load_tables, locked, write_results
+from bench.store.published import IDENTITY, SCORES_FILE, load_tables, locked, write_results
 from bench.store.tables import latest_images, take
 
 OnConflict = Literal["last", "best", "refuse"]
+Key = tuple[Any, ...]
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Merged:
     rows: int  # score rows in the result
     images: int  # image rows in the result
     added: int  # keys that were new
-    replaced: list[tuple[str, str]] = field(default_factory=list)  # keys on which the sources differed and another row won
+    replaced: list[tuple[Any, ...]] = field(default_factory=list)  # keys (grid, cell) on which the sources differed and another row won
 
 
 def merge(paths: Sequence[Path | str], into: Path | str, on_conflict: OnConflict = "last") -> Merged:
@@ -51,55 +52,104 @@ def merge(paths: Sequence[Path | str], into: Path | str, on_conflict: OnConflict
         )
     sources = [(shown(path), *_source(path)) for path in paths]
     store = _store(into) or (Store(files_at(into).within("rows")) if isinstance(into, str) and is_uri(into) else None)
-    base = (store.scores(), store.pictures()) if store is not None else load_tables(Path(into))
-    winner: dict[tuple[str, str], tuple[Row, int]] = {(row["grid"], row["cell_id"]): (row, -1) for row in base[0].to_pylist()}
+    if store is not None:
+        base = store.scores(), store.pictures()
+        settled = _settle(base[0], sources, on_conflict)
+        if on_conflict == "best" and settled.replaced:
+            raise BenchError(
+                "a store keeps the row finished last",
+                expected="--on-conflict last or refuse",
+                got="best",
+                hint="merge into a results folder",
+            )
+        store.append(settled.fresh.to_pylist(), settled.images.to_pylist())
+        return settled.told(base[1])
+    sources = [(place, _current(scores), images) for place, scores, images in sources]
+    folder = Path(into)
+    _settle(_current(load_tables(folder)[0]), sources, on_conflict, versions=True)  # a conflict is refused before anything is made
+    with locked(folder):  # others may have published since
+        old, pictures = load_tables(folder)
+        settled = _settle(_current(old), sources, on_conflict, versions=True)
+        mine = pa.array([row["cell_id"] for row in settled.fresh.to_pylist()], TEXT)
+        pictures = pictures.filter(pc.invert(pc.is_in(pictures["cell_id"], mine)))  # image rows belong to their score row
+        write_results(folder, settled.kept, pictures, settled.fresh, settled.images)
+    return settled.told(pictures)
+
+
+@dataclass
+class _Settled:
+    """What a merge comes to, before it is written."""
+
+    kept: pa.Table  # score rows that were there and stay
+    fresh: pa.Table  # score rows of the sources
+    images: pa.Table  # their image rows
+    added: int
+    replaced: list[Key]
+
+    def told(self, pictures: pa.Table) -> Merged:
+        """In numbers; ``pictures`` are the image rows that were there."""
+        return Merged(self.kept.num_rows + self.fresh.num_rows, pictures.num_rows + self.images.num_rows, self.added, self.replaced)
+
+
+def _settle(base: pa.Table, sources: Sequence[tuple[str, pa.Table, pa.Table]], on_conflict: OnConflict, versions: bool = False) -> _Settled:
+    """Which rows win.
+
+    Args:
+        versions: a cell that another version of the attack or of the training code has computed under another id is the same cell, as it
+            is when rows are published. A store keeps both.
+    """
+    winner: dict[Key, tuple[Row, int]] = {(row["grid"], row["cell_id"]): (row, -1) for row in base.to_pylist()}
+    others = {_version_key(row): key for key, (row, _) in winner.items()}
     added, replaced = 0, []
     for position, (place, scores, _) in enumerate(sources):
         for row in scores.to_pylist():
             key = (row["grid"], row["cell_id"])
-            if key not in winner:
+            rival = key if key in winner else others.get(_version_key(row)) if versions else None
+            if rival is None:
                 winner[key] = (row, position)
+                others[_version_key(row)] = key
                 added += 1
                 continue
-            current = winner[key][0]
-            if _same_scores(row, current):
+            current = winner[rival][0]
+            if rival == key and _same_scores(row, current):
                 continue
             if on_conflict == "refuse":
                 raise BenchError(
-                    f"two sources differ on cell {key[1]} of grid '{key[0]}'",
+                    f"two sources differ on cell {key[1]} of grid '{key[0]}'"
+                    + (f", by another version {rival[1]}" if rival != key else ""),
                     expected="the same scores",
                     got=f"excess recall {current['excess_recall']} ({current['status']}), "
                     f"and {row['excess_recall']} ({row['status']}) in {place}",
                     hint="merge with --on-conflict last or best",
                 )
             if _beats(row, current, on_conflict):
+                del winner[rival]
                 winner[key] = (row, position)
-                replaced.append(key)
+                others[_version_key(row)] = key
+                replaced.append(rival)
     taken = [(row, position) for row, position in winner.values() if position >= 0]
-    images = [base[1]]
+    images = []
     for position, (_, _, table) in enumerate(sources):
         cells = pa.array([row["cell_id"] for row, p in taken if p == position], TEXT)
         images.append(table.filter(pc.is_in(table["cell_id"], cells)))
-    fresh, fresh_images = to_table([row for row, _ in taken], "scores"), latest_images(images[1:])
-    if store is None:
-        with locked(Path(into)):
-            write_results(Path(into), _superseded_keys(base[0], fresh), base[1], fresh, fresh_images)
-    elif on_conflict == "best" and replaced:
-        raise BenchError(
-            "a store keeps the row finished last",
-            expected="--on-conflict last or refuse",
-            got="best",
-            hint="merge into a results folder",
-        )
-    else:
-        store.append(fresh.to_pylist(), fresh_images.to_pylist())
-    return Merged(len(winner), base[1].num_rows + fresh_images.num_rows, added, replaced)
+    stay = [i for i, row in enumerate(base.to_pylist()) if winner.get((row["grid"], row["cell_id"]), (None, 0))[1] == -1]
+    return _Settled(take(base, stay), to_table([row for row, _ in taken], "scores"), latest_images(images), added, replaced)
 
 
-def _superseded_keys(old: pa.Table, fresh: pa.Table) -> pa.Table:
-    taken = set(zip(*(fresh[name].to_pylist() for name in SCORE_KEY), strict=True))
-    keys = zip(*(old[name].to_pylist() for name in SCORE_KEY), strict=True)
-    return take(old, [i for i, key in enumerate(keys) if key not in taken])
+def _current(scores: pa.Table) -> pa.Table:
+    """Without the rows that another version of the same cell has superseded: of one source, the one finished last."""
+    last: dict[Key, int] = {}
+    rows = scores.to_pylist()
+    for i, row in enumerate(rows):
+        other = last.setdefault(_version_key(row), i)
+        if _beats(row, rows[other], "last"):
+            last[_version_key(row)] = i
+    return take(scores, sorted(last.values()))
+
+
+def _version_key(row: Row) -> Key:
+    """What versions of one cell have in common."""
+    return tuple(row[name] for name in (*IDENTITY, "dataset_display"))
 
 
 def _same_scores(a: Row, b: Row) -> bool:
