@@ -181,7 +181,9 @@ SCORES: tuple[Column, ...] = (
     Column("transfer_excess_controls_lo", FLOAT, "lower end of its 95 % bootstrap interval over inputs", "share", "[-1, 1]", decimals=6),
     Column("transfer_excess_controls_hi", FLOAT, "upper end of its 95 % bootstrap interval over inputs", "share", "[-1, 1]", decimals=6),
     Column("watermark_p", FLOAT, "p-value of the thief's planted hits: rank among those of the clean networks", "1", "(0, 1]", decimals=6),
-    _share("watermark_tpr", "1: the thief has more planted hits than the clean networks at a false positive rate of 5 %; 0: it has not"),
+    _share(
+        "watermark_tpr", "1: watermark_p is at most 0.05, of 20 clean networks none has as many planted hits as the thief; 0: it is not"
+    ),
     Column("n_clean", INT, "clean networks of the null distribution", "networks", ">= 1"),
     _share("planted_owner", "planted inputs to which the owner's network gives the planted label"),
     _share("agreement", "test images to which thief and owner give the same label", "higher"),

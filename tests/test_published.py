@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+from bench.metrics.intervals import t_interval
 from bench.report import informed, render
 from bench.report.aggregate import aggregate
 from bench.report.claims import findings
@@ -86,9 +87,9 @@ def informed_lines():
 
 
 def gap(group, values, column):
-    """Answers' mean squared error less that of the null model, over seeds and images."""
+    """Answers' mean squared error less that of the null model: t interval over seeds."""
     cells = [values[cell] for _, cell in sorted(group.cell_ids.items())]
-    return informed.paired([c["mse"].to_numpy(float) for c in cells], [c[column].to_numpy(float) for c in cells], "published", group.label)
+    return t_interval(informed.paired([c["mse"].to_numpy(float) for c in cells], [c[column].to_numpy(float) for c in cells]))
 
 
 def test_on_mnist_the_informed_adversary_beats_the_nearest_public_image_for_every_activation(informed_lines):

@@ -41,6 +41,20 @@ def one_mean(values: ArrayLike, level: float = 0.0) -> tuple[Interval, float]:
     return interval, float(min(1.0, 2 * stdtr(k - 1, -abs(distance) / (spread / math.sqrt(k)))))
 
 
+def direction(values: ArrayLike, alpha: float = 0.05) -> int | None:
+    """1 or −1 where the mean of a few values lies above or below 0 at that level of significance, 0 where neither; None of fewer than two.
+
+    By `one_mean`: a few equal values prove little, although their t interval has no width.
+
+    Raises:
+        BenchError: NaN or infinity among the values.
+    """
+    if np.size(values) < 2:
+        return None
+    mean, p_value = one_mean(values)
+    return 0 if p_value > alpha else 1 if mean.estimate > 0 else -1
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down correction (1979): p-values such that rejecting those up to α errs at all with a chance of at most α.
 

@@ -26,6 +26,7 @@ KINDS = (
     "whose_gradients",
 )  # pictures of a grid
 CLAIMS = "claims.md"
+RESERVED = ("leaderboard", "claims", "readme", "anatomy")  # pages that are no grid's; nor are perf and perf_…
 HEADLINE_GRID = "quick"  # its picture stands on the leaderboard and in the README
 
 
@@ -62,7 +63,7 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
     from bench.report.aggregate import aggregate
 
     scores, images = load_results(folder)
-    groups = aggregate(scores)
+    groups = aggregate(scores, images)
     pages, contents = [], {}
     kept: list[str] = []  # files of an earlier rendering
     slugs: dict[str, str] = {}
@@ -130,7 +131,9 @@ def _sweep(folder: Path, kept: set[str]) -> None:
 def _slug(grid: str, taken: set[str]) -> str:
     """A file name for a grid, whatever its name holds."""
     slug = re.sub(r"[^A-Za-z0-9_-]+", "_", grid)[:80] or "grid"
-    while slug.lower() in {"leaderboard", "claims", "readme", *(name.lower() for name in taken)}:
+    if re.match(r"perf(_|\Z)", slug.lower()):
+        slug = f"grid_{slug}"
+    while slug.lower() in {*RESERVED, *(name.lower() for name in taken)}:
         slug += "_grid"
     return slug
 

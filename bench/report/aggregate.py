@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.metrics.intervals import Interval, bootstrap_shares, t_interval
+from bench import seeds as streams
+from bench.metrics.intervals import Interval, bootstrap_seeds, bootstrap_shares, t_interval
+from bench.metrics.significance import direction
 from bench.schema import SETTING_COLUMNS
 
 NAMED = 3  # hyperparameters that a line's name holds, those at their defaults included
@@ -43,6 +45,9 @@ _NEEDED = (
     *(f"{prefix}recall_{side}" for prefix in SELECTIONS for side in ("members", "controls")),
     "planted_transfer", "planted_transfer_clean", *(name for name in THEFT if name not in (*MEANS, *FACTS)),
 )  # fmt: skip
+
+
+_COPIED = ("planted_transfer", "planted_transfer_clean", "n_clean")
 
 
 @dataclass(frozen=True)
@@ -119,10 +124,14 @@ def setting_key(scores: pd.DataFrame) -> pd.Series:
     return pd.Series(keys, index=scores.index, dtype="object")
 
 
-def aggregate(scores: pd.DataFrame) -> list[Group]:
+def aggregate(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[Group]:
     """All groups, in grid order; within a setting ranked by excess recall, groups without scores last.
 
     The recalls of the rows and their numbers of images give the hit counts, so image rows are not needed.
+
+    Args:
+        images: image rows. With them intervals of the track stealing pair each planted input with what clean networks answer to it;
+            without, answers of clean networks count as independent of each other and of the copy's.
     """
     if scores.empty:
         return []
@@ -136,12 +145,13 @@ def aggregate(scores: pd.DataFrame) -> list[Group]:
     lines: dict[tuple[str, str, str], list[int]] = {}  # of one setting and attack, a record of each of its variants
     for (grid, key, attack, _, _), members in grouped.items():
         lines.setdefault((grid, key, attack), []).append(members[0])
+    planted = _beyond_clean(images)
     groups = []
     for (grid, key, attack, _, _), members in grouped.items():
         others = [records[i] for i in lines[grid, key, attack]]
         variant = _variant(records[members[0]], others) if len(others) > 1 else ""
         rows = sorted((records[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
-        groups.append(_group(rows, sections[members[0]], variant))
+        groups.append(_group(rows, sections[members[0]], variant, planted))
     return sorted(groups, key=_order)
 
 
@@ -157,7 +167,16 @@ def _order(group: Group) -> tuple[Any, ...]:
     return group.track, group.grid, group.section, group.axis_index, group.label, -value, group.role, group.name
 
 
-def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str) -> Group:
+def _beyond_clean(images: pd.DataFrame | None) -> dict[str, np.ndarray]:
+    """Of each cell of the track stealing, for each planted input, whether its label came along, less the share of clean networks."""
+    if images is None or "transferred" not in images:
+        return {}
+    planted = images[(images["split"] == "member") & images["transferred"].notna() & images["clean_rate"].notna()].sort_values("index")
+    beyond = planted["transferred"] - planted["clean_rate"]
+    return {str(cell): part.to_numpy(dtype=float) for cell, part in beyond.groupby(planted["cell_id"])}
+
+
+def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, planted: Mapping[str, np.ndarray]) -> Group:
     first = rows[0]
     group = Group(
         grid=first["grid"],
@@ -177,9 +196,9 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str) -> Gro
     for row in rows:
         if row["train_accuracy"] is not None:
             group.targets[row["target_id"]] = {name: row[name] for name in FACTS}
-    copies = [row for row in rows if row["status"] == "ok" and row["planted_transfer"] is not None and row["n_members"]]
+    copies = [row for row in rows if row["status"] == "ok" and row["n_members"] and all(row[name] is not None for name in _COPIED)]
     if copies:
-        group.theft = _theft(copies)
+        group.theft = _theft(copies, planted)
         group.hyperparameters = _hyperparameters(first) or {}
         group.cell_ids = {int(row["seed"] or 0): row["cell_id"] for row in copies}
     scored = [row for row in rows if row["status"] == "ok" and row["excess_recall"] is not None and row["n_members"] and row["n_controls"]]
@@ -209,13 +228,21 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str) -> Gro
     return group
 
 
-def _theft(rows: Sequence[Mapping[str, Any]]) -> Theft:
-    """Intervals answer for other owners and other planted inputs; the answers of a clean network to them count as independent."""
+def _theft(rows: Sequence[Mapping[str, Any]], planted: Mapping[str, np.ndarray]) -> Theft:
+    """Intervals answer for other owners and other planted inputs.
+
+    Args:
+        planted: of each cell and planted input, by how much the label came along beyond clean networks; of other cells there is no telling.
+    """
     n = np.array([row["n_members"] for row in rows], dtype=np.int64)
     clean_n = n * np.array([row["n_clean"] for row in rows], dtype=np.int64)
     hits = np.rint(np.array([row["planted_transfer"] for row in rows], dtype=float) * n).astype(np.int64)
     clean = np.rint(np.array([row["planted_transfer_clean"] for row in rows], dtype=float) * clean_n).astype(np.int64)
     excess, transfer, by_clean = bootstrap_shares(hits, n, clean, clean_n)
+    known = [planted[row["cell_id"]] for row in rows if row["cell_id"] in planted]
+    if [len(one) for one in known] == n.tolist():  # some inputs are easy for every network
+        rng = streams.numpy_generator("report", "theft", *(row["cell_id"] for row in rows))
+        excess = excess._replace(**dict(zip(("low", "high"), bootstrap_seeds(known, [np.zeros(1)] * len(known), rng)[1:], strict=True)))
     table = np.array([[row[name] for row in rows] for name in THEFT], dtype=float)
     means = {name: None if math.isnan(mean) else mean for name, mean in zip(THEFT, table.mean(axis=1).tolist(), strict=True)}
     return Theft(excess, transfer, by_clean, len(rows), means)
@@ -231,19 +258,16 @@ class Difference:
     interval: Interval | None  # None: fewer than two paired seeds
     estimate: float | None
     seeds: int
+    direction: int | None  # of `significance.direction`
 
     @property
     def verdict(self) -> str:
         """In words."""
         if self.estimate is None:
             return "no paired seeds"
-        if self.interval is None:
+        if self.direction is None:
             return "inconclusive (one seed)"
-        if self.interval.low > 0:
-            return "**raises** excess recall"
-        if self.interval.high < 0:
-            return "**lowers** excess recall"
-        return "inconclusive"
+        return {1: "**raises** excess recall", -1: "**lowers** excess recall", 0: "inconclusive"}[self.direction]
 
 
 def differences(groups: Sequence[Group]) -> list[Difference]:
@@ -266,7 +290,7 @@ def differences(groups: Sequence[Group]) -> list[Difference]:
             deltas = [group.per_seed[seed] - baseline.per_seed[seed] for seed in paired]
             interval = t_interval(deltas) if len(deltas) > 1 else None
             estimate = float(np.mean(deltas)) if deltas else None
-            result.append(Difference(name, group.label, baseline.label, interval, estimate, len(paired)))
+            result.append(Difference(name, group.label, baseline.label, interval, estimate, len(paired), direction(deltas)))
     return result
 
 

@@ -87,7 +87,15 @@ def _cells(one: Finding) -> list[str]:
     if one.reason:
         verdict += f" ({escape(one.reason)})"
     p = NONE if one.p is None or one.corrected is None else f"{_p(one.corrected)} ({_p(one.p)})"
-    return [escape(one.grid), verdict, _effect(one.effect), p, str(len(one.values) or NONE), _more(one), escape(one.beside) or NONE]
+    return [
+        escape(one.grid),
+        verdict,
+        _effect(one.effect) + _level(one),
+        p,
+        str(len(one.values) or NONE),
+        _more(one),
+        escape(one.beside) or NONE,
+    ]
 
 
 def _more(one: Finding) -> str:
@@ -103,6 +111,11 @@ def _command(grid: str) -> str:
         if grid.endswith(f"_{scale}"):
             return f"python -m bench run --grid {grid.removesuffix(f'_{scale}')} --scale {scale}"
     return f"python -m bench run --grid {grid}"
+
+
+def _level(one: Finding) -> str:
+    """What the effect is tested against, where that is not 0."""
+    return "" if one.effect is None or one.claim.level == 0 else f" against {one.claim.level:g}"
 
 
 def _effect(value: Interval | None) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.intervals import Interval, t_interval
+from bench.metrics.significance import direction
 from bench.report.text import NONE, signed
 
 AT_LEAST = 3  # pairs; two points always lie on a line
@@ -38,18 +40,28 @@ def quarter(x: ArrayLike) -> np.ndarray:
 
 def over_seeds(values: Sequence[float | None], bounds: float = 1.0) -> Interval | None:
     """Mean over the seeds that have a value, with Student's t interval, cut to ±``bounds``; of a single seed the interval is all of it."""
-    known = [value for value in values if value is not None]
+    known = _known(values)
     if not known:
         return None
     mean, low, high = t_interval(known)
     return Interval(mean, max(-bounds, low), min(bounds, high))
 
 
-def shown(values: Sequence[float | None], bounds: float = 1.0) -> str:
+def apart(values: Sequence[float | None]) -> int | None:
+    """1 or −1 where the mean over the seeds that have a value is above or below 0, 0 where neither; None where fewer than two have one."""
+    return direction(_known(values))
+
+
+def shown(values: Sequence[float | None], bounds: float = 1.0, decimals: int = 2) -> str:
     """``−0.41 [−0.60, −0.22]``: the mean over seeds; without an interval where only one seed has a value."""
     found = over_seeds(values, bounds)
     if found is None:
         return NONE
-    if sum(value is not None for value in values) == 1:
-        return f"{signed(found.estimate)} (one seed)"
-    return f"{signed(found.estimate)} [{signed(found.low)}, {signed(found.high)}]"
+    estimate, low, high = (signed(value, decimals) for value in found)
+    if len(_known(values)) == 1:
+        return f"{estimate} (one seed)" if len(values) == 1 else f"{estimate} (1 of {len(values)} seeds; the others have none)"
+    return f"{estimate} [{low}, {high}]"
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None and not math.isnan(value)]

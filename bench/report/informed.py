@@ -1,23 +1,22 @@
 """What the pages say of the informed track: answers against the nearest public image, and lines against each other, paired by image.
 
 Cells of one setting and seed share their secret images, whatever the attack, and settings that differ in the network alone share them too.
-So two lines are compared image by image. Intervals answer for other initialisations and other images: seeds are drawn with replacement, and
-within each drawn seed its images.
+So two lines are compared image by image, and the seeds' means are tested: each seed has other images, so that Student's t over them answers
+for other initialisations and other images. (A bootstrap over three seeds is too narrow by far.)
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from bench import seeds as streams
-from bench.metrics.intervals import Interval
+from bench.report import correlation
 from bench.report.aggregate import Group, axis_names
 from bench.report.text import NONE, attack_name, escape, number, table
 
-RESAMPLES = 2000
 BASE = "informed_adversary"  # the attack that the guided ones are compared with
 RANDOM = "random_mask"  # the control that stands beside a guided attack of the same size
 OF_UNITS = ("lime", "inactive")  # detectors that judge whole units; the others judge single coordinates
@@ -41,22 +40,13 @@ def section(groups: Sequence[Group], values: Values) -> list[str]:
     return [*_against_pool(mine, values), *_along_axis(mine, values), *_against_base(mine, values), *_against_random(mine, values)]
 
 
-def paired(a: Sequence[np.ndarray], b: Sequence[np.ndarray], *names: str) -> Interval:
-    """Mean over seeds of the mean over images of a − b, with its hierarchical 95 % bootstrap interval.
+def paired(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> list[float]:
+    """The mean over images of a − b, seed by seed.
 
     Args:
         a, b: one array of images a seed, in the same order.
-        names: of the random stream.
     """
-    deltas = [x - y for x, y in zip(a, b, strict=True)]
-    rng = streams.numpy_generator("report", "paired", *names)
-    drawn = rng.integers(len(deltas), size=(RESAMPLES, len(deltas)))
-    means = np.empty(drawn.shape)
-    for seed, delta in enumerate(deltas):  # a seed that is drawn again brings other images
-        here = drawn == seed
-        means[here] = delta[rng.integers(len(delta), size=(int(here.sum()), len(delta)))].mean(1)
-    low, high = np.quantile(means.mean(1), [0.025, 0.975])
-    return Interval(float(np.mean([d.mean() for d in deltas])), float(low), float(high))
+    return [float((x - y).mean()) for x, y in zip(a, b, strict=True)]
 
 
 def _column(group: Group, values: Values, name: str, seeds: Sequence[int] | None = None) -> list[np.ndarray]:
@@ -64,32 +54,31 @@ def _column(group: Group, values: Values, name: str, seeds: Sequence[int] | None
     return [values[group.cell_ids[seed]][name].to_numpy(dtype=float) for seed in chosen]
 
 
-def _compare(a: Group, b: Group, values: Values, metric: str) -> Interval | None:
-    """a − b over the images that both have, or None where they share no seed, or a number is missing."""
+def _compare(a: Group, b: Group, values: Values, metric: str) -> list[float]:
+    """a − b over the images that both have, seed by seed; nothing where they share no seed, or a number is missing."""
     common = sorted(set(a.cell_ids) & set(b.cell_ids))
-    if not common:
-        return None
-    left, right = _column(a, values, metric, common), _column(b, values, metric, common)
+    return _told(_column(a, values, metric, common), _column(b, values, metric, common))
+
+
+def _told(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> list[float]:
+    """`paired`, or nothing where a number is missing."""
     if any(len(x) != len(y) or not (np.isfinite(x).all() and np.isfinite(y).all()) for x, y in zip(left, right, strict=True)):
-        return None
-    return paired(left, right, metric, a.grid, a.section, a.label, a.name, b.label, b.name)
+        return []
+    return paired(left, right)
 
 
-def verdict(difference: Interval | None, better: str) -> str:
-    """Whether a difference helps the attacker, in one word."""
-    if difference is None:
+def verdict(differences: Sequence[float], better: str) -> str:
+    """Whether differences, one a seed, help the attacker, in one word."""
+    if not differences:
         return NONE
-    if difference.low > 0:
-        return "**better**" if better == "higher" else "**worse**"
-    if difference.high < 0:
-        return "**worse**" if better == "higher" else "**better**"
-    return "inconclusive"
+    apart = correlation.apart(differences)
+    if not apart:
+        return "inconclusive" if apart == 0 else "inconclusive (one seed)"
+    return "**better**" if (apart > 0) == (better == "higher") else "**worse**"
 
 
-def _shown(value: Interval | None, decimals: int = 4) -> str:
-    if value is None:
-        return NONE
-    return f"{value.estimate:+.{decimals}f} [{value.low:+.{decimals}f}, {value.high:+.{decimals}f}]"
+def _shown(differences: Sequence[float], decimals: int = 4) -> str:
+    return correlation.shown(differences, math.inf, decimals)
 
 
 def _labels(group: Group, names: Sequence[str]) -> list[str]:
@@ -101,17 +90,17 @@ def _against_pool(groups: Sequence[Group], values: Values) -> list[str]:
     rows = []
     for group in groups:
         mse, pool = _column(group, values, "mse"), _column(group, values, "pool_mse")
-        difference = paired(mse, pool, "pool", group.grid, group.section, group.label, group.name)
-        beats = float(np.mean([np.mean(a < b) for a, b in zip(mse, pool, strict=True)]))
+        difference = _told(mse, pool)
+        beats = float(np.mean([np.mean(a < b) for a, b in zip(mse, pool, strict=True)])) if difference else None
         means = group.means
         rows.append(
             [
                 *_labels(group, names),
                 attack_name(group),
                 f"{np.mean([m.mean() for m in mse]):.4f}",
-                f"{np.mean([p.mean() for p in pool]):.4f}",
+                f"{np.mean([p.mean() for p in pool]):.4f}" if difference else NONE,
                 _shown(difference),
-                f"{100 * beats:.0f} %",
+                NONE if beats is None else f"{100 * beats:.0f} %",
                 verdict(difference, "lower"),
                 f"{number(means.get('ssim_mean'))} : {number(means.get('pool_ssim_mean'))}",
                 f"{number(means.get('lpips_median'))} : {number(means.get('pool_lpips_median'))}",
@@ -122,17 +111,24 @@ def _against_pool(groups: Sequence[Group], values: Values) -> list[str]:
         *head, "attack", "MSE", "nearest public image", "difference [95 % CI]", "answers nearer", "verdict",
         "mean SSIM, answer : most similar public image", "median LPIPS, answer : nearest public image",
     ]  # fmt: skip
-    images = sum(len(v) for v in _column(groups[0], values, "mse"))
+    seeds = _span([len(group.cell_ids) for group in groups])
+    images = _span([sum(len(v) for v in _column(group, values, "mse")) for group in groups])
     return [
         "### Against the nearest public image",
         "",
         "The null model of this track: for each secret image the public image nearest to it, chosen by looking at the secret. The attacker",
         "owns those images; an attack that comes no nearer has rebuilt nothing that it did not have.",
-        f"Means over {images} secret images of {len(groups[0].cell_ids)} initialisations a line; lower MSE is nearer.",
+        f"Means over {images} secret images of {seeds} initialisations a line; lower MSE is nearer.",
+        "Differences here and below are means over seeds, with Student's t interval over them.",
         "",
         *table(columns, rows, right=range(len(head) + 1, len(columns))),
         "",
     ]
+
+
+def _span(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _along_axis(groups: Sequence[Group], values: Values) -> list[str]:
@@ -173,7 +169,7 @@ def _against_base(groups: Sequence[Group], values: Values) -> list[str]:
     for group in groups:  # where a grid runs it several times, its first variant by name
         if group.attack == BASE and (group.label not in bases or group.name < bases[group.label].name):
             bases[group.label] = group
-    others: dict[str, dict[str, Interval | None]] = {}
+    others: dict[str, dict[str, list[float]]] = {}
     for group in groups:
         base = bases.get(group.label)
         if base is None or group is base:
@@ -202,7 +198,7 @@ def _against_random(groups: Sequence[Group], values: Values) -> list[str]:
     """Guided lines beside a random mask of the same size, where the grid has one."""
     names = axis_names(groups)
     randoms = {(g.label, g.hyperparameters.get("keep"), g.hyperparameters.get("level")): g for g in groups if g.attack == RANDOM}
-    rows, found = [], dict[str, dict[str, Interval | None]]()
+    rows, found = [], dict[str, dict[str, list[float]]]()
     for group in groups:
         chosen = group.hyperparameters
         if "detector" not in chosen or chosen.get("ablate") == "informative":
@@ -237,10 +233,10 @@ def _differences(a: Group, b: Group, values: Values) -> list[str]:
     return [_shown(found["mse"]), _shown(found["ssim"], 3), _shown(found["lpips"], 3), verdict(found["mse"], "lower")]
 
 
-def _in_words(found: Mapping[str, Interval | None]) -> str:
+def _in_words(found: Mapping[str, Sequence[float]]) -> str:
     """``better at elu, gelu; worse at tanh; inconclusive at silu``, of the MSE."""
     words: dict[str, list[str]] = {}
     for label, difference in found.items():
         words.setdefault(verdict(difference, "lower"), []).append(escape(label))
-    order = ["**better**", "**worse**", "inconclusive", NONE]
+    order = ["**better**", "**worse**", "inconclusive", "inconclusive (one seed)", NONE]
     return "; ".join(f"{word} at {', '.join(words[word])}" for word in order if word in words)

@@ -163,14 +163,16 @@ def _verdicts(lines: Sequence[tuple[Group, Cells]], names: Sequence[str]) -> lis
     words: dict[str, dict[str, list[str]]] = {}
     for group, found in lines:
         rho = correlations(found)
-        own, beyond = correlation.over_seeds(rho.members), correlation.over_seeds(rho.paired, bounds=2)
+        own, beyond = correlation.apart(rho.members), correlation.apart(rho.paired)
         if own is None or beyond is None:
             word = "not to be told"
-        elif own.high < 0 and beyond.high < 0:
+        elif group.excess is None or group.excess.low <= 0:
+            word = "not clearly more members than controls were rebuilt"
+        elif own < 0 and beyond < 0:
             word = "**yes**, and more so than controls"
-        elif own.high < 0:
+        elif own < 0:
             word = "yes, but not clearly more so than controls"
-        elif own.low > 0:
+        elif own > 0:
             word = "**no**, the farther ones"
         else:
             word = "inconclusive"

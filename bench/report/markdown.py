@@ -147,7 +147,7 @@ def ranking(groups: Sequence[Group]) -> list[str]:
         start = value != before
         before = value
         means = group.means
-        bold = "**" if group.role == "attack" and group.excess and group.excess.low > 0 else ""
+        bold = "**" if group.role == "attack" and group.excess and group.excess.low > 0 and len(group.per_seed) > 1 else ""
         rows.append(
             [
                 *(escape(group.axis.get(name, "")) if start else "" for name in names),
@@ -402,11 +402,16 @@ def _verdict(axis: str, found: Sequence[Difference]) -> str:
         return [escape(d.value) for d in found if word in d.verdict]
 
     raised, lowered = at("raises"), at("lowers")
-    parts = [f"**raised** at {', '.join(raised)}"] if raised else []
-    parts += [f"**lowered** at {', '.join(lowered)}"] if lowered else []
+    parts = [f"**raised** at {_list(raised)}"] if raised else []
+    parts += [f"**lowered** at {_list(lowered)}"] if lowered else []
     unclear = [escape(d.value) for d in found if "raises" not in d.verdict and "lowers" not in d.verdict]
-    parts += [f"inconclusive at {', '.join(unclear)}"] if unclear else []
+    parts += [f"inconclusive at {_list(unclear)}"] if unclear else []
     return f"{escape(found[0].attack)}, against {axis} = {escape(found[0].baseline)}: excess recall is {'; '.join(parts)}."
+
+
+def _list(values: Sequence[str]) -> str:
+    """Values that may hold commas themselves."""
+    return (" / " if any("," in value for value in values) else ", ").join(values)
 
 
 def _targets(groups: Sequence[Group]) -> list[str]:
@@ -531,12 +536,13 @@ def _provenance(rows: pd.DataFrame) -> list[str]:
 
 def _how_to_read() -> list[str]:
     meanings = {
-        "#": "rank by excess recall among the lines of one setting; lines in bold have an interval above 0",
+        "#": "rank by excess recall among the lines of one setting; lines in bold have an interval above 0, over two seeds or more",
         "access": "what the attack was given: the released weights, the mean of the training images, …",
         "excess recall": "share of members above SSIM 0.4 minus share of controls, for the attacker's own first 2n submissions, paired "
         "one-to-one; with its 95 % interval over seeds and images (of one seed: over images only)",
         "members, controls > 0.4": "the two counts behind it, over all seeds; a number of members means nothing without its controls",
-        "AUC, TPR @ 1 % FPR": "telling members from controls by that SSIM: 0.5 and 0.01 are chance",
+        "AUC, TPR @ 1 % FPR": "telling members from controls by that SSIM. AUC: 0.5 is chance. TPR: the share of members above all but 1 % "
+        "of a network's controls, which with fewer than 100 of them is all; chance is 1 / (controls + 1): 0.048 with 20, 0.02 with 50",
         "median SSIM, LPIPS": "of the members' pairs; SSIM higher is nearer, LPIPS (AlexNet) lower is nearer",
         "precision": "share of submissions with some member above SSIM 0.4 : the same for controls",
         "oracle excess": "excess recall when the best candidates are chosen by looking at the truth: an upper bound, not an attack",
@@ -551,7 +557,7 @@ def _how_to_read() -> list[str]:
     lines = ["## How to read a line", "", *table(["column", "meaning"], [[escape(k), escape(v, 400)] for k, v in meanings.items()]), ""]
     return [
         *lines,
-        "Means over seeds weigh each seed equally. Bootstrap intervals of shares are worked out, not drawn: the same rows, the same ends.",
+        "Means over seeds weigh each seed equally. Bootstrap intervals of hits are worked out, not drawn: the same rows, the same ends.",
         "With few seeds a bootstrap over seeds is somewhat too narrow; differences along an axis are therefore tested by Student's t over",
         "paired seeds, on the grids' own pages. `python -m bench info schema` describes every column of `scores.parquet` and",
         "`images/*.parquet`, from which all of this is made.",

@@ -32,8 +32,10 @@ def section(groups: Sequence[Group], rows: pd.DataFrame) -> list[str]:
     found = []
     for mine in settings_of(groups).values():
         lines = plain(mine)
+        if not lines:
+            continue
         other = first.setdefault(tuple(mine[0].setting.get(name) for name in ALIKE), lines)
-        if other is not lines and lines and other:
+        if other is not lines:
             against = escape(in_words(next(iter(other.values())).axis, names))
             found.append([*labels_of(mine[0], names), against, *_compared(lines, other, numbers)])
     if not found:

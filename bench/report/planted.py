@@ -151,10 +151,10 @@ _WEIGHED = (
 
 def _verdict(values: Sequence[float | None], above: str, below: str, neither: str) -> str:
     """In words, by whether the interval over seeds leaves out 0."""
-    found = correlation.over_seeds(values, bounds=2)
-    if found is None:
+    apart = correlation.apart(values)
+    if apart is None:
         return "not to be told"
-    return f"**{above}**" if found.low > 0 else f"**{below}**" if found.high < 0 else neither
+    return {1: f"**{above}**", -1: f"**{below}**", 0: neither}[apart]
 
 
 def _sentence(line: Line, names: Sequence[str]) -> str:

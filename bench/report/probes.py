@@ -227,12 +227,6 @@ def paired(a: Group, b: Group, numbers: Mapping[str, float]) -> list[float]:
     return [numbers[a.cell_ids[seed]] - numbers[b.cell_ids[seed]] for seed in both]
 
 
-def _apart(differences: Sequence[float]) -> int:
-    """1 or −1 where Student's t interval over the seeds lies above or below 0, else 0."""
-    found = correlation.over_seeds(list(differences))
-    return 0 if found is None else int(found.low > 0) - int(found.high < 0)
-
-
 def _whose(settings: Mapping[Setting, list[Group]], transfer: Mapping[str, float], names: Sequence[str]) -> tuple[list[str], list[str]]:
     """A verdict for each setting that has one, and the table."""
     verdicts, rows = [], []
@@ -269,14 +263,23 @@ def _explained(own: Sequence[float], others: Sequence[float], between: Sequence[
         own, others: planted labels by the owner's and by a clean network's gradients, beyond those by outputs alone, seed by seed.
         between: by the owner's beyond those by the clean network's.
     """
-    if _apart(own) <= 0:
-        return "the owner's gradients bring no more than outputs alone, so there is nothing to explain"
-    if _apart(others) <= 0:
-        word = "less than" if _apart(others) < 0 else "no more than"
-        return f"a clean network's gradients bring {word} outputs alone: geometry alone **does not explain** what the owner's bring"
-    if _apart(between) > 0:
+    gained, carried, beyond = (correlation.apart(list(values)) for values in (own, others, between))
+    if gained is None or carried is None or beyond is None:
+        return "not to be told with fewer than two seeds"
+    if gained <= 0:
+        return f"the owner's gradients bring {_more(gained)} than outputs alone, so there is nothing to explain"
+    if carried <= 0:
+        start = f"a clean network's gradients bring {_more(carried)} than outputs alone"
+        if beyond > 0:
+            return f"{start}, and less than the owner's: geometry alone **does not explain** what the owner's bring"
+        return f"{start}, and not clearly less than the owner's: inconclusive"
+    if beyond > 0:
         return "a clean network's gradients bring something, the owner's more: geometry alone **explains a part**"
     return "a clean network's gradients bring something, and the owner's not clearly more: geometry alone **may explain it**"
+
+
+def _more(apart: int) -> str:
+    return "less" if apart < 0 else "not clearly more"
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------------------------

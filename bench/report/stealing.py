@@ -32,7 +32,7 @@ def ranking(groups: Sequence[Group]) -> list[str]:
     names = axis_names(groups) if any(group.axis for group in groups) else []
     head = [
         *(escape(name) for name in names), "#", "attack", "access", "asks about", "thief", "transfer − clean [95 % CI]",
-        "planted labels [95 % CI]", "unplanted labels", "by clean networks", "claim upheld", "p", "agreement", "thief's accuracy",
+        "planted labels [95 % CI]", "unplanted labels", "by clean networks", "claim upheld", "mean p", "agreement", "thief's accuracy",
         "answers", "time", "seeds", "coverage",
     ]  # fmt: skip
     rows, place, before = [], 0, None
@@ -48,7 +48,7 @@ def ranking(groups: Sequence[Group]) -> list[str]:
             rows.append([*labels, NONE, attack_name(group), access, *_means(group), *[NONE] * 10, "0", coverage])
             continue
         m = found.means
-        bold = "**" if group.role == "attack" and found.excess.low > 0 else ""
+        bold = "**" if group.role == "attack" and found.excess.low > 0 and found.cells > 1 else ""
         transfer = found.transfer
         rows.append(
             [
@@ -94,8 +94,10 @@ def section(groups: Sequence[Group]) -> list[str]:
         "**Planted labels** are the share of planted inputs to which the thief's network gives the label that the owner planted.",
         "**Unplanted labels** are the same of inputs of the same kind, with labels drawn alike, that nobody planted; **by clean",
         "networks** the same of networks of the owner's architecture that were trained on right labels and never saw the owner.",
-        "Intervals are over seeds and inputs. **Claim upheld**: copies with more planted labels than clean networks have at a false",
-        "positive rate of 5 %, that is, the true positive rate of the owner's claim; **p** is the rank of the copy among them.",
+        "Intervals are over seeds and inputs; that of the difference pairs each input with the clean networks' answers to it.",
+        "**Claim upheld**: copies for which the owner's claim stands at a false positive rate of 5 %: a copy's rank among the clean",
+        "networks of its owner is a p-value, and is at most 0.05, which takes more planted labels than any of 20 have. **Mean p** is its",
+        "mean over the owners, itself no p-value; with 20 clean networks none is below 0.048.",
         "**Answers** are those that the owner's network gave: one an image, and one more for each gradient.",
         "",
     ]

@@ -42,7 +42,7 @@ class Swept:
     n_members: int
     n_controls: int
     explained: bool  # the objective is the unexplained share
-    told: bool  # some run reports an objective; where none does, nothing says which diverged
+    told: bool  # some run reports an objective; where none of a line's cells has such a run, nothing says which diverged
 
     @property
     def lowest(self) -> Run | None:
@@ -137,8 +137,8 @@ def section(groups: Sequence[Group], rows: pd.DataFrame, picture: str | None = N
 
 def _line(group: Group, mine: Sequence[Swept], names: Sequence[str]) -> list[str]:
     counts = sorted({len(swept.runs) for swept in mine})
-    told = [swept for swept in mine if swept.told]
-    total = sum(len(swept.runs) for swept in told)
+    told = any(swept.told for swept in mine)
+    total = sum(len(swept.runs) for swept in mine)
     return [
         *([escape(group.axis.get(name, "")) for name in names] or ["all"]),
         attack_name(group),
@@ -149,7 +149,7 @@ def _line(group: Group, mine: Sequence[Swept], names: Sequence[str]) -> list[str
         _median(mine),
         _picked(mine, lambda swept: swept.oracle),
         _pair(group.hits.get("oracle_members"), group.hits.get("oracle_controls")),
-        f"{100 * sum(swept.diverged for swept in told) / total:.0f} %" if total else NONE,
+        f"{100 * sum(swept.diverged for swept in mine) / total:.0f} %" if told else NONE,
         correlation.shown([swept.rho for swept in mine]),
     ]
 
@@ -182,7 +182,12 @@ def _verdict(group: Group, mine: Sequence[Swept], names: Sequence[str]) -> str:
     lowest, oracle = totals(mine, lambda swept: swept.lowest), totals(mine, lambda swept: swept.oracle)
     assert oracle is not None  # a sweep has a run
     if lowest is None:
-        return f"- {attack_name(group)}{where}: its runs report no objective, so that only the training set could choose among them."
+        without = [swept for swept in mine if not swept.told]
+        if len(without) < len(mine):
+            said = f"in {len(without)} of {len(mine)} networks every run diverged, so that there was none to choose there"
+        else:
+            said = "its runs report no objective, so that only the training set could choose among them"
+        return f"- {attack_name(group)}{where}: {said}."
     more = tuple((a - b) / len(mine) for a, b in zip(oracle, lowest, strict=True))
     return (
         f"- {attack_name(group)}{where}: choosing the run by its members instead of its objective brings {signed(more[0], 1)} members and "

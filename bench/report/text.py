@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics.intervals import Interval
+from bench.metrics.intervals import Interval, wilson
 
 if TYPE_CHECKING:
     from bench.report.aggregate import Group
@@ -65,7 +65,10 @@ def hits(pair: tuple[int, int] | None) -> str:
 
 def share(pair: tuple[int, int] | None, value: Interval | None) -> str:
     """The same with the recall's interval, in per cent."""
-    return hits(pair) if pair is None or value is None else f"{hits(pair)} [{100 * value.low:.0f}, {100 * value.high:.0f}] %"
+    if pair is None or value is None:
+        return hits(pair)
+    low, high = wilson(*pair)[1:] if pair[0] in (0, pair[1]) else value[1:]  # a bootstrap of none or of all has no width
+    return f"{hits(pair)} [{100 * low:.0f}, {100 * high:.0f}] %"
 
 
 def general(value: float | None) -> str:

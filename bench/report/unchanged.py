@@ -12,7 +12,8 @@ import pandas as pd
 
 from bench.store import SCORES_FILE, images_files
 
-_INTERVALS = Path(__file__).parent.parent / "metrics" / "intervals.py"
+_BENCH = Path(__file__).parent.parent
+_USED = (_BENCH / "metrics" / "intervals.py", _BENCH / "metrics" / "significance.py", _BENCH / "schema.py", _BENCH / "api.py")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,6 @@ def mark(rows: pd.DataFrame, images: pd.DataFrame) -> str:
 
 @functools.cache
 def _code() -> bytes:
-    """Hash of the code that renders."""
-    sources = sorted([*Path(__file__).parent.glob("*.py"), _INTERVALS])
+    """Hash of the code that renders, and of what it computes with."""
+    sources = sorted([*Path(__file__).parent.glob("*.py"), *_USED])
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.errors import BenchError
-from bench.metrics.significance import holm, one_mean, seeds_needed
+from bench.metrics.significance import direction, holm, one_mean, seeds_needed
 
 FEW = st.lists(st.floats(-1, 1, allow_nan=False, width=32), min_size=2, max_size=8)
 
@@ -74,3 +74,12 @@ def test_seeds_needed_where_there_is_no_spread_or_no_effect():
         seeds_needed([0.2], 0.0, 0.05)
     with pytest.raises(BenchError):
         seeds_needed([0.2, 0.3], 0.0, 1.5)
+
+
+def test_direction_is_that_of_the_test_and_not_of_an_interval_without_width():
+    assert direction([0.1]) is None
+    assert direction([]) is None
+    assert direction([0.05, 0.05]) == 0
+    assert direction([0.05] * 6) == 1
+    assert direction([-0.1, -0.11, -0.09]) == -1
+    assert direction([-0.1, 0.11, 0.0]) == 0

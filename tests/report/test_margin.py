@@ -115,7 +115,7 @@ def test_the_verdict_asks_whether_controls_show_the_same(tmp_path: Path) -> None
     rows, images = made(seeds=5)
     rng = np.random.default_rng(0)
     for image in images:  # easy images are rebuilt worse whether they are members or not
-        image["ssim"] = round(0.9 - 0.1 * image["index"] + rng.uniform(-0.04, 0.04), 4)
+        image["ssim"] = round(0.9 - 0.1 * image["index"] + rng.uniform(-0.15, 0.15), 4)
     groups, frame = loaded(rows, images, tmp_path / "alike")
     assert "but not clearly more so than controls" in "\n".join(margin.section(groups, frame))
     for image in images:
@@ -161,4 +161,9 @@ def test_seeds_without_a_correlation_are_left_out_of_its_mean() -> None:
     assert (found.low, found.high) == (-1.0, pytest.approx(-0.4 + 12.7062 * 0.1, abs=1e-4))  # cut to what is possible
     assert correlation.over_seeds([None]) is None
     assert correlation.shown([None, None]) == "—"
-    assert correlation.shown([None, -0.25]) == "−0.25 (one seed)"
+    assert correlation.shown([None, -0.25]) == "−0.25 (1 of 2 seeds; the others have none)"
+    assert correlation.shown([-0.25]) == "−0.25 (one seed)"
+    assert correlation.shown([float("nan"), -0.25, -0.25]) == "−0.25 [−0.25, −0.25]"
+    assert correlation.apart([-0.25, None]) is None
+    assert correlation.apart([-0.25, -0.25, float("nan")]) == 0, "an interval of no width is no certainty"
+    assert correlation.apart([-0.25, -0.26, -0.24]) == -1

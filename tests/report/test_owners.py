@@ -73,3 +73,36 @@ def test_the_short_table_of_a_theft_has_no_empty_columns_for_rebuilt_images():
     [line] = summary_table(rows(["plain"]))
     assert line["planted labels"] == "35 %"
     assert not [name for name in line if "0.4" in name or "recall" in name]
+
+
+def test_an_owner_without_thieves_is_not_what_others_are_compared_with():
+    frame = rows(["plain", "boosted", "other"])
+    other = rows(["plain"])
+    other[["axis", "axis_index", "attack"]] = ['{"owner": "bare"}', -1, "clean_model"]
+    other["role"], other["cell_id"] = "control", "bare-" + other["cell_id"]
+    lines = section(pd.concat([other, frame], ignore_index=True))
+    assert [line for line in lines if "boosted" in line and "owner plain" in line]
+
+
+def test_what_a_row_lacks_is_left_out():
+    frame = rows(["plain", "boosted"])
+    frame.loc[frame["cell_id"] == "boosted-1", ["n_clean", "test_accuracy"]] = None
+    assert sorted(group.theft.cells for group in aggregate(frame)) == [2, 3]
+    [line] = [line for line in section(frame) if "boosted" in line]
+    assert "nan" not in line
+
+
+def test_intervals_pair_each_planted_input_with_the_clean_networks():
+    frame = rows(["plain"])
+    frame["planted_transfer"], frame["planted_transfer_clean"] = 0.5, 0.5
+    easy = [1.0] * 10 + [0.0] * 10  # half of the inputs are easy for every network
+    images = pd.DataFrame(
+        [
+            {"cell_id": cell, "split": "member", "index": i, "transferred": value, "clean_rate": value}
+            for cell in frame["cell_id"] for i, value in enumerate(easy)
+        ]
+    )  # fmt: skip
+    [alone], [paired] = aggregate(frame), aggregate(frame, images)
+    assert alone.theft.excess.low < -0.1
+    assert paired.theft.excess == (alone.theft.excess.estimate, 0.0, 0.0)
+    assert paired.theft.transfer == alone.theft.transfer

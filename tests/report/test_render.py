@@ -356,3 +356,27 @@ def test_a_picture_ends_where_its_contents_do() -> None:
         edge = np.asarray(image.convert("L"))
     assert edge.shape[1] > 3 * 130
     assert (np.concatenate([edge[:10].ravel(), edge[-10:].ravel(), edge[:, :10].ravel(), edge[:, -10:].ravel()]) == 255).all()
+
+
+def test_a_single_seed_is_never_bold_and_none_of_many_has_a_width(tmp_path: Path) -> None:
+    rows, images = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.9], "mean_image": [0.0]}, seeds=1)
+    store.publish(rows, images, tmp_path)
+    report.render(tmp_path)
+    page = (tmp_path / "quick.md").read_text()
+    assert "| 1 | haim_kkt | weights" in page
+    assert "**+" not in page
+    assert not re.search(r"\[0, 0\] %", page)
+
+
+@pytest.mark.parametrize("name", ["leaderboard", "Claims", "anatomy", "perf", "perf_long", "PERF_gpu"])
+def test_no_grid_takes_the_page_of_something_else(name: str) -> None:
+    assert report._slug(name, set()).lower() != name.lower()
+    assert not report._slug(name, set()).lower().startswith("perf")
+    assert report._slug("performance", set()) == "performance"
+
+
+def test_pages_are_made_again_when_what_computes_them_has_changed() -> None:
+    from bench.metrics import intervals, significance
+    from bench.report import unchanged
+
+    assert {Path(m.__file__) for m in (intervals, significance)} <= set(unchanged._USED)

@@ -119,3 +119,10 @@ def test_rows_without_runs_get_no_section_and_rendering_twice_gives_no_diff(tmp_
     store.publish(*made(None, None), tmp_path)
     report.render(tmp_path)
     assert not picture.exists()
+
+
+def test_a_network_of_which_every_run_diverged_counts_as_diverged(tmp_path: Path) -> None:
+    text = section_of(*made(told([(0.4, 3, 1), (0.1, 5, 0)]), told([(None, 0, 0), (None, 1, 0)])), tmp_path)
+    assert "in 1 of 2 networks every run diverged" in text
+    assert "report no objective" not in text
+    assert "| 50 % |" in text
