@@ -29,6 +29,7 @@ from bench.grids.load import builtin
 from bench.report.claims import conditions
 from bench.report.declarations import declared, faults
 from bench.targets.models import bound_forward, initial_weights
+from bench.torch_state import TorchState
 
 QUICK = {"steps": 30, "shadows": 24, "epochs": 2, "queries": 24}  # hyperparameters that are lowered to these
 N = 4  # training images of the test networks
@@ -202,7 +203,10 @@ def _check_runs(attack: Attack, architecture: Architecture, tests: _Tests) -> No
     def global_state() -> None:
         before = _global_state()
         alone(release, 1)
-        _need(_global_state() == before, "a global generator moved: draw from the generator that is passed")
+        _need(
+            _global_state() == before,
+            "a global generator moved, or a setting of PyTorch such as its default dtype: draw from the generator that is passed",
+        )
 
     def batch() -> None:
         pairs = [(release, 1), (other, 2)]
@@ -414,7 +418,10 @@ def check_defense(cls: type[Defense]) -> list[Outcome]:
         before = _global_state()
         data()
         weights()
-        _need(_global_state() == before, "a global generator moved: draw from the generator that is passed")
+        _need(
+            _global_state() == before,
+            "a global generator moved, or a setting of PyTorch such as its default dtype: draw from the generator that is passed",
+        )
 
     tests.run("before_training keeps the form of the data", data_kept)
     tests.run("after_training keeps names, shapes and dtypes of the weights", weights_kept)
@@ -545,7 +552,8 @@ def _check_class(cls: type, tests: _Tests) -> None:
     tests.run("is a frozen dataclass", lambda: _need(bool(frozen), "decorate it with @dataclass(frozen=True), below @register"))
 
 
-def _global_state() -> tuple[bytes, bytes]:
-    """The state of torch's and NumPy's global generators. (Python's own is also drawn from by type checkers, so it says nothing.)"""
+def _global_state() -> tuple[Any, ...]:
+    """PyTorch's settings, and the state of its and NumPy's global generators. (Python's own is also drawn from by type checkers, so it says
+    nothing.)"""
     numpy_state: Sequence[Any] = cast(Any, np.random.get_state())
-    return torch.get_rng_state().numpy().tobytes(), numpy_state[1].tobytes() + bytes(str(numpy_state[2]), "ascii")
+    return TorchState.now(), torch.get_rng_state().numpy().tobytes(), numpy_state[1].tobytes() + bytes(str(numpy_state[2]), "ascii")

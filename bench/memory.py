@@ -77,5 +77,5 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # PyTorch's allocator on a CPU has one wording on Windows and another elsewhere
     return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("can't allocate", "not enough memory", "out of memory")
+        words in str(error) for words in ("can't allocate", "not enough memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
     )

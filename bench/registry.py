@@ -105,9 +105,12 @@ def load_plugin(path: str | Path) -> list[Entry]:
             hint="see attacks/README.md for a complete example",
         )
     for entry in found:
-        for other in _static(entry.kind):
-            if other.name == entry.name and other.origin != entry.origin:
+        for other in [*_static(entry.kind), *_plugins.values()]:
+            if (other.kind, other.name) == (entry.kind, entry.name) and other.origin != entry.origin:
                 raise _collision(entry, other)
+        if sum((other.kind, other.name) == (entry.kind, entry.name) for other in found) > 1:
+            raise _collision(entry, entry)
+    for entry in found:
         _plugins[entry.kind, entry.name] = entry
     return found
 

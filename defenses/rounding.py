@@ -23,6 +23,10 @@ class Rounding(Defense):
 
     bits: int = 8  # 2 to 16
 
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 16:
+            raise ValueError(f"bits is a whole number from 2 to 16, not {self.bits!r}")
+
     def after_training(self, weights: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
         levels = 2 ** (self.bits - 1) - 1
         rounded = {}

@@ -23,6 +23,10 @@ class WeightNoise(Defense):
 
     relative_std: float = 0.1  # ≥ 0
 
+    def __post_init__(self) -> None:
+        if not self.relative_std >= 0:
+            raise ValueError(f"relative_std is a number from 0 on, not {self.relative_std!r}")
+
     def after_training(self, weights: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
         noisy = {}
         for name, w in weights.items():

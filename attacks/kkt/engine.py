@@ -60,6 +60,12 @@ class KKTAttack(Attack):
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer is one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}")
+        if self.path not in ("auto", "general"):
+            raise ValueError(f"path is auto or general, not {self.path!r}")
+        if self.subspace not in ("auto", "rows", "none") and not str(self.subspace).isdigit():
+            raise ValueError(f"subspace is auto, rows, none or a number of directions, not {self.subspace!r}")
+        if self.candidates_per_image < 1 or self.steps < 0:
+            raise ValueError(f"candidates_per_image is 1 or more and steps 0 or more, not {self.candidates_per_image} and {self.steps}")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}")
 
@@ -139,7 +145,8 @@ class _Run:
         if self.closed:
             W1 = release.weights[FIRST]
             # the runs of a sweep follow each other on copies of one release: decompose it once
-            if before is not None and before.attack.subspace == attack.subspace and torch.equal(before.release.weights[FIRST], W1):
+            same = before is not None and (before.attack.subspace, before.release.n_train) == (attack.subspace, release.n_train)
+            if before is not None and same and torch.equal(before.release.weights[FIRST], W1):
                 self.basis = before.basis
             else:
                 self.basis = row_space(W1, release.n_train, attack.subspace)

@@ -86,7 +86,7 @@ def own(members: Path | str, controls: Path | str = "", labels: Path | str = "",
             raise BenchError(f"{shared} of the controls are members", expected="images that the network was never trained on")
         if len(others.images) < n:
             raise BenchError("too few controls", expected=f"at least as many as members, {n}", got=str(len(others.images)))
-        chosen = _chosen(theirs.labels, others.labels, len(others.images), seed)
+        chosen = _chosen(theirs.labels, others.labels, n, len(others.images), seed)
         if len(others.images) > n:
             notes.append(f"{n} of {len(others.images)} controls drawn, as many as there are members")
         images, control_labels = others.images[chosen], None if others.labels is None else others.labels[chosen]
@@ -119,19 +119,18 @@ def own_members(members: Path | str, labels: Path | str = "") -> Pictures:
     return Pictures(found.images, given, found.names, None, found.notes)
 
 
-def _chosen(wanted: Tensor | None, given: Tensor | None, available: int, seed: int) -> Int[Tensor, " n"]:
-    """Which controls to take: class by class where both sides have labels and enough images, else by chance."""
+def _chosen(wanted: Tensor | None, given: Tensor | None, n: int, available: int, seed: int) -> Int[Tensor, " n"]:
+    """Which n controls to take: class by class where both sides have labels and enough images, else by chance."""
     rng = numpy_generator("controls", seed)
     order = torch.from_numpy(rng.permutation(available))
     if wanted is None or given is None:
-        n = available if wanted is None else len(wanted)
         return order[:n].sort().values
     counts = torch.bincount(wanted)
     classes = [order[given[order] == k][: int(count)] for k, count in enumerate(counts)]
     chosen = torch.cat(classes)
-    if len(chosen) < len(wanted):  # too few of a class: others fill up
+    if len(chosen) < n:  # too few of a class: others fill up
         rest = order[~torch.isin(order, chosen)]
-        chosen = torch.cat([chosen, rest[: len(wanted) - len(chosen)]])
+        chosen = torch.cat([chosen, rest[: n - len(chosen)]])
     return chosen.sort().values
 
 

@@ -28,7 +28,7 @@ from bench.artefacts.images import Pictures
 from bench.artefacts.truth import Truth
 from bench.audit import page
 from bench.audit.scoring import Judgement, judge
-from bench.engine.cell import RUNS_AT_ONCE, blame
+from bench.engine.cell import RUNS_AT_ONCE, PluginExitError, blame
 from bench.engine.plan import PlannedAttack, prepare
 from bench.errors import BenchError
 from bench.grids.load import AttackSpec, Sweep
@@ -38,6 +38,7 @@ from bench.store import atomic_write
 from bench.targets.losses import accuracy
 from bench.targets.models import bound_forward
 from bench.targets.residual import kkt_residual
+from bench.torch_state import restored
 from bench.tracks import reconstruction
 
 ATTACKS = ("haim_kkt", "multiclass_kkt", "regression_kkt")  # unless others are named
@@ -338,7 +339,11 @@ def _run(planned: PlannedAttack, release: Release, seed: int, memory_gib: float 
         runs = range(start, stop)
         releases = [reconstruction.narrow(release, planned.needs) for _ in runs]
         generators = [seeds.generator("audit", print_, planned.spec.name, seed, k) for k in runs]
-        raw = cls.reconstruct_batch([planned.instances[k] for k in runs], releases, generators)
+        try:
+            with restored():
+                raw = cls.reconstruct_batch([planned.instances[k] for k in runs], releases, generators)
+        except SystemExit as error:
+            raise PluginExitError(f"the attack called sys.exit({error.code})") from error
         return [reconstruction.check_answer(answer, given) for answer, given in zip(raw, releases, strict=True)]
 
     answers = [answer for piece in in_pieces(some, len(planned.instances), at_once) for answer in piece]

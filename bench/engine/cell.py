@@ -38,6 +38,7 @@ from bench.grids.load import Grid
 from bench.memory import fitting
 from bench.sealed import seal, unseal
 from bench.store import setting_row
+from bench.torch_state import restored
 from bench.tracks.reconstruction import AttackFault
 
 Answer = Any  # what an attack of a track answers with: images or a network; the track's own functions know its form
@@ -135,11 +136,19 @@ def run_batch(
             yield failed(cell, grid, answer, {**facts, **cost})
             continue
         began = time.perf_counter()
-        rounded = [track.rounded(run) for run in answer]
         swept = cell.attack.spec.sweep is not None
-        pooled = track.pool(rounded, told=swept)
-        keep(files, cell.id, pooled, cell.attack.track)
-        scores, images = judge(cell.id, pooled, target.secret, cell.attack.track, grid.gallery)
+        try:
+            rounded = [track.rounded(run) for run in answer]
+            pooled = track.pool(rounded, told=swept)
+            keep(files, cell.id, pooled, cell.attack.track)
+            scores, images = judge(cell.id, pooled, target.secret, cell.attack.track, grid.gallery)
+        except StorageError:
+            raise
+        except Exception as error:  # images too small for the window, say; the other cells go on
+            if debug is not None:
+                debug(error)
+            yield failed(cell, grid, f"scoring: {blame(error)}", {**facts, **cost})
+            continue
         losses = [run.loss for run in rounded if run.loss is not None]
         row = {
             **describe(cell, grid),
@@ -315,7 +324,7 @@ def _attack(
     return answers, stack
 
 
-class _PluginExitError(Exception):
+class PluginExitError(Exception):
     """A plug-in called sys.exit, which must not end the run."""
 
 
@@ -359,9 +368,10 @@ def _stacked(
         releases = [tracks.get(planned.track).narrow(targets[cell.target_id].release, planned.needs) for cell, _ in some]
         generators = [seeds.generator("attack", runs_id(cell), k) for cell, k in some]
         try:
-            return cls.reconstruct_batch([planned.instances[k] for _, k in some], releases, generators), releases
+            with restored():
+                return cls.reconstruct_batch([planned.instances[k] for _, k in some], releases, generators), releases
         except SystemExit as error:
-            raise _PluginExitError(f"the attack called sys.exit({error.code})") from error
+            raise PluginExitError(f"the attack called sys.exit({error.code})") from error
 
     raw, releases = fitting(first, len(runs), stack.halve)
     runs = runs[: len(releases)]
@@ -378,7 +388,7 @@ def blame(error: Exception) -> str:
 
 
 def _blame(error: Exception) -> str:
-    if isinstance(error, _PluginExitError):
+    if isinstance(error, PluginExitError):
         return str(error)
     if isinstance(error, BenchError):
         return error.line

@@ -9,6 +9,7 @@ With more than one job, or a timeout, the batches run in worker processes instea
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import sys
@@ -22,6 +23,7 @@ import torch
 
 from bench import registry, tracks
 from bench.api import Row, Secret, Setting, Target
+from bench.data.split import MAX_PUBLIC, MAX_TEST, PUBLIC_PER_MEMBER
 from bench.engine import cell as cells_module
 from bench.engine.cell import Result, batches, failed, judge, kept, labels, run_batch
 from bench.engine.plan import Cell, Plan
@@ -34,10 +36,12 @@ from bench.store import Store
 from bench.targets.cache import TargetCache
 from bench.targets.convolutions import activations_per_image
 from bench.targets.models import weight_shapes
+from bench.torch_state import restored
 
 if TYPE_CHECKING:
     from bench.engine.ray import Cluster
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)  # of the machine, whoever meets them
 BYTES_PER_WEIGHT = 40  # initial and current weights, float64 among them, and the products of one step
 BYTES_PER_ACTIVATION = 48  # of a cnn in training: 17 to 30 measured in float32, with what the backward pass keeps; twice that in float64
 TARGETS_AT_ONCE = {"cpu": 64, "cuda": 512}
@@ -405,8 +409,12 @@ def _chunks(cells: Sequence[Cell], device: str, memory: int) -> Iterator[list[Ce
     shape = cells[0].architecture
     assert shape is not None  # a cell without data is never to run
     size = BYTES_PER_WEIGHT * sum(map(math.prod, weight_shapes(shape)))
+    setting = cells[0].setting
+    images = setting.n_per_class * (2 if setting.classes == "binary" else setting.classes)
+    pixels = math.prod(shape.input_shape)
+    # a target holds members, controls and public images, its test part while it is trained; training has a copy of the members in float64
+    size += 4 * pixels * (2 * images + min(MAX_PUBLIC, PUBLIC_PER_MEMBER * images) + MAX_TEST) + 8 * images * (pixels + sum(shape.hidden))
     if shape.channels:  # feature maps outweigh the kernels that make them
-        images = cells[0].setting.n_per_class * (2 if cells[0].setting.classes == "binary" else cells[0].setting.classes)
         size += BYTES_PER_ACTIVATION * images * activations_per_image(shape)
     most = max(1, min(TARGETS_AT_ONCE[device], memory // size))
     if not stacks(cells):
@@ -428,7 +436,8 @@ def train(
         halvings: how often memory has run out before; a target's fact ``stack_halvings`` says it, for its rows.
     """
     try:
-        made = dict(zip(settings, tracks.get(track).obtain(list(settings.values()), cache, device), strict=True))
+        with restored():
+            made = dict(zip(settings, tracks.get(track).obtain(list(settings.values()), cache, device), strict=True))
         if halvings:
             made = {name: replace(target, facts={**target.facts, "stack_halvings": halvings}) for name, target in made.items()}
         return made, {}
@@ -451,8 +460,11 @@ def train(
 
 
 def is_full(error: Exception) -> bool:
-    """Whether the machine or the store is to blame, and not the cell: then the run stops, with a message, and no cell is marked failed."""
-    return isinstance(error, OSError | StorageError)
+    """Whether the machine or the store is to blame, and not the cell: then the run stops, with a message, and no cell is marked failed.
+
+    Other errors of the system are those of a data set or a plug-in, such as a picture that is cut off: they fail their cells.
+    """
+    return isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in FULL)
 
 
 def _count(summary: Summary, result: Result) -> None:

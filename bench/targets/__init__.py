@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry, seeds
 from bench.api import Architecture, Defense, Release, Setting, Target
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from bench.data.split import Split
     from bench.targets.cache import TargetCache
+    from bench.targets.train import Trained
 
 
 def obtain(
@@ -29,7 +31,7 @@ def obtain(
     Settings of one shape are trained in one stack; a trained target is in the cache before this returns. ``cache=None`` trains afresh.
 
     Raises:
-        BenchError: a data set is missing or too small, or a defence is unknown.
+        BenchError: a data set is missing or too small, a defence is unknown, or a training diverged; the others of its stack are cached.
     """
     from bench.data.split import split
     from bench.targets.cache import target_id
@@ -48,11 +50,19 @@ def obtain(
     for plan in {p.id: p for p in plans if p.id not in found}.values():
         groups.setdefault(plan.shape(), []).append(plan)
     for group in groups.values():
-        for plan, (weights, facts) in zip(group, _train(group, device), strict=True):
+        faults: list[Exception] = []
+        for plan, trained in zip(group, _train(group, device), strict=True):
+            try:
+                weights, facts = _measured(plan, *trained)
+            except Exception as error:  # of this one alone: what the others took is kept first
+                faults.append(error)
+                continue
             found[plan.id] = (weights, facts)
             if cache is not None:
                 cache.put(plan.id, dict(weights), facts)
             on_trained(plan.setting)
+        if faults:
+            raise faults[0]
     return [plan.target(*found[plan.id], device) for plan in plans]
 
 
@@ -136,29 +146,45 @@ class _Plan:
         return found
 
 
-def _train(group: list[_Plan], device: torch.device | str) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
-    """Trains a stack, applies the defences to the weights, and measures what the row says of each target."""
+def _train(group: list[_Plan], device: torch.device | str) -> list[Trained]:
+    """Trains a stack: weights, and what the training says of itself."""
+    from bench.targets.train import train_stack
+
+    inputs, labels = [plan.images - plan.mean for plan in group], [plan.labels for plan in group]
+    starts, rehearsals = [plan.start for plan in group], [plan.rehearsal for plan in group]
+    return train_stack(group[0].architecture, [p.setting for p in group], inputs, labels, starts, device, rehearsals)
+
+
+def _measured(plan: _Plan, weights: dict[str, Tensor], facts: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Applies the defence to the weights, and measures what the row says of the target.
+
+    Raises:
+        BenchError: the training diverged.
+    """
     import torch
 
     from bench.targets.losses import accuracy
     from bench.targets.models import forward
     from bench.targets.residual import kkt_residual
-    from bench.targets.train import train_stack
 
-    inputs, labels = [plan.images - plan.mean for plan in group], [plan.labels for plan in group]
-    starts, rehearsals = [plan.start for plan in group], [plan.rehearsal for plan in group]
-    trained = train_stack(group[0].architecture, [p.setting for p in group], inputs, labels, starts, device, rehearsals)
-    result = []
-    for plan, (weights, facts) in zip(group, trained, strict=True):
-        released = dict(plan.defense.after_training(weights, seeds.generator("defense", "weights", plan.id)))
-        test = torch.from_numpy(plan.parts.test) - plan.mean
-        dtype = next(iter(released.values())).dtype
-        centred, own = plan.secret.members - plan.mean, plan.secret.member_labels
-        facts = dict(facts)
-        facts["train_accuracy"] = float(accuracy(forward(plan.architecture, released, centred.to(dtype)), own))
-        test_labels = torch.from_numpy(plan.parts.test_labels)
-        facts["test_accuracy"] = float(accuracy(forward(plan.architecture, released, test.to(dtype)), test_labels)) if len(test) else None
-        facts["kkt_residual"], multipliers = kkt_residual(plan.architecture, released, centred, own)
-        facts["multipliers"] = [round(float(v), 8) for v in multipliers]
-        result.append((released, facts))
-    return result
+    if not all(bool(w.isfinite().all()) for w in weights.values()):
+        setting = plan.setting
+        raise BenchError(
+            "training diverged",
+            expected="finite weights",
+            got=f"NaN or infinity by {setting.optimizer} at lr {setting.lr:g}, weight decay {setting.weight_decay:g}",
+            hint="a smaller lr",
+        )
+    released = dict(plan.defense.after_training(weights, seeds.generator("defense", "weights", plan.id)))
+    test = torch.from_numpy(plan.parts.test) - plan.mean
+    dtype = next(iter(released.values())).dtype
+    centred, own = plan.secret.members - plan.mean, plan.secret.member_labels
+    test_labels = torch.from_numpy(plan.parts.test_labels)
+    residual, multipliers = kkt_residual(plan.architecture, released, centred, own)
+    return released, {
+        **facts,
+        "train_accuracy": float(accuracy(forward(plan.architecture, released, centred.to(dtype)), own)),
+        "test_accuracy": float(accuracy(forward(plan.architecture, released, test.to(dtype)), test_labels)) if len(test) else None,
+        "kkt_residual": residual,
+        "multipliers": [round(float(v), 8) for v in multipliers],
+    }

@@ -318,6 +318,9 @@ def score(
             expected="at least one candidate, member, control and submitted image",
             got=f"{len(candidates.images)}, {len(secret.members)}, {len(secret.controls)}, {n_submit}",
         )
+    if len(secret.controls) > len(secret.members):  # they compete for the same submissions, and those left over would count as misses
+        got = f"{len(secret.members)} members, {len(secret.controls)} controls"
+        raise BenchError("more controls than members", expected="as many of each, or fewer controls", got=got, hint="draw as many")
     images = candidates.images.detach().to(torch.float32).clamp(0, 1)
     members, controls = secret.members.to(images), secret.controls.to(images)
     submitted = images[:n_submit]

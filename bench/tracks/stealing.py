@@ -153,7 +153,7 @@ def narrow(release: Release, needs: frozenset[str]) -> Release:
         forward=release.forward,
         n_train=release.n_train,
         input_range=tuple(release.input_range),  # type: ignore[arg-type]
-        public_images=copy(release.public_images),
+        public_images=copy(release.public_images) if "public_images" in needs else None,
         other_images=copy(release.other_images) if "public_images" in needs and release.other_images is not None else None,
         shadow_images=copy(release.shadow_images) if labelled and release.shadow_images is not None else None,
         shadow_labels=copy(release.shadow_labels) if labelled and release.shadow_labels is not None else None,

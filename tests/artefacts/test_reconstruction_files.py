@@ -241,6 +241,21 @@ def test_more_controls_than_needed_are_drawn_class_by_class(tmp_path):
     assert not torch.equal(other.secret.controls, found.secret.controls)
 
 
+@pytest.mark.parametrize("sides", [("members",), ("controls",), ()])
+def test_there_are_never_more_controls_than_members(tmp_path, sides):
+    """Not where one side, or neither, has labels: they would compete for the same submissions, and the rest would count as misses."""
+    images = pictures_of(60)
+    members = in_folder(images[:8], tmp_path / "members", classes=2 if "members" in sides else 1)
+    controls = in_folder(images[8:], tmp_path / "controls", classes=2 if "controls" in sides else 1)
+    if not sides:
+        np.save(tmp_path / "m.npy", images[:8].numpy())
+        np.save(tmp_path / "c.npy", images[8:].numpy())
+        members, controls = tmp_path / "m.npy", tmp_path / "c.npy"
+    found = truth.own(members, controls)
+    assert len(found.secret.controls) == len(found.secret.control_labels) == 8
+    assert "8 of 52 controls" in " ".join(found.notes)
+
+
 def test_controls_of_a_data_set_leave_the_members_out(tmp_path):
     """Members that come from the set itself, one of them through another decoder: no control and no public image is a copy of one."""
     drawn = truth.drawn(Setting(dataset="photo_tiles", n_per_class=8))

@@ -767,3 +767,23 @@ def test_layers_are_counted_by_name_or_in_order():
     named = dict.fromkeys(("layers.10.weight", "layers.2.bias", "layers.2.weight"), torch.zeros(1))
     assert layer_indices(named) == {"layers.10": 10, "layers.2": 2}
     assert layer_indices(dict.fromkeys(("conv.weight", "conv.bias", "head.weight"), torch.zeros(1))) == {"conv": 0, "head": 1}
+
+
+@pytest.mark.parametrize("wrong", [{"path": "genral"}, {"subspace": "row"}, {"candidates_per_image": 0}, {"steps": -5}])
+def test_hyperparameters_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        HaimKKT(**wrong)
+
+
+def test_a_batch_takes_each_runs_own_rank():
+    """Of two releases with one first layer and another number of training images."""
+    few, many = network_of(6), network_of(8)
+    alone = HaimKKT(steps=3).reconstruct(many, seeds.generator("x"))
+    together = HaimKKT.reconstruct_batch([HaimKKT(steps=3)] * 2, [few, many], [seeds.generator("y"), seeds.generator("x")])
+    assert torch.equal(together[1].images, alone.images)
+
+
+def network_of(n_train):
+    from tests.perf.problem import release
+
+    return replace(release((20,), 6, rank=6, shape=(1, 6, 6)), n_train=n_train)

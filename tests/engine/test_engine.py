@@ -267,9 +267,9 @@ def test_other_faults_are_not_tried_again_with_fewer():
 
 
 def test_the_stack_follows_from_memory(tmp_path):
-    registry.load_plugin(write_plugin(tmp_path, after="\n    def memory(self, release):\n        return 2**20\n"))
+    registry.load_plugin(write_plugin(tmp_path, after="\n    def memory(self, release):\n        return 2**25\n"))
     path = write_grid(tmp_path, "noise")
-    _, frame, _ = go(path, memory_gib=3 / 1024)  # room for three runs of a mebibyte
+    _, frame, _ = go(path, memory_gib=96 / 1024)  # room for three runs of 32 MiB
     assert frame["stack"].max() == 3
 
 
@@ -316,6 +316,55 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     registry.load_plugin(write_plugin(tmp_path, "stopper"))  # mended
     summary, _, _ = go(path)
     assert (summary.ok, summary.cached) == (4, 4)
+
+
+def test_what_fails_in_scoring_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
+    real, calls = reconstruction.ssim_matrix, []
+
+    def ssim_matrix(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise RuntimeError("image too small")
+        return real(*args)
+
+    monkeypatch.setattr(reconstruction, "ssim_matrix", ssim_matrix)
+    summary, frame, _ = go(write_grid(tmp_path, "mean_image"))
+    assert (summary.ok, summary.failed, summary.exit_code) == (3, 1, 2)
+    [row] = frame[frame["status"] == "failed"].to_dict("records")
+    assert row["reason"].startswith("scoring: RuntimeError: image too small")
+
+
+def test_a_picture_that_is_cut_off_fails_its_cells_and_does_not_stop_the_run(tmp_path, monkeypatch):
+    from bench.data.lfw_faces import LfwFaces
+
+    def load(self):
+        raise OSError("image file is truncated")
+
+    path = write_grid(tmp_path, "mean_image")
+    path.write_text(path.read_text().replace("  weight_decay: [0, 0.01]", "  dataset: [lfw_faces, photo_tiles]"))
+    monkeypatch.setattr(LfwFaces, "load", load)
+    summary, frame, _ = go(path)
+    assert (summary.ok, summary.failed) == (2, 2)
+    assert frame.loc[frame["status"] == "failed", "reason"].str.contains("image file is truncated").all()
+    assert local.is_full(OSError(errno.ENOSPC, "No space left on device"))
+
+
+def test_an_attack_that_changes_pytorch_changes_its_own_cells_alone(tmp_path):
+    body = "torch.set_default_dtype(torch.float64); torch.set_grad_enabled(False); torch.set_float32_matmul_precision('medium')\n"
+    registry.load_plugin(write_plugin(tmp_path, "meddler", body + "return torch.zeros(4, 1, 25, 25)"))
+    go(write_grid(tmp_path, "meddler"))
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_targets_are_planned_with_their_images(tmp_path):
+    path = write_grid(tmp_path, "mean_image")
+    cells = [cell for cell in plan(load(path), {}).cells if cell.state == "to run"]
+    public = 50 * 4  # images of 625 float32 pixels; the tiny networks have 5 000 weights
+    together = 4 * 4 * 625 * (8 + public + 2000)
+    assert len(list(local.chunks(cells, "cpu", 8 * together))) == 1
+    assert len(list(local.chunks(cells, "cpu", together // 2))) == 4
 
 
 def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, bench_home, monkeypatch):

@@ -91,4 +91,5 @@ def test_what_pytorch_says_when_memory_runs_out_is_understood():
     with pytest.raises(RuntimeError) as error:
         torch.empty(2**60)
     assert is_out_of_memory(error.value)
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from bench import registry
 from bench.api import Setting
-from bench.errors import StorageError
+from bench.errors import BenchError, StorageError
 from bench.targets import obtain
 from bench.targets.cache import TargetCache, target_id
 
@@ -49,6 +50,15 @@ def test_trained_once(bench_home):
             assert torch.equal(w, b.release.weights[name])
     assert {"train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "loss_curve"} <= set(first[0].facts)
     assert 0 <= first[0].facts["kkt_residual"] <= 1
+
+
+def test_a_training_that_diverges_takes_no_other_with_it(bench_home):
+    cache, trained = TargetCache(bench_home), []
+    settings = [Setting(**SMALL, lr=100 if s == 1 else 0.02, activation="leaky_relu", loss="mse", seed=s) for s in range(4)]
+    with pytest.raises(BenchError, match=r"(?s)training diverged.*at lr 100"):
+        obtain(settings, cache, on_trained=trained.append)
+    assert trained == [settings[0], *settings[2:]]
+    assert all(cache.get(target_id(s, registry.resolve_data(s.dataset).digest())) is not None for s in trained)
 
 
 def test_a_corrupt_file_is_set_aside_and_trained_again(bench_home):
