@@ -218,6 +218,9 @@ class Target:
     facts: Mapping[str, Any] = field(default_factory=dict)  # train_accuracy, test_accuracy, train_loss, kkt_residual, …
 
 
+DIVERGED = -1e30  # the confidence of a run that came to no end, below that of any other
+
+
 class Candidates(NamedTuple):
     """An attack's answer when it can rank across runs: images best first, and its own confidence in each."""
 

@@ -24,12 +24,13 @@ from bench import registry, seeds, tracks
 from bench.api import Architecture, Attack, Candidates, Claim, DataSource, Defense, Release, Setting, Tier
 from bench.data.duplicates import hashes
 from bench.data.split import largest_n_per_class, split
+from bench.engine.cell import blame
 from bench.errors import BenchError, did_you_mean
 from bench.grids.load import builtin
 from bench.report.claims import conditions
 from bench.report.declarations import declared, faults
 from bench.targets.models import bound_forward, initial_weights
-from bench.torch_state import TorchState
+from bench.torch_state import TorchState, restored
 
 QUICK = {"steps": 30, "shadows": 24, "epochs": 2, "queries": 24}  # hyperparameters that are lowered to these
 N = 4  # training images of the test networks
@@ -98,7 +99,7 @@ def check_attack(cls: type[Attack]) -> list[Outcome]:
     tests.run("a sweep can draw what it declares", lambda: _check_ranges(cls))
     tests.run("claims are of known grids, columns and hyperparameters, under names of their own", lambda: _check_claims(cls))
     attack = tests.run("can be made without arguments", cls)
-    if attack is None:
+    if attack is None or not dataclasses.is_dataclass(cls):
         return tests.outcomes
     if tests.run("unsupported() gives a text for every architecture", lambda: _check_unsupported(attack)) is None:
         return tests.outcomes
@@ -517,10 +518,10 @@ class _Tests:
         """What the test returns (True for nothing), or None if it failed."""
         state = torch.get_rng_state()
         try:
-            result = test()
+            with restored():
+                result = test()
         except (Exception, SystemExit) as error:
-            text = " ".join(str(error).split()) if isinstance(error, BenchError | _BrokenError) else f"{type(error).__name__}: {error}"
-            self.add(name, False, text)
+            self.add(name, False, str(error) if isinstance(error, _BrokenError) else blame(error))
             return None
         finally:
             torch.set_rng_state(state)

@@ -8,7 +8,7 @@ Nothing heavy is imported at the top, so that ``--help`` and ``ls`` answer at on
 2    some cells failed, or are left to run because a budget was spent; a failed ``check``; cells that ``score`` could not score;
      an ``audit`` with an attack that failed, or with ``--fail-above`` and a finding above that, or no attack scored (else a finding is 0)
 3    a fault in this program: one line, and the traceback with ``--debug`` or ``RECONBENCH_DEBUG=1``
-130  interrupted; finished cells are kept, the same command resumes
+130  interrupted; after ``run`` and ``score`` finished cells are kept, and the same command resumes
 ===  ====================================================================================================
 """
 
@@ -141,8 +141,7 @@ def run(
         raise BenchError(f"--retry {retry}: not understood", expected="--retry failed", got=repr(retry))
     if limit is not None and limit < 1:
         raise BenchError(f"--limit {limit}: not understood", expected="a number of cells, 1 or more", got=str(limit))
-    if memory is not None and memory <= 0:
-        raise BenchError(f"--memory {memory}: not understood", expected="GiB, more than 0", got=str(memory), hint="--memory 2")
+    _check_memory(memory)
     if jobs is not None and not 1 <= jobs <= 512:
         raise BenchError(f"--jobs {jobs}: not understood", expected="worker processes, 1 to 512", got=str(jobs), hint="-j 4")
     seconds = _seconds(timeout) if timeout else None
@@ -252,7 +251,7 @@ def list_(plugin: Plugins = []) -> int:  # noqa: B006
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="an attack, defence, data set or grid; a setting field; 'setting'; 'schema'")],
+    name: Annotated[str, typer.Argument(help="an attack, defence, data set or grid; a setting field; a column; 'setting'; 'schema'")],
     plugin: Plugins = [],  # noqa: B006
 ) -> int:
     """Say all about one attack, defence, data set, grid or field."""
@@ -280,9 +279,13 @@ def info(
         if name.partition(":")[0] in entries:
             parts.append(_plugin_info(kind, name))
     if not parts:
+        from bench.schema import described
+
+        parts += described(name)
+    if not parts:
         raise BenchError(
             f"unknown name '{name}'.{did_you_mean(name, known)}",
-            expected="an attack, defence, data set, grid, setting field, 'setting' or 'schema'",
+            expected="an attack, defence, data set, grid, setting field, column of the tables, 'setting' or 'schema'",
             got=repr(name),
             hint="python -m bench ls",
         )
@@ -473,8 +476,13 @@ def audit(
     from bench.audit import page
     from bench.audit.asked import truth_of
     from bench.engine.local import pick_device
+    from bench.files import make_folder
     from bench.home import home
 
+    _check_memory(memory)
+    if fail_above is not None and not -1 <= fail_above <= 1:  # not so of NaN, above which nothing is
+        got = f"{fail_above:g}"
+        raise BenchError(f"--fail-above {got}: not understood", expected="a number in [-1, 1]", got=got, hint="--fail-above 0.05")
     known = not members or bool(controls or dataset)
     truth = truth_of(dataset, set_, seed, members, controls, labels) if known else None
     if fail_above is not None and truth is None:
@@ -485,10 +493,11 @@ def audit(
         activation=activation, loss=loss, pooling=pooling, n_train=n_train, device=where,
     )  # fmt: skip
     planned = auditor.plan(attack, runs, param)
+    folder = Path(out).expanduser() if out else auditor.folder_for(checkpoint, home() / "audits")
+    make_folder(folder)  # what cannot be written is better known before an hour of attacks than after
     for line in auditor.described(subject):
         say(line)
     report = auditor.attack(subject, planned, seed=seed, memory_gib=memory, say=say)
-    folder = Path(out).expanduser() if out else home() / "audits" / Path(checkpoint).stem
     written = auditor.write(report, folder, checkpoint)
     code = report.exit_code(fail_above)
     if json:
@@ -583,6 +592,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words or os.environ.get("RECONBENCH_DEBUG", "") not in ("", "0")
     words = [word for word in words if word != "--debug"]
+    empty = next((i for i, word in enumerate(words) if not word or (word.startswith("--") and word.endswith("="))), None)
+    if empty is not None:  # such as a variable of the shell that is not set, which would mean the default here
+        before = words[empty - 1] if empty and not words[empty] else words[empty]
+        say(
+            str(BenchError(f"an argument is empty, after or in '{before}'", expected="a value", got="nothing", hint="leave the option out"))
+        )
+        return USAGE
     if words == ["--version"]:
         from bench import __version__
 
@@ -602,7 +618,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(str(error))
         return USAGE
     except KeyboardInterrupt:
-        say("interrupted; finished cells are kept, the same command resumes")
+        resumes = words[:1] in (["run"], ["score"]) and "--reconstructions" not in words
+        say("interrupted" + ("; finished cells are kept, the same command resumes" if resumes else ", nothing was kept of it"))
         return INTERRUPTED
     except BrokenPipeError:
         return _nobody_reads()
@@ -650,6 +667,11 @@ def _with(loaded: Loaded, grid: Any, overrides: Sequence[str]) -> Loaded:
 
     expand(grid, loaded.source)
     return dataclasses.replace(loaded, grid=grid, overrides=tuple(overrides))
+
+
+def _check_memory(memory: float | None) -> None:
+    if memory is not None and not 0 < memory < float("inf"):  # not so of NaN
+        raise BenchError(f"--memory {memory}: not understood", expected="GiB, more than 0", got=str(memory), hint="--memory 2")
 
 
 def _shadows(loaded: Loaded) -> bool:

@@ -318,6 +318,18 @@ def describe_schema() -> str:
     return "\n".join(lines) + "\n"
 
 
+def described(name: str) -> list[str]:
+    """A column in words, once for each table that has it."""
+    return [
+        f"column {c.name} of {table}.parquet: {c.description}\n  type: {c.type}"
+        + "".join(f", {what}: {value}" for what, value in (("unit", c.unit), ("range", c.range)) if value)
+        + ("" if c.direction == "none" else f"; {c.direction} is better for the attacker")
+        for table in ("scores", "images")
+        for c in TABLES[table]
+        if c.name == name
+    ]
+
+
 # --- rows to tables -------------------------------------------------------------------------------------------------------------------
 
 

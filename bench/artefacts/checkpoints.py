@@ -94,7 +94,10 @@ def read_weights(path: Path | str) -> tuple[dict[str, Tensor], list[str]]:
         loaded = loaded if inner is None else inner
     if not isinstance(loaded, Mapping) or not loaded:
         raise BenchError(
-            f"{path} is no checkpoint", expected="a state dict: names of weights and their tensors", got=f"a {type(loaded).__name__}"
+            f"{path} is no checkpoint",
+            expected="a state dict: names of weights and their tensors",
+            got=f"{'an empty' if isinstance(loaded, Mapping) else 'a'} {type(loaded).__name__}",
+            hint="torch.save(model.state_dict(), FILE)",
         )
     names = [str(name) for name in loaded]
     numbered = [NUMBERED.match(name) for name in names]
@@ -109,7 +112,7 @@ def read_weights(path: Path | str) -> tuple[dict[str, Tensor], list[str]]:
             if named is None:
                 raise BenchError(
                     f"{path}: entry '{name}' is no weight or bias of a layer",
-                    expected="layers.N.weight and layers.N.bias of fully connected layers, maybe behind convolutions",
+                    expected="NAME.weight and NAME.bias of fully connected layers, in their order, maybe behind convolutions",
                     got=", ".join(names[:6]) + (", …" if len(names) > 6 else ""),
                     hint="normalisation layers and other architectures are not supported; save the state dict alone",
                 )
@@ -158,6 +161,7 @@ def _layers(weights: Mapping[str, Tensor], path: str) -> list[tuple[Tensor, Tens
                 f"{path}: the bias of layer {layer} does not fit its weight",
                 expected=f"shape ({weight.shape[0]},)",
                 got=str(tuple(bias.shape)),
+                hint="weights are outputs x inputs, as PyTorch has them; those of other libraries may be transposed",
             )
         layers.append((weight, bias))
     for i, ((before, _), (after, _)) in enumerate(pairwise(layers)):
@@ -168,6 +172,7 @@ def _layers(weights: Mapping[str, Tensor], path: str) -> list[tuple[Tensor, Tens
                 f"{path}: layers {i} and {i + 1} do not fit together",
                 expected=f"layer {i + 1} to read the {before.shape[0]} numbers that layer {i} gives",
                 got=f"one that reads {after.shape[1]}",
+                hint="entries must stand in the order of the layers, and weights be outputs x inputs",
             )
     if len(layers) < 2 or layers[-1][0].ndim != 2:
         raise BenchError(f"{path}: no network with a hidden layer", expected="at least one hidden layer, the last layer fully connected",

@@ -232,6 +232,6 @@ def in_range(pictures: Pictures, where: str) -> Pictures:
             f"{where} holds no images in [0, 1]",
             expected=f"real images: pixels of 8 bits, or numbers in [0, 1] ({FORMATS}, or pictures)",
             got=f"{low:.3g} to {high:.3g}",
-            hint="undo the normalisation before saving them",
+            hint="divide by 255, or save them as 8 bits" if low >= 0 and 2 < high <= 255 else "undo the normalisation before saving them",
         )
     return pictures

@@ -100,7 +100,12 @@ def _format_of_zip(path: Path) -> str:
             raise BenchError(f"{path} is damaged", expected="checksums that agree", got=f"another one in {broken}", hint="copy it again")
     if any(os.path.basename(entry.filename) == "data.pkl" for entry in entries):
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise BenchError(f"{path} is no checkpoint of PyTorch", expected="an archive that is not compressed", got="a compressed one")
+            raise BenchError(
+                f"{path} is no checkpoint of PyTorch",
+                expected="an archive that is not compressed, as torch.save writes it",
+                got="a compressed one, perhaps of TorchScript",
+                hint="torch.save(model.state_dict(), FILE), or safetensors",
+            )
         return "torch"
     if entries and all(entry.filename.endswith(".npy") for entry in entries):
         return "npz"

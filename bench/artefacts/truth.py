@@ -89,6 +89,11 @@ def own(members: Path | str, controls: Path | str = "", labels: Path | str = "",
         chosen = _chosen(theirs.labels, others.labels, n, len(others.images), seed)
         if len(others.images) > n:
             notes.append(f"{n} of {len(others.images)} controls drawn, as many as there are members")
+        if theirs.labels is None or others.labels is None:
+            without = "members" if theirs.labels is None else "controls"
+            notes.append(f"the {without} have no labels, so controls are not matched to members class by class")
+        elif not torch.equal(others.labels[chosen].sort().values, theirs.labels.sort().values):
+            notes.append("of some class there are fewer controls than members; controls of others fill up")
         images, control_labels = others.images[chosen], None if others.labels is None else others.labels[chosen]
     elif setting is not None:
         images, control_labels, public, more = _from_dataset(theirs, setting, seed)

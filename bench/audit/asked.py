@@ -36,6 +36,10 @@ def truth_of(dataset: str, overrides: Sequence[str], seed: int, members: str, co
         raise BenchError("--set without --dataset: of which data set?", expected="--dataset NAME", hint="--dataset cifar10")
     if (controls or labels) and not members:
         raise BenchError(f"{'--controls' if controls else '--labels'} without --members", expected="--members PATH")
+    if controls and dataset:
+        raise BenchError("--controls and --dataset: which of them are the controls?", expected="one of the two", hint="leave out --dataset")
+    if seed < 0:
+        raise BenchError(f"--seed {seed}: not understood", expected="a whole number, 0 or more", got=str(seed), hint="--seed 0")
     setting = setting_of(dataset, overrides, seed) if dataset else None
     if members:
         return truth.own(members, controls, labels, setting, seed)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
+import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +23,7 @@ import yaml
 from torch import Tensor
 
 from bench import seeds
-from bench.api import Candidates, Release, Row
+from bench.api import DIVERGED, Candidates, Release, Row
 from bench.artefacts import pictures
 from bench.artefacts.candidates import read_mean
 from bench.artefacts.checkpoints import Checkpoint, read_checkpoint
@@ -30,7 +33,7 @@ from bench.audit import page
 from bench.audit.scoring import Judgement, judge
 from bench.engine.cell import RUNS_AT_ONCE, PluginExitError, blame
 from bench.engine.plan import PlannedAttack, prepare
-from bench.errors import BenchError
+from bench.errors import BenchError, did_you_mean
 from bench.grids.load import AttackSpec, Sweep
 from bench.memory import budget, in_pieces
 from bench.report.text import escape, number
@@ -173,6 +176,13 @@ def plan(names: Sequence[str], runs: int, params: Sequence[str]) -> list[Planned
     if not 1 <= runs <= 10_000:
         raise BenchError(f"--runs {runs}: not understood", expected="a number of runs, 1 to 10000", got=str(runs))
     given = dict(_param(text) for text in params)
+    if names and set(names) <= set(CONTROLS):
+        raise BenchError(
+            f"--attack {' --attack '.join(names)}: no attack, but controls, which run beside any",
+            expected="an attack",
+            got=", ".join(names),
+            hint="leave --attack out, or --attack haim_kkt",
+        )
     planned, used = [], set()
     chosen = list(dict.fromkeys([*(names or ATTACKS), *CONTROLS]))
     for name in chosen:
@@ -187,18 +197,19 @@ def plan(names: Sequence[str], runs: int, params: Sequence[str]) -> list[Planned
         if bare.cls is None or bare.role == "control":
             planned.append(bare)
             continue
-        fields = {f.name for f in dataclasses.fields(cast(Any, bare.cls)) if f.init} if dataclasses.is_dataclass(bare.cls) else set[str]()
-        own = {key: value for key, value in given.items() if key in fields}
+        own = {key: value for key, value in given.items() if key in _fields(bare.cls)}
         used |= set(own)
         swept = runs > 1 and bool(set(bare.cls.ranges) - set(own))
         spec = AttackSpec(name=name, params=own, sweep=Sweep(runs=runs) if swept else None)
         ready = prepare(spec)
         planned.append(ready if swept or runs == 1 else dataclasses.replace(ready, instances=ready.instances * runs))
+    every = sorted({field for one in planned if one.role == "attack" for field in _fields(one.cls)})
     for key in given:
         if key not in used:
             raise BenchError(
-                f"--param {key}: no attack here has such a hyperparameter",
-                expected="one of an attack's",
+                f"--param {key}: no attack here has such a hyperparameter.{did_you_mean(key, every)}",
+                expected="one of " + ", ".join(every),
+                got=key,
                 hint="python -m bench info haim_kkt",
             )
     return planned
@@ -231,6 +242,11 @@ def attack(
             continue
         seconds = time.perf_counter() - began
         runs = len(one.instances)
+        if diverged(candidates):
+            reason = "every run diverged, so there is nothing but the mean image to score; a smaller lr may help"
+            say(f"{one.spec.name}: failed: {reason}")
+            judged.append(Judgement(one.spec.name, None, role=one.role, reason=f"failed: {reason}", failed=True))
+            continue
         say(f"{one.spec.name}: {len(candidates.images)} candidates" + (f" of {runs} runs" if runs > 1 else "") + f", {seconds:.1f} s")
         if subject.truth is None:
             judged.append(Judgement(one.spec.name, candidates, role=one.role, reason="nothing to score against", seconds=seconds))
@@ -238,6 +254,23 @@ def attack(
             submit = 2 * subject.release.n_train
             judged.append(judge(one.spec.name, candidates, subject.truth.secret, role=one.role, submit=submit, seconds=seconds))
     return Report(subject, tuple(judged))
+
+
+def diverged(candidates: Candidates) -> bool:
+    """Whether the attack itself says that none of its runs came to an end: no loss, and all confidences at the bottom."""
+    return candidates.loss is None and candidates.confidence is not None and bool((candidates.confidence <= DIVERGED).all())
+
+
+def folder_for(checkpoint: str, under: Path) -> Path:
+    """Where the audit of a checkpoint goes: by its name, and by its path too where another one of that name has been audited."""
+    path = Path(checkpoint)
+    plain = under / path.stem
+    try:
+        before = json.loads((plain / "audit.json").read_text(encoding="utf-8")).get("checkpoint", checkpoint)
+    except (OSError, ValueError, AttributeError):
+        return plain
+    same = Path(before).expanduser().resolve() == path.expanduser().resolve()
+    return plain if same else under / f"{path.stem}-{hashlib.sha256(str(path.expanduser().resolve()).encode()).hexdigest()[:8]}"
 
 
 def write(report: Report, folder: Path, checkpoint: str) -> Path:
@@ -251,6 +284,9 @@ def write(report: Report, folder: Path, checkpoint: str) -> Path:
     """
     from safetensors.torch import save
 
+    if (folder / "audit.json").is_file():  # what an earlier audit left there is not this one's
+        for path in [*folder.glob("*.safetensors"), *folder.glob("*.png"), folder / "images.parquet"]:
+            path.unlink(missing_ok=True)
     submit = 2 * report.subject.release.n_train
     lines = [
         f"# Audit of {escape(Path(checkpoint).name)}",
@@ -307,9 +343,9 @@ def described(subject: Subject) -> list[str]:
         f"{subject.release.n_train} training images"
     ]
     if subject.facts:
-        residual = subject.facts.get("kkt_residual")
+        residual, correct = subject.facts.get("kkt_residual"), subject.facts["train_accuracy"]
         lines.append(
-            f"at the members: accuracy {subject.facts['train_accuracy']:.1%}, KKT residual {number(residual, 3)} "
+            f"at the members: accuracy {'not known' if correct is None else f'{correct:.1%}'}, KKT residual {number(residual, 3)} "
             "(0: a KKT point; 1: no nearer than zero multipliers, where no KKT attack can be expected to work)"
         )
     return lines + list(subject.notes)
@@ -383,10 +419,12 @@ def _at_members(read: Checkpoint, truth: Truth | None, members: Pictures | None,
         notes.append(f"labels up to {int(labels.max())} do not fit {classes} classes")
         labels = None
     if labels is None:
-        notes.append("labels of the members not known: the network's own answers stand in, so the accuracy says nothing")
+        notes.append("labels of the members not known: the network's own answers stand in for the KKT residual")
         labels = predicted
-    correct = float(accuracy(out, labels))
-    if correct < LOW_ACCURACY:
+        correct = None
+    else:
+        correct = float(accuracy(out, labels))
+    if correct is not None and correct < LOW_ACCURACY:
         hint = (
             "the labels look swapped (--labels)"
             if classes == 2 and correct < 0.5
@@ -395,6 +433,11 @@ def _at_members(read: Checkpoint, truth: Truth | None, members: Pictures | None,
         notes.append(f"only {correct:.0%} of the members are classified correctly: {hint}")
     residual, _ = kkt_residual(read.architecture, read.weights, x, labels)
     return {"train_accuracy": correct, "kkt_residual": residual}
+
+
+def _fields(cls: type | None) -> set[str]:
+    """An attack's hyperparameters."""
+    return {f.name for f in dataclasses.fields(cast(Any, cls)) if f.init} if dataclasses.is_dataclass(cls) else set()
 
 
 def _param(text: str) -> tuple[str, Any]:
@@ -408,4 +451,6 @@ def _param(text: str) -> tuple[str, Any]:
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)  # 1e-4, which YAML takes for a word
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BenchError(f"--param {text}: not understood", expected="a finite number", got=raw, hint="--param lr=0.1")
     return name.strip(), value

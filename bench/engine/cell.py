@@ -382,21 +382,27 @@ def _stacked(
     return list(zip(raw, releases, strict=True))
 
 
-def blame(error: Exception) -> str:
+def blame(error: BaseException) -> str:
     """One line that says what a plug-in raised, and where in its own file, without what a terminal would obey."""
     return "".join(character if character.isprintable() else "�" for character in _blame(error))
 
 
-def _blame(error: Exception) -> str:
+def _blame(error: BaseException) -> str:
     if isinstance(error, PluginExitError):
         return str(error)
     if isinstance(error, BenchError):
         return error.line
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__ and frame.filename[:1] != "<"]
     own = [f for f in own if "site-packages" not in f.filename] or own
-    where = f" (at {Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    where = f" (at {_file(own[-1].filename)}:{own[-1].lineno})" if own else ""
     text = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text}{where}"[:500]
+
+
+def _file(name: str) -> str:
+    """A source file by its name, or by its folder too where that says nothing."""
+    path = Path(name)
+    return f"{path.parent.name}/{path.name}" if path.name == "__init__.py" else path.name
 
 
 # -------------------------------------------------------------------------------------------------------------- describing

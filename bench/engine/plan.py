@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,6 +194,15 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
                 hint=f"python -m bench info {spec.name}",
             )
     params = {name: _frozen(value) for name, value in spec.params.items()}
+    for name, value in params.items():
+        wanted = _wrong_kind(cls, name, value)
+        if wanted:
+            raise BenchError(
+                f"attack '{spec.name}': {name} is of the wrong kind",
+                expected=wanted,
+                got=repr(value),
+                hint=f"python -m bench info {spec.name}",
+            )
     try:
         spec = spec.model_copy(update={"params": {name: spec.params[name] for name in params if not _is_default(cls, name, params[name])}})
         instances = tuple(cls(**params, **draw) for draw in draws(spec, cls))
@@ -206,6 +216,21 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
             hint=f"python -m bench info {spec.name}",
         ) from error
     return PlannedAttack(spec, cls, registry.source_version(cls), cls.role, cls.track, frozenset(cls.needs), instances)
+
+
+def _wrong_kind(cls: type[Attack], name: str, value: Any) -> str:
+    """What a hyperparameter of a plain type should be and is not; empty where it is, or the type is of another kind."""
+    kind = next((f.type for f in dataclasses.fields(cast(Any, cls)) if f.name == name), None)
+    kind = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = {
+        "int": (isinstance(value, int) and not isinstance(value, bool), "a whole number"),
+        "float": (number and math.isfinite(value), "a number"),
+        "bool": (isinstance(value, bool), "true or false"),
+        "str": (isinstance(value, str), "a text"),
+    }
+    fine, wanted = fits.get(kind, (True, ""))
+    return "" if fine else wanted
 
 
 def _with_ranges(spec: AttackSpec, cls: type[Attack]) -> AttackSpec:

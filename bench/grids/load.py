@@ -456,7 +456,12 @@ def select_seeds(grid: Grid, text: str) -> Grid:
         low = int(match[1]) if match else 0
         high = int(match[2]) if match and match[2] else low
         if match is None or not 0 <= low <= high < 2**31 or high - low >= 10_000:
-            raise BenchError(f"--seeds {text}: not understood", expected="seeds as in 0 or 0,3,5 or 0-4", got=repr(part))
+            raise BenchError(
+                f"--seeds {text}: not understood",
+                expected="seeds as in 0 or 0,3,5 or 0-4, the lower one first, at most 10000 of them, none above 2147483647",
+                got=repr(part),
+                hint="--seeds 0-4",
+            )
         seeds += range(low, high + 1)
     return grid.model_copy(update={"seeds": list(dict.fromkeys(seeds))})
 
@@ -524,7 +529,7 @@ class _Loader(yaml.SafeLoader):
 _Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
 
-_HINT = "python -m bench info quick shows a complete grid"
+_HINT = f"{Path(__file__).parent / 'quick.yaml'} is a complete grid"
 
 
 def _find(asked: str) -> Path:
@@ -535,7 +540,12 @@ def _find(asked: str) -> Path:
     if asked.endswith((".yaml", ".yml")) or "/" in asked:
         if path.is_file():
             return path
-        raise BenchError(f"grid file not found: {asked}", expected="a YAML file", hint="check the path; built in are " + ", ".join(known))
+        raise BenchError(
+            f"grid file not found: {asked}",
+            expected="a YAML file",
+            got="a folder" if path.is_dir() else "no such file",
+            hint="check the path; built in are " + ", ".join(known),
+        )
     raise BenchError(
         f"unknown grid '{asked}'.{did_you_mean(asked, known)}",
         expected="one of " + ", ".join(known) + ", or a file.yaml",

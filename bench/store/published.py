@@ -51,6 +51,10 @@ def _load_file(path: Path, table: Literal["scores", "images"]) -> pa.Table:
         return read(path.read_bytes(), str(path), table)
     except FileNotFoundError:
         return schema(table).empty_table()
+    except NotADirectoryError as error:
+        raise BenchError(
+            f"{path.parent} is a file", expected="a results folder", got="a file", hint="choose another --out or --into"
+        ) from error
     except PermissionError as error:
         raise BenchError(f"cannot read {path}", expected="a readable file", got=str(error), hint="check its permissions") from error
     except (OSError, CorruptError) as error:

@@ -17,6 +17,7 @@ from bench import seeds
 from bench.api import Defense, Rehearsal, Secret
 from bench.data.duplicates import first_occurrences, hashes
 from bench.data.split import Split
+from bench.errors import BenchError
 
 
 def training_data(parts: Split, defense: Defense, name: str) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]:
@@ -25,7 +26,16 @@ def training_data(parts: Split, defense: Defense, name: str) -> tuple[Float[Tens
     Args:
         name: of the target; names the random stream of the defence.
     """
-    return defense.before_training(torch.from_numpy(parts.train), torch.from_numpy(parts.train_labels), _stream(name))
+    shape = parts.train.shape[1:]
+    images, labels = defense.before_training(torch.from_numpy(parts.train), torch.from_numpy(parts.train_labels), _stream(name))
+    if images.shape[1:] != shape or len(images) != len(labels) or labels.ndim != 1:
+        raise BenchError(
+            f"defence '{defense.name}': before_training returned images and labels that do not fit",
+            expected=f"images n x {' x '.join(map(str, shape))}, and n labels",
+            got=f"{tuple(images.shape)} and {tuple(labels.shape)}",
+            hint=f"python -m bench check {defense.name}",
+        )
+    return images, labels
 
 
 def rehearsal_of(parts: Split, defense: Defense, name: str, mean: Float[Tensor, "c h w"]) -> Rehearsal | None:

@@ -274,7 +274,19 @@ def test_an_attack_that_fails_is_a_line_and_the_others_go_on(bench, released, tm
     [
         (["--attack", "haim_ktk"], "haim_kkt"),
         (["--attack", "informed_adversary"], "track"),
-        (["--param", "stepps=3"], "no attack here has such a hyperparameter"),
+        (["--param", "stepps=3"], "no attack here has such a hyperparameter. Did you mean 'steps'?"),
+        (["--param", "lr=.nan"], "a finite number"),
+        (["--param", "lr=abc"], "lr is of the wrong kind"),
+        (["--param", "steps=-5"], "steps 0 or more"),
+        (["--attack", "mean_image"], "no attack, but controls"),
+        (["--dataset", "photo_tiles", "--fail-above", "nan"], "--fail-above nan"),
+        (["--dataset", "photo_tiles", "--fail-above", "5"], "--fail-above 5"),
+        (["--dataset", "photo_tiles", "--seed", "-1"], "--seed -1"),
+        (["--memory", "-1"], "--memory -1"),
+        (["--memory", "nan"], "--memory nan"),
+        (["--members", "a", "--controls", "b", "--dataset", "photo_tiles"], "which of them are the controls"),
+        (["--out", ""], "an argument is empty"),
+        (["--out="], "an argument is empty"),
         (["--param", "steps"], "name=value"),
         (["--runs", "0"], "--runs 0"),
         (["--n-train", "0"], "--n-train 0"),
@@ -292,6 +304,55 @@ def test_wrong_usage_is_one_message(bench, released, words, says):
     code, out, err = bench("audit", released / "weights-tiles.pth", *words)
     assert (code, out) == (1, ""), err
     assert says in err
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_the_attack(bench, released, tmp_path):
+    (tmp_path / "file").touch()
+    code, out, err = bench("audit", released / "weights-tiles.pth", "--out", tmp_path / "file")
+    assert (code, out) == (1, "")
+    assert "cannot write" in err
+    assert "running" not in err
+
+
+@pytest.mark.usefixtures("one_control")
+def test_runs_that_all_diverge_are_a_failure_and_not_a_model_that_gives_nothing_away(bench, released, tmp_path):
+    words = ["--dataset", "photo_tiles", "--attack", "haim_kkt", *FAST, "--param", "lr=1e30", "--out", tmp_path / "o", "--json"]
+    code, text, _ = bench("audit", released / "weights-tiles.pth", *words)
+    assert code == 2
+    assert "every run diverged" in attack_of(json.loads(text), "haim_kkt")["reason"]
+
+
+@pytest.mark.usefixtures("one_control")
+def test_an_attack_that_calls_exit_is_a_failure(bench, released, tmp_path):
+    plugin = write_plugin(tmp_path, "leaver", "import sys\nsys.exit(0)")
+    words = ["--dataset", "photo_tiles", "--attack", "leaver", "--plugin", plugin, "--out", tmp_path / "o", "--fail-above", 0.5]
+    assert bench("audit", released / "weights-tiles.pth", *words)[0] == 2
+
+
+@pytest.mark.usefixtures("one_control")
+def test_an_audit_leaves_nothing_of_an_earlier_one_and_takes_no_folder_of_another(bench, released, tmp_path, bench_home):
+    words = ["--dataset", "photo_tiles", *FAST]
+    bench("audit", released / "weights-tiles.pth", *words, "--attack", "haim_kkt", "--attack", "regression_kkt")
+    folder = bench_home / "audits" / "weights-tiles"
+    assert (folder / "regression_kkt.png").is_file()
+    bench("audit", released / "weights-tiles.pth", *words, "--attack", "haim_kkt")
+    assert (folder / "haim_kkt.png").is_file()
+    assert not list(folder.glob("regression_kkt*"))
+    (tmp_path / "weights-tiles.pth").write_bytes((released / "weights-tiles.pth").read_bytes())
+    bench("audit", tmp_path / "weights-tiles.pth", *words, "--attack", "haim_kkt")
+    assert len(list((bench_home / "audits").glob("weights-tiles*"))) == 2
+
+
+@pytest.mark.usefixtures("one_control")
+def test_members_without_labels_meet_as_many_controls(bench, target, released, tmp_path):
+    np.save(tmp_path / "members.npy", target.secret.members[:6].numpy())
+    np.save(tmp_path / "controls.npy", torch.cat([target.secret.controls, target.secret.controls.flip(3)]).numpy())
+    words = ["--members", tmp_path / "members.npy", "--controls", tmp_path / "controls.npy", "--attack", "haim_kkt", *FAST, "--json"]
+    code, text, err = bench("audit", released / "weights-tiles.pth", *words, "--out", tmp_path / "o")
+    found = attack_of(json.loads(text), "haim_kkt")
+    assert (code, found["n_members"], found["n_controls"]) == (0, 6, 6)
+    assert "not matched to members class by class" in err
+    assert "accuracy not known" in err
 
 
 def test_files_that_are_no_checkpoint(bench, released, tmp_path):

@@ -27,6 +27,11 @@ def test_everything_in_the_registry_keeps_its_contract(name):
     [
         ("return torch.rand(4, *release.mean_image.shape)", "leaves the global generators alone", "global generator moved"),
         ("return torch.rand(4, *release.mean_image.shape)", "the same generator gives the same answer", "another answer"),
+        (
+            "torch.set_default_dtype(torch.float64)\nreturn torch.zeros(4, *release.mean_image.shape)",
+            "leaves the global generators alone",
+            "a setting of PyTorch",
+        ),
         ("return torch.zeros(4, 2, 2, 2)", "answers with finite images", "wrong shape"),
         ("return release.mean_image.expand(99, -1, -1, -1)", "answers with finite images", "too many"),
         ("return release.mean_image[None] / 0 * 0", "answers with finite images", "NaN"),
@@ -157,3 +162,10 @@ def test_a_bad_defence(tmp_path):
     [(_, outcomes)] = check_plugin(str(path))
     failed = {o.name for o in outcomes if not o.ok}
     assert failed == {"after_training keeps names, shapes and dtypes of the weights", "leaves the global generators alone"}
+
+
+def test_an_attack_that_is_no_dataclass_is_told_so(tmp_path, capsys):
+    path = write_plugin(tmp_path, "plain")
+    path.write_text(path.read_text().replace("@dataclass(frozen=True)\n", ""))
+    assert main(["check", str(path)]) == 2
+    assert "decorate it with @dataclass(frozen=True)" in capsys.readouterr().out

@@ -229,6 +229,56 @@ def test_without_a_command_the_help_is_shown(bench):
     assert bench("--help")[0] == bench("run", "--help")[0] == 0
 
 
+def test_ctrl_c_does_not_promise_what_it_does_not_keep(bench, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.artefacts.truth.drawn", interrupted)
+    code, out, err = bench("audit", "weights.pth", "--dataset", "lfw_faces")
+    assert (code, out, err) == (130, "", "interrupted, nothing was kept of it\n")
+
+
+@pytest.mark.parametrize("words", [("--memory", "nan"), ("--memory", "inf"), ("--memory", "-1"), ("--seeds", ""), ("--out", "")])
+def test_values_that_are_none_are_refused(bench, words):
+    code, out, err = bench("run", "--grid", "quick", "--dry-run", *words)
+    assert (code, out) == (1, "")
+    assert "expected" in err
+    assert "try" in err
+
+
+def test_a_column_of_the_tables_is_described(bench):
+    code, out, _ = bench("info", "excess_recall")
+    assert code == 0
+    assert out.startswith("column excess_recall of scores.parquet: ")
+    assert bench("info", "transferred")[1].startswith("column transferred of images.parquet: ")
+
+
+@pytest.mark.parametrize(("params", "says"), [("{steps: abc}", "steps is of the wrong kind"), ("{steps: 2.5}", "a whole number")])
+def test_hyperparameters_of_the_wrong_kind_are_known_before_anything_runs(bench, tmp_path, params, says):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "name: wrong\ntitle: Wrong\nquestion: Is it seen?\nbase: {dataset: lfw_faces, n_per_class: 2}\nseeds: 1\n"
+        f"attacks: [{{name: haim_kkt, params: {params}}}]\n"
+    )
+    code, _, err = bench("run", "--grid", path, "--dry-run")
+    assert (code, says in err) == (1, True), err
+
+
+def test_two_plug_ins_of_one_name_are_an_error(bench, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    plugins = [write_plugin(tmp_path / folder, "same") for folder in "ab"]
+    code, _, err = bench("run", "--grid", "quick", "--dry-run", "--plugin", plugins[0], "--plugin", plugins[1])
+    assert (code, "two plug-ins are named 'same'" in err) == (1, True)
+
+
+def test_merging_into_a_file_says_so(bench, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = bench("merge", tmp_path / "file", "--into", tmp_path / "file")
+    assert code == 1
+    assert "corrupt" not in err
+
+
 def test_ctrl_c_outside_of_a_run_is_one_line(bench, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
