@@ -226,7 +226,7 @@ def _wrong_kind(cls: type[Attack], name: str, value: Any) -> str:
     fits = {
         "int": (isinstance(value, int) and not isinstance(value, bool), "a whole number"),
         "float": (number and math.isfinite(value), "a number"),
-        "bool": (isinstance(value, bool), "true or false"),
+        "bool": (value in (True, False), "true or false"),
         "str": (isinstance(value, str), "a text"),
     }
     fine, wanted = fits.get(kind, (True, ""))
