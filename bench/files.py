@@ -133,6 +133,45 @@ def shown(where: Path | str) -> str:
 # --- a folder of this machine ---------------------------------------------------------------------------------------------------------
 
 
+class Afresh(Files):
+    """Files of which only those are seen that were written through this object: what a run that starts afresh reads."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.written: set[str] = set()
+        self.folders: dict[str, Afresh] = {}
+
+    def __str__(self) -> str:
+        return str(self.files)
+
+    def within(self, folder: str) -> Afresh:
+        return self.folders.setdefault(folder, Afresh(self.files.within(folder)))
+
+    def listing(self) -> list[File]:
+        return [file for file in self.files.listing() if file.name in self.written]
+
+    def exists(self) -> bool:
+        return bool(self.written) or any(folder.exists() for folder in self.folders.values())
+
+    def read(self, name: str) -> bytes:
+        if name not in self.written:
+            raise FileNotFoundError(name)
+        return self.files.read(name)
+
+    def put(self, name: str, content: bytes) -> None:
+        self.files.put(name, content)
+        self.written.add(name)
+
+    def delete(self, name: str) -> None:
+        self.files.delete(name)
+
+    def set_aside(self, name: str, aside: str) -> None:
+        self.files.set_aside(name, aside)
+
+    def probe(self) -> None:
+        self.files.probe()
+
+
 class Folder(Files):
     """A folder of this machine. Whoever puts the first file makes it."""
 

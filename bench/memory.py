@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -62,13 +64,37 @@ def free_bytes(device: torch.device) -> int:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:
                 if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
+                    return min(int(line.split()[1]) * 1024, cgroup_bytes())
     except OSError:
         pass
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (ValueError, OSError, AttributeError):
         return 4 * 2**30
+
+
+def cgroup_bytes(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """What the control groups of this process leave it, as those of a container or a batch job do; no bound where they say none.
+
+    A page cache counts as used there, though it is given back: its inactive part is taken off.
+    """
+    least = 2**63 - 1
+    with contextlib.suppress(OSError, ValueError):
+        lines = [line.split(":", 2) for line in own.read_text(encoding="utf-8").splitlines()]
+        folders = [(root / path.lstrip("/"), "memory.max", "memory.current", "inactive_file") for _, kinds, path in lines if not kinds]
+        folders += [
+            (root / "memory" / path.lstrip("/"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            for _, kinds, path in lines
+            if "memory" in kinds.split(",")
+        ]
+        for folder, limit, used, inactive in folders:
+            for level in (folder, *folder.parents):  # within a container the path may be that of the host, and its root is the group
+                if level.is_relative_to(root):
+                    with contextlib.suppress(OSError, ValueError):
+                        most = int((level / limit).read_text())
+                        stat = dict(line.split() for line in (level / "memory.stat").read_text().splitlines())
+                        least = min(least, most - int((level / used).read_text()) + int(stat.get(inactive, 0)))
+    return max(0, least)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -24,7 +24,11 @@ def seed(*names: object) -> int:
 
 
 def generator(*names: object) -> torch.Generator:
-    """A CPU generator seeded by the names. Draw on the CPU and move: CUDA streams differ between cards."""
+    """A CPU generator seeded by the names. Draw on the CPU and move: CUDA streams differ between cards.
+
+    PyTorch keeps 32 bits of a CPU generator's seed. Of a hundred thousand streams some two may so be the same (a chance of 69 %, of ten
+    thousand 1 %): which two is as good as random, and they are used for different networks or attacks.
+    """
     import torch
 
     return torch.Generator().manual_seed(seed(*names))

@@ -315,6 +315,8 @@ def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
 
     The attacker's criterion: among runs the lower share of ‖θ‖² left unexplained (under a mask, of ‖M ∘ θ‖²), within a run the larger
     multiplier. A run that diverged, as some of a sweep do, has only the mean image to offer, after all others.
+
+    In a row space ``loss`` is what is left unexplained inside of it; the part of W₁ outside is the same for all runs of that space.
     """
     shape = run.release.architecture.input_shape
     images = x.reshape(-1, *shape).to(torch.float32)

@@ -29,7 +29,7 @@ from bench.engine.cell import Result, batches, failed, judge, kept, labels, run_
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress, Silent
 from bench.errors import BenchError, StorageError
-from bench.files import Files, store_files
+from bench.files import Afresh, Files, store_files
 from bench.grids.load import builtin
 from bench.memory import budget, is_out_of_memory
 from bench.store import Store
@@ -70,13 +70,6 @@ class Summary:
         if self.interrupted:
             return 130
         return 2 if self.failed or self.left else 0
-
-
-class _Overwrite(TargetCache):
-    """A cache that forgets: nothing is taken from it, everything new is put."""
-
-    def get(self, target: str) -> None:
-        return None
 
 
 def store() -> Store:
@@ -394,8 +387,8 @@ def stacks(cells: Sequence[Cell]) -> bool:
 
 
 def cache_of(afresh: bool) -> TargetCache:
-    """The targets of the store; ``afresh``: written only."""
-    return (_Overwrite if afresh else TargetCache)()
+    """The targets of the store; ``afresh``: nothing is taken from it that was there before, shadows included."""
+    return TargetCache(Afresh(store_files()) if afresh else None)
 
 
 def _shape(cell: Cell) -> Hashable:

@@ -221,7 +221,7 @@ class Keeper:
         """What ``make`` gives, from the store if it was made before.
 
         Args:
-            name: says all that the result depends on besides the target, so the hyperparameters too.
+            name: says all that the result depends on besides the target: the hyperparameters, and a version of the code that makes it.
         """
         file = self._file(name)
         found = _read(self.files, file)

@@ -93,3 +93,41 @@ def test_what_pytorch_says_when_memory_runs_out_is_understood():
     assert is_out_of_memory(error.value)
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_a_control_group_bounds_what_is_free(tmp_path):
+    from bench.memory import cgroup_bytes
+
+    root, own = tmp_path / "cgroup", tmp_path / "own"
+    assert cgroup_bytes(root, own) > 2**60
+    job = root / "slurm" / "job_1"
+    job.mkdir(parents=True)
+    own.write_text("0::/slurm/job_1\n")
+    for level, limit in ((job, "max"), (root / "slurm", "1000")):
+        (level / "memory.max").write_text(f"{limit}\n")
+        (level / "memory.current").write_text("700\n")
+        (level / "memory.stat").write_text("anon 400\ninactive_file 300\n")
+    assert cgroup_bytes(root, own) == 600
+    (job / "memory.max").write_text("650\n")
+    assert cgroup_bytes(root, own) == 250
+    old = root / "memory" / "docker"
+    old.mkdir(parents=True)
+    own.write_text("4:cpu,cpuacct:/docker\n3:memory:/docker\n")
+    for name, text in (("memory.limit_in_bytes", "500"), ("memory.usage_in_bytes", "600"), ("memory.stat", "total_inactive_file 50")):
+        (old / name).write_text(text)
+    assert cgroup_bytes(root, own) == 0
+
+
+def test_a_run_that_starts_afresh_reads_what_it_wrote_itself_alone(tmp_path):
+    from bench.files import Afresh, Folder
+
+    before = Folder(tmp_path)
+    before.within("shadows").put("a", b"old")
+    files = Afresh(before)
+    assert not files.exists()
+    with pytest.raises(FileNotFoundError):
+        files.within("shadows").read("a")
+    assert files.within("shadows").listing() == []
+    files.within("shadows").put("a", b"new")
+    assert files.within("shadows").read("a") == before.within("shadows").read("a") == b"new"
+    assert [file.name for file in files.within("shadows").listing()] == ["a"]
