@@ -40,7 +40,7 @@ THEFT = (
 SELECTIONS = ("", "oracle_", "nn_", "haim_")  # prefixes of the recall columns
 _NEEDED = (
     "grid", "cell_id", "target_id", "track", "attack", "attack_params", "attack_defaults", "sweep", "role", "access", "axis", "axis_index",
-    "seed", "status",
+    "seed", "status", "protocol",
     "reason", "lpips_reason", "excess_recall", "n_members", "n_controls", "input_shape", *SETTING, *MEANS, *FACTS,
     *(f"{prefix}recall_{side}" for prefix in SELECTIONS for side in ("members", "controls")),
     "planted_transfer", "planted_transfer_clean", *(name for name in THEFT if name not in (*MEANS, *FACTS)),
@@ -140,14 +140,14 @@ def aggregate(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[
     sections = _sections(records)
     grouped: dict[tuple[str, ...], list[int]] = {}
     for i, row in enumerate(records):
-        identity = (row["grid"], keys[i], row["attack"] or "", row["attack_params"] or "", row["sweep"] or "")
+        identity = (row["grid"], keys[i], row["attack"] or "", row["attack_params"] or "", row["sweep"] or "", row["protocol"] or "")
         grouped.setdefault(identity, []).append(i)
     lines: dict[tuple[str, str, str], list[int]] = {}  # of one setting and attack, a record of each of its variants
-    for (grid, key, attack, _, _), members in grouped.items():
+    for (grid, key, attack, *_), members in grouped.items():
         lines.setdefault((grid, key, attack), []).append(members[0])
     planted = _beyond_clean(images)
     groups = []
-    for (grid, key, attack, _, _), members in grouped.items():
+    for (grid, key, attack, *_), members in grouped.items():
         others = [records[i] for i in lines[grid, key, attack]]
         variant = _variant(records[members[0]], others) if len(others) > 1 else ""
         rows = sorted((records[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
@@ -327,14 +327,16 @@ def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """For each row the part of its grid that it is compared in.
 
     Rows of one grid and one axis label that differ in a setting field (after ``--set dataset=cifar10``, say) belong to different
-    parts, named by those fields. Tracks are parts of their own, whatever their settings.
+    parts, named by those fields. Tracks and score protocols are parts of their own, whatever their settings.
     """
     settings_of = itemgetter(*SETTING)
     seen: dict[tuple[str, str, str], set[tuple[Any, ...]]] = {}
     tracks: dict[str, set[str]] = {}
+    protocols: dict[str, set[str]] = {}
     for row in records:
         track = row["track"] or "reconstruction"
         tracks.setdefault(row["grid"], set()).add(track)
+        protocols.setdefault(row["grid"], set()).add(row["protocol"] or "")
         seen.setdefault((row["grid"], track, row["axis"] or ""), set()).add(settings_of(row))
     varied: dict[tuple[str, str], set[str]] = {}
     for (grid, track, _), found in seen.items():
@@ -348,6 +350,7 @@ def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
         if "dataset_display" in names and "dataset" in names:
             names.remove("dataset")
         parts = [f"track {track}"] if len(tracks[row["grid"]]) > 1 else []
+        parts += [f"score protocol {row['protocol']}"] if len(protocols[row["grid"]]) > 1 else []
         result.append(", ".join([*parts, *(f"{name.removesuffix('_display')} = {row[name]}" for name in names)]))
     return result
 

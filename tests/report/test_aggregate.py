@@ -161,3 +161,11 @@ def test_fields_of_convolutions_are_no_part_of_the_key_of_other_networks() -> No
     assert len(parts) == 1 + len(SETTING) - len(LATER)
     assert keys["cnn"].split("\x1f")[len(parts) :][:3] == ["16-32", "3", "stride"]
     assert setting_key(frame(rows[1:])).tolist() == [keys["cnn"]]  # whatever other rows are there
+
+
+def test_rows_of_different_score_protocols_are_never_averaged():
+    rows, _ = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=4)
+    for row in rows[:2]:
+        row["protocol"] = "v2"
+    groups = aggregate(frame(rows))
+    assert sorted((group.section, group.ok) for group in groups) == [("score protocol v1", 2), ("score protocol v2", 2)]
