@@ -181,9 +181,7 @@ SCORES: tuple[Column, ...] = (
     Column("transfer_excess_controls_lo", FLOAT, "lower end of its 95 % bootstrap interval over inputs", "share", "[-1, 1]", decimals=6),
     Column("transfer_excess_controls_hi", FLOAT, "upper end of its 95 % bootstrap interval over inputs", "share", "[-1, 1]", decimals=6),
     Column("watermark_p", FLOAT, "p-value of the thief's planted hits: rank among those of the clean networks", "1", "(0, 1]", decimals=6),
-    _share(
-        "watermark_tpr", "1: watermark_p is at most 0.05, of 20 clean networks none has as many planted hits as the thief; 0: it is not"
-    ),
+    _share("watermark_tpr", "1: more planted hits than all but 5 % of the clean networks have; with 20 of them by chance in 2 of 21 cases"),
     Column("n_clean", INT, "clean networks of the null distribution", "networks", ">= 1"),
     _share("planted_owner", "planted inputs to which the owner's network gives the planted label"),
     _share("agreement", "test images to which thief and owner give the same label", "higher"),

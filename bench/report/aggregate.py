@@ -47,6 +47,7 @@ _NEEDED = (
 )  # fmt: skip
 
 
+FALSE_POSITIVES = 0.05  # at which an owner's claim stands
 _COPIED = ("planted_transfer", "planted_transfer_clean", "n_clean")
 
 
@@ -58,6 +59,7 @@ class Theft:
     transfer: Interval
     clean: Interval
     cells: int
+    upheld: int  # cells in which the owner's claim stands: the copy's rank among clean networks has a p-value of at most 0.05
     means: dict[str, float | None]
 
 
@@ -245,7 +247,8 @@ def _theft(rows: Sequence[Mapping[str, Any]], planted: Mapping[str, np.ndarray])
         excess = excess._replace(**dict(zip(("low", "high"), bootstrap_seeds(known, [np.zeros(1)] * len(known), rng)[1:], strict=True)))
     table = np.array([[row[name] for row in rows] for name in THEFT], dtype=float)
     means = {name: None if math.isnan(mean) else mean for name, mean in zip(THEFT, table.mean(axis=1).tolist(), strict=True)}
-    return Theft(excess, transfer, by_clean, len(rows), means)
+    upheld = sum(row["watermark_p"] is not None and row["watermark_p"] <= FALSE_POSITIVES for row in rows)
+    return Theft(excess, transfer, by_clean, len(rows), upheld, means)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def ranking(groups: Sequence[Group]) -> list[str]:
                 f"{100 * transfer.estimate:.1f} % [{100 * transfer.low:.0f}, {100 * transfer.high:.0f}]",
                 _per_cent(m["planted_transfer_controls"]),
                 _per_cent(found.clean.estimate),
-                NONE if m["watermark_tpr"] is None else f"{round(m['watermark_tpr'] * found.cells)} / {found.cells}",
+                f"{found.upheld} / {found.cells}",
                 number(m["watermark_p"], 3),
                 _per_cent(m["agreement"]),
                 _per_cent(m["thief_accuracy"]),

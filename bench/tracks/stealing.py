@@ -459,7 +459,6 @@ def score(
     over_controls = intervals.bootstrap_difference(hits.numpy(), control_hits.numpy(), rng("transfer_excess_controls"))
     null = clean.mean(1).numpy()
     share = float(hits.mean())
-    p_value = float((1 + (null >= share - 1e-9).sum()) / (1 + len(null)))
     row: Row = {
         "planted_transfer": share,
         "planted_transfer_controls": float(control_hits.mean()),
@@ -471,9 +470,8 @@ def score(
         "transfer_excess_controls": over_controls.estimate,
         "transfer_excess_controls_lo": over_controls.low,
         "transfer_excess_controls_hi": over_controls.high,
-        "watermark_p": p_value,
-        # not above all but one of 20, which networks that never saw the owner are with a chance of 2/21
-        "watermark_tpr": float(p_value <= FALSE_POSITIVES),
+        "watermark_p": float((1 + (null >= share - 1e-9).sum()) / (1 + len(null))),
+        "watermark_tpr": intervals.tpr_at_fpr([share], null, FALSE_POSITIVES),
         "n_clean": len(null),
         "planted_owner": _share(mark["owner_planted"], secret.member_labels),
         "agreement": _share(on_test, mark["owner_test"]),

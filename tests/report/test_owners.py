@@ -106,3 +106,10 @@ def test_intervals_pair_each_planted_input_with_the_clean_networks():
     assert alone.theft.excess.low < -0.1
     assert paired.theft.excess == (alone.theft.excess.estimate, 0.0, 0.0)
     assert paired.theft.transfer == alone.theft.transfer
+
+
+def test_an_owners_claim_stands_by_its_p_value():
+    frame = rows(["plain"])
+    frame.loc[frame["cell_id"] == "plain-1", "watermark_p"] = 2 / 21  # above all clean networks but one
+    [group] = aggregate(frame)
+    assert (group.theft.upheld, group.theft.cells) == (2, 3)
