@@ -115,7 +115,7 @@ def _command(grid: str) -> str:
 
 def _level(one: Finding) -> str:
     """What the effect is tested against, where that is not 0."""
-    return "" if one.effect is None or one.claim.level == 0 else f" against {one.claim.level:g}"
+    return "" if one.effect is None or one.claim.level == 0 else f" against {one.claim.level:g}".replace("-", "−")
 
 
 def _effect(value: Interval | None) -> str:
