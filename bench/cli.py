@@ -300,7 +300,7 @@ def report(out: Out = "") -> int:
 
     folder = _results_dir(out)
     if not (folder / "scores.parquet").exists():
-        raise BenchError(f"no results in {folder}", expected="scores.parquet", hint="python -m bench run --grid quick")
+        raise _no_results(folder)
     render(folder)
     print(folder / "leaderboard.md")
     return OK
@@ -317,7 +317,7 @@ def claims(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
 
     folder = _results_dir(out) if out or not plugin else _local_results()
     if not (folder / "scores.parquet").exists():
-        raise BenchError(f"no results in {folder}", expected="scores.parquet", hint="python -m bench run --grid quick")
+        raise _no_results(folder)
     said, broken = declared()
     found = findings(*load_results(folder), said)
     path = folder / CLAIMS
@@ -484,12 +484,13 @@ def audit(
         got = f"{fail_above:g}"
         raise BenchError(f"--fail-above {got}: not understood", expected="a number in [-1, 1]", got=got, hint="--fail-above 0.05")
     known = not members or bool(controls or dataset)
-    truth = truth_of(dataset, set_, seed, members, controls, labels) if known else None
+    form = parse_shape(shape)
+    truth = truth_of(dataset, set_, seed, members, controls, labels, form) if known else None
     if fail_above is not None and truth is None:
         raise BenchError("--fail-above has nothing to score", expected="--members with --controls or --dataset, or --dataset alone")
     where = pick_device(device)
     subject = auditor.subject_of(
-        checkpoint, truth=truth, members=None if known else own_members(members, labels), mean=mean, shape=parse_shape(shape),
+        checkpoint, truth=truth, members=None if known else own_members(members, labels, form), mean=mean, shape=form,
         activation=activation, loss=loss, pooling=pooling, n_train=n_train, device=where,
     )  # fmt: skip
     planned = auditor.plan(attack, runs, param)
@@ -667,6 +668,16 @@ def _with(loaded: Loaded, grid: Any, overrides: Sequence[str]) -> Loaded:
 
     expand(grid, loaded.source)
     return dataclasses.replace(loaded, grid=grid, overrides=tuple(overrides))
+
+
+def _no_results(folder: Path) -> BenchError:
+    """What a command says that reads a results folder without any."""
+    return BenchError(
+        f"no results in {folder}",
+        expected="scores.parquet",
+        got="none",
+        hint=f"python -m bench run --grid quick --out {shlex.quote(str(folder))}",
+    )
 
 
 def _check_memory(memory: float | None) -> None:

@@ -57,7 +57,14 @@ def drawn(setting: Setting) -> Truth:
     return Truth(secret, True, torch.from_numpy(parts.public), (note,))
 
 
-def own(members: Path | str, controls: Path | str = "", labels: Path | str = "", setting: Setting | None = None, seed: int = 0) -> Truth:
+def own(
+    members: Path | str,
+    controls: Path | str = "",
+    labels: Path | str = "",
+    setting: Setting | None = None,
+    seed: int = 0,
+    shape: tuple[int, int, int] | None = None,
+) -> Truth:
     """The user's members; controls from files of their own, or drawn from the data set of a setting by its classes.
 
     Args:
@@ -65,16 +72,18 @@ def own(members: Path | str, controls: Path | str = "", labels: Path | str = "",
         labels: a file with the members' labels, where sub-folders do not give them.
         setting: which data set, and which of its classes; ignored where controls are given.
         seed: draws controls where there are more than are needed.
+        shape: as of `own_members`.
 
     Raises:
         BenchError: neither controls nor a setting; or the two do not fit together, or share images.
     """
-    theirs = own_members(members, labels)
-    n, shape = len(theirs.images), tuple(theirs.images.shape[1:])
+    theirs = own_members(members, labels, shape)
+    n = len(theirs.images)
+    shape = (theirs.images.shape[1], theirs.images.shape[2], theirs.images.shape[3])
     notes = list(theirs.notes)
     public = None
     if controls:
-        others = in_range(read_images(controls, shape), str(controls))  # type: ignore[arg-type]
+        others = in_range(read_images(controls, shape), str(controls))
         if tuple(others.images.shape[1:]) != shape:
             raise BenchError(
                 "members and controls have different shapes",
@@ -111,13 +120,16 @@ def own(members: Path | str, controls: Path | str = "", labels: Path | str = "",
     return Truth(secret, theirs.labels is not None, public, tuple(notes))
 
 
-def own_members(members: Path | str, labels: Path | str = "") -> Pictures:
+def own_members(members: Path | str, labels: Path | str = "", shape: tuple[int, int, int] | None = None) -> Pictures:
     """The user's members, with labels where a file, sub-folders or a data source gives them.
+
+    Args:
+        shape: c, h, w of an image; needed for files of n × pixels.
 
     Raises:
         BenchError: as `read_images`, or values outside [0, 1].
     """
-    found = in_range(read_images(members), str(members))
+    found = in_range(read_images(members, shape), str(members))
     if not labels:
         return found
     given = read_labels(labels, len(found.images))

@@ -26,8 +26,19 @@ def setting_of(dataset: str, overrides: Sequence[str], seed: int) -> Setting:
     return expand(grid, "command line")[0].setting
 
 
-def truth_of(dataset: str, overrides: Sequence[str], seed: int, members: str, controls: str, labels: str) -> Truth | None:
+def truth_of(
+    dataset: str,
+    overrides: Sequence[str],
+    seed: int,
+    members: str,
+    controls: str,
+    labels: str,
+    shape: tuple[int, int, int] | None = None,
+) -> Truth | None:
     """Members and controls as asked for; None where nothing was named.
+
+    Args:
+        shape: c, h, w of an image, where the members' file does not say it.
 
     Raises:
         BenchError: options that do not go together, or images that cannot be had.
@@ -42,5 +53,5 @@ def truth_of(dataset: str, overrides: Sequence[str], seed: int, members: str, co
         raise BenchError(f"--seed {seed}: not understood", expected="a whole number, 0 or more", got=str(seed), hint="--seed 0")
     setting = setting_of(dataset, overrides, seed) if dataset else None
     if members:
-        return truth.own(members, controls, labels, setting, seed)
+        return truth.own(members, controls, labels, setting, seed, shape)
     return truth.drawn(setting) if setting is not None else None

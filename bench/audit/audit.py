@@ -235,7 +235,7 @@ def attack(
         if one.role == "attack":
             say(f"{one.spec.name}: running" + (f", {len(one.instances)} runs" if len(one.instances) > 1 else ""))
         try:
-            candidates = _run(one, subject.release, seed, memory_gib)
+            candidates = _run(one, subject.release, seed, memory_gib, say)
         except Exception as error:  # an attack's fault is a line of the report, as it is a row of a grid
             say(f"{one.spec.name}: failed: {blame(error)}")
             judged.append(Judgement(one.spec.name, None, role=one.role, reason=f"failed: {blame(error)}", failed=True))
@@ -363,7 +363,9 @@ def unsuited(planned: PlannedAttack, release: Release) -> str:
     return reconstruction.ungrantable(planned.needs) or str(planned.instances[0].unsupported(release.architecture))
 
 
-def _run(planned: PlannedAttack, release: Release, seed: int, memory_gib: float | None) -> Candidates:
+def _run(
+    planned: PlannedAttack, release: Release, seed: int, memory_gib: float | None, say: Callable[[str], None] = lambda text: None
+) -> Candidates:
     """All runs of an attack, as many at once as fit, pooled; rounded to float16, as they are kept."""
     cls = planned.cls
     assert cls is not None
@@ -380,6 +382,8 @@ def _run(planned: PlannedAttack, release: Release, seed: int, memory_gib: float 
                 raw = cls.reconstruct_batch([planned.instances[k] for k in runs], releases, generators)
         except SystemExit as error:
             raise PluginExitError(f"the attack called sys.exit({error.code})") from error
+        if stop < len(planned.instances):
+            say(f"{planned.spec.name}: {stop} of {len(planned.instances)} runs")
         return [reconstruction.check_answer(answer, given) for answer, given in zip(raw, releases, strict=True)]
 
     answers = [answer for piece in in_pieces(some, len(planned.instances), at_once) for answer in piece]

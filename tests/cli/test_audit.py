@@ -355,6 +355,16 @@ def test_members_without_labels_meet_as_many_controls(bench, target, released, t
     assert "accuracy not known" in err
 
 
+@pytest.mark.usefixtures("one_control")
+def test_members_as_rows_of_pixels_are_read_by_their_shape(bench, target, released, tmp_path):
+    np.save(tmp_path / "members.npy", target.secret.members.flatten(1).numpy())
+    np.save(tmp_path / "controls.npy", target.secret.controls.flatten(1).numpy())
+    words = ["--members", tmp_path / "members.npy", "--controls", tmp_path / "controls.npy", "--attack", "haim_kkt", *FAST]
+    code, _, err = bench("audit", released / "weights-tiles.pth", *words, "--out", tmp_path / "o")
+    assert (code, "--shape" in err) == (1, True)
+    assert bench("audit", released / "weights-tiles.pth", *words, "--shape", "3x32x32", "--out", tmp_path / "o")[0] == 0
+
+
 def test_files_that_are_no_checkpoint(bench, released, tmp_path):
     (tmp_path / "empty.pth").touch()
     (tmp_path / "text.pth").write_text("a text\n")

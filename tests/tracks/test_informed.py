@@ -236,3 +236,15 @@ def test_a_forward_that_holds_data_is_refused(target):
     leaking = dataclasses.replace(target.release, forward=lambda weights, x: x + secret[0])
     with pytest.raises(BenchError, match="forward function holds data"):
         informed.narrow(leaking, ALL)
+
+
+def test_a_recipe_whose_images_an_attack_changes_is_noticed(target):
+    release = informed.narrow(target.release, frozenset({"final_weights", "initial_weights", "known_data"}))
+    before = informed.fingerprint(release)
+    assert informed.fingerprint(informed.narrow(target.release, frozenset({"final_weights", "initial_weights", "known_data"}))) == before
+    kept = release.train.known.images.clone()
+    try:
+        release.train.known.images.mul_(0)
+        assert informed.fingerprint(release) != before
+    finally:
+        release.train.known.images.copy_(kept)

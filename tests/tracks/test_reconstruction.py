@@ -482,6 +482,14 @@ def test_png_of_grey_images() -> None:
     assert np.asarray(image).tolist() == [[0, 255], [128, 255]]
 
 
+def test_more_controls_than_members_are_refused() -> None:
+    """One to one with the same submissions, those left over would count as misses."""
+    secret = secret_of()
+    more = replace(secret, controls=torch.cat([secret.controls] * 2), control_labels=torch.cat([secret.control_labels] * 2))
+    with pytest.raises(BenchError, match="more controls than members"):
+        judge(random(12), more)
+
+
 def test_nothing_to_score_is_an_error() -> None:
     secret = secret_of()
     with pytest.raises(BenchError, match="nothing to score"):
