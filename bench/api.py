@@ -145,8 +145,13 @@ class Release:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are, or else the public images, and where the answer is expected."""
-        return next(tensor for tensor in (*self.weights.values(), self.public_images) if tensor is not None).device
+        """Where the weights are, or else the public images or the oracle, and where the answer is expected."""
+        for carrier in (*self.weights.values(), self.public_images, self.oracle):
+            if carrier is not None:
+                return carrier.device
+        import torch
+
+        return torch.device("cpu")
 
 
 class Oracle(Protocol):
@@ -155,6 +160,10 @@ class Oracle(Protocol):
     Images are in [0, 1]; the oracle centres them itself. All three raise BenchError once ``limit`` answers would be exceeded, or where the
     attack's access tier does not hold the answer.
     """
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
 
     used: int  # answers given so far
     limit: int

@@ -70,6 +70,11 @@ class Asked:
         self._seen: set[bytes] = set()
         self._images: list[Tensor] = []
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._mean.device
+
     def asked(self) -> UInt8[Tensor, "q c h w"] | None:
         """The images that it answered about, each once, in steps of 1/255; None: there are none, or more than `KEPT`."""
         return torch.cat(self._images) if 0 < len(self._seen) <= KEPT else None

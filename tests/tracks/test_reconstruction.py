@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import gc
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np

@@ -123,7 +123,9 @@ def test_a_thief_is_given_no_weights_and_no_planted_input(target):
 
 
 def test_tiers_give_what_they_name(target):
-    assert stealing.narrow(target.release, frozenset({"query_labels"})).public_images is None
+    alone = stealing.narrow(target.release, frozenset({"query_labels"}))
+    assert alone.public_images is None
+    assert alone.device == alone.oracle.device == target.release.device
     bare = stealing.narrow(target.release, frozenset({"public_images"}))
     assert bare.oracle is None
     assert torch.equal(bare.other_images, target.release.other_images)
