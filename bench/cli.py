@@ -882,7 +882,7 @@ def _publish(planned: Plan, folder: Path, against: Path, quiet: bool) -> dict[st
     page = folder / f"{planned.grid}.md"
     page = page if page.exists() else folder / "leaderboard.md"
     if not quiet:
-        print(_table(frame))
+        print(_table(frame, images))
         print((f"beside {against}: " if comparison.compared and against != folder else "") + comparison.text)
         print(f"read {page}")
     counts = {"compared": comparison.compared, "agreeing": comparison.agreeing, "new": comparison.new}
@@ -917,13 +917,13 @@ def _owners(fresh: Sequence[dict[str, Any]], folders: Sequence[Path]) -> dict[Pa
     return result
 
 
-def _table(frame: pd.DataFrame) -> str:
+def _table(frame: pd.DataFrame, images: pd.DataFrame) -> str:
     """The short table: one line a setting and attack, over seeds."""
     from tabulate import tabulate
 
     from bench.report.compare import summary_table
 
-    lines = [{name: text for name, text in line.items() if name != "grid"} for line in summary_table(frame)]
+    lines = [{name: text for name, text in line.items() if name != "grid"} for line in summary_table(frame, images)]
     return str(tabulate(lines, headers="keys", disable_numparse=True)) if lines else "no rows"
 
 

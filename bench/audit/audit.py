@@ -22,7 +22,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from bench import seeds
+from bench import registry, seeds
 from bench.api import DIVERGED, Candidates, Release, Row
 from bench.artefacts import pictures
 from bench.artefacts.candidates import read_mean
@@ -261,6 +261,15 @@ def diverged(candidates: Candidates) -> bool:
     return candidates.loss is None and candidates.confidence is not None and bool((candidates.confidence <= DIVERGED).all())
 
 
+def _earlier(folder: Path) -> list[str]:
+    """The attacks of the audit that a folder holds."""
+    try:
+        names = [one["attack"] for one in json.loads((folder / "audit.json").read_text(encoding="utf-8"))["attacks"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+    return [name for name in names if name in registry.entries("attack")]
+
+
 def folder_for(checkpoint: str, under: Path) -> Path:
     """Where the audit of a checkpoint goes: by its name, and by its path too where another one of that name has been audited."""
     path = Path(checkpoint)
@@ -284,9 +293,10 @@ def write(report: Report, folder: Path, checkpoint: str) -> Path:
     """
     from safetensors.torch import save
 
-    if (folder / "audit.json").is_file():  # what an earlier audit left there is not this one's
-        for path in [*folder.glob("*.safetensors"), *folder.glob("*.png"), folder / "images.parquet"]:
-            path.unlink(missing_ok=True)
+    for name in _earlier(folder):  # what an earlier audit left there is not this one's; whatever else lies there is not ours to touch
+        for end in (".safetensors", ".png", "-members.png", "-controls.png"):
+            (folder / f"{name}{end}").unlink(missing_ok=True)
+        (folder / "images.parquet").unlink(missing_ok=True)
     submit = 2 * report.subject.release.n_train
     lines = [
         f"# Audit of {escape(Path(checkpoint).name)}",

@@ -120,11 +120,15 @@ def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
 
-def summary_table(scores: pd.DataFrame) -> list[dict[str, str]]:
+def summary_table(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[dict[str, str]]:
     """Rows for the short table in the terminal, ranked within each setting: texts, under the headings of the columns. A column in which no
-    line has anything is left out."""
+    line has anything is left out.
+
+    Args:
+        images: image rows, as of `aggregate`.
+    """
     result = []
-    for group in aggregate(scores):
+    for group in aggregate(scores, images):
         interval = group.excess
         left = ", ".join(f"{n} {status}" for status, n in sorted(group.counts.items()) if status != "ok")
         members, controls = group.hits.get("members"), group.hits.get("controls")

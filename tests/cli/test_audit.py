@@ -335,9 +335,13 @@ def test_an_audit_leaves_nothing_of_an_earlier_one_and_takes_no_folder_of_anothe
     bench("audit", released / "weights-tiles.pth", *words, "--attack", "haim_kkt", "--attack", "regression_kkt")
     folder = bench_home / "audits" / "weights-tiles"
     assert (folder / "regression_kkt.png").is_file()
+    for name in ("mine.png", "mine.safetensors"):
+        (folder / name).write_text("not of an audit")
     bench("audit", released / "weights-tiles.pth", *words, "--attack", "haim_kkt")
     assert (folder / "haim_kkt.png").is_file()
     assert not list(folder.glob("regression_kkt*"))
+    assert (folder / "mine.png").is_file()
+    assert (folder / "mine.safetensors").is_file()
     (tmp_path / "weights-tiles.pth").write_bytes((released / "weights-tiles.pth").read_bytes())
     bench("audit", tmp_path / "weights-tiles.pth", *words, "--attack", "haim_kkt")
     assert len(list((bench_home / "audits").glob("weights-tiles*"))) == 2

@@ -106,6 +106,7 @@ def test_intervals_pair_each_planted_input_with_the_clean_networks():
     assert alone.theft.excess.low < -0.1
     assert paired.theft.excess == (alone.theft.excess.estimate, 0.0, 0.0)
     assert paired.theft.transfer == alone.theft.transfer
+    assert summary_table(frame, images)[0]["transfer − clean [95 % CI]"] == "+0.00 [+0.00, +0.00]"
 
 
 def test_an_owners_claim_stands_by_its_p_value():
