@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from bench import seeds as streams
-from bench.metrics.intervals import Interval, bootstrap_seeds, bootstrap_shares, t_interval
+from bench.metrics.intervals import Interval, bootstrap_seeds, bootstrap_shares, t_interval, wilson
 from bench.metrics.significance import direction
 from bench.schema import SETTING_COLUMNS
 
@@ -241,6 +241,8 @@ def _theft(rows: Sequence[Mapping[str, Any]], planted: Mapping[str, np.ndarray])
     hits = np.rint(np.array([row["planted_transfer"] for row in rows], dtype=float) * n).astype(np.int64)
     clean = np.rint(np.array([row["planted_transfer_clean"] for row in rows], dtype=float) * clean_n).astype(np.int64)
     excess, transfer, by_clean = bootstrap_shares(hits, n, clean, clean_n)
+    if int(hits.sum()) in (0, int(n.sum())):  # a bootstrap of none or of all has no width
+        transfer = wilson(int(hits.sum()), int(n.sum()))
     known = [planted[row["cell_id"]] for row in rows if row["cell_id"] in planted]
     if [len(one) for one in known] == n.tolist():  # some inputs are easy for every network
         rng = streams.numpy_generator("report", "theft", *(row["cell_id"] for row in rows))

@@ -114,3 +114,11 @@ def test_an_owners_claim_stands_by_its_p_value():
     frame.loc[frame["cell_id"] == "plain-1", "watermark_p"] = 2 / 21  # above all clean networks but one
     [group] = aggregate(frame)
     assert (group.theft.upheld, group.theft.cells) == (2, 3)
+
+
+def test_all_of_few_is_not_certainly_all():
+    frame = rows(["plain"])
+    frame["planted_transfer"] = 1.0
+    [group] = aggregate(frame)
+    assert group.theft.transfer.estimate == group.theft.transfer.high == 1
+    assert 0.9 < group.theft.transfer.low < 0.96  # Wilson's, of 60 of 60
