@@ -107,7 +107,8 @@ def wilson(successes: int, trials: int, *, level: float = LEVEL) -> Interval:
     share, z = successes / trials, float(ndtri(0.5 + level / 2))
     centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return Interval(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    # of none or of all the end is the share itself, which rounding must not miss
+    return Interval(share, max(0.0, min(share, float(centre - half))), min(1.0, max(share, float(centre + half))))
 
 
 def bootstrap_difference(
