@@ -125,6 +125,20 @@ def test_the_verdict_asks_whether_controls_show_the_same(tmp_path: Path) -> None
     assert "**yes**, and more so than controls" in "\n".join(margin.section(groups, frame))
 
 
+def test_nothing_is_called_rebuilt_that_is_not(tmp_path: Path) -> None:
+    """SSIM that falls with the distance, far below the threshold, is no reconstruction."""
+    rows, images = made(seeds=5)
+    rng = np.random.default_rng(0)
+    for row in rows:
+        row["recall_members"] = row["recall_controls"] = row["excess_recall"] = 0.0
+    for image in images:
+        slope = 0.01 if image["split"] == "member" else 0.0
+        image["ssim"] = round(0.2 - slope * image["index"] + rng.uniform(-0.005, 0.005), 4)
+    text = "\n".join(margin.section(*loaded(rows, images, tmp_path)))
+    assert "not clearly more members than controls were rebuilt" in text
+    assert "**yes**" not in text
+
+
 def test_the_picture_goes_with_its_rows(tmp_path: Path) -> None:
     rows, images = made()
     store.publish(rows, images, tmp_path)
