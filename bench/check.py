@@ -33,6 +33,7 @@ from bench.targets.models import bound_forward, initial_weights
 from bench.torch_state import TorchState, restored
 
 QUICK = {"steps": 30, "shadows": 24, "epochs": 2, "queries": 24}  # hyperparameters that are lowered to these
+MOVED = "a global generator moved, or a setting of PyTorch such as its default dtype: draw from the generator that is passed"
 N = 4  # training images of the test networks
 NETWORKS = 3  # of a release on the informed track
 TOLERANCE = 1e-4  # between an answer alone and in a batch, in pixel values: stacked products round differently
@@ -204,10 +205,7 @@ def _check_runs(attack: Attack, architecture: Architecture, tests: _Tests) -> No
     def global_state() -> None:
         before = _global_state()
         alone(release, 1)
-        _need(
-            _global_state() == before,
-            "a global generator moved, or a setting of PyTorch such as its default dtype: draw from the generator that is passed",
-        )
+        _need(_global_state() == before, MOVED)
 
     def batch() -> None:
         pairs = [(release, 1), (other, 2)]
@@ -419,10 +417,7 @@ def check_defense(cls: type[Defense]) -> list[Outcome]:
         before = _global_state()
         data()
         weights()
-        _need(
-            _global_state() == before,
-            "a global generator moved, or a setting of PyTorch such as its default dtype: draw from the generator that is passed",
-        )
+        _need(_global_state() == before, MOVED)
 
     tests.run("before_training keeps the form of the data", data_kept)
     tests.run("after_training keeps names, shapes and dtypes of the weights", weights_kept)

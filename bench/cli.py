@@ -476,7 +476,7 @@ def audit(
     from bench.audit import page
     from bench.audit.asked import truth_of
     from bench.engine.local import pick_device
-    from bench.files import make_folder
+    from bench.files import Folder
     from bench.home import home
 
     _check_memory(memory)
@@ -495,7 +495,7 @@ def audit(
     )  # fmt: skip
     planned = auditor.plan(attack, runs, param)
     folder = Path(out).expanduser() if out else auditor.folder_for(checkpoint, home() / "audits")
-    make_folder(folder)  # what cannot be written is better known before an hour of attacks than after
+    Folder(folder).probe()  # what cannot be written is better known before an hour of attacks than after
     for line in auditor.described(subject):
         say(line)
     report = auditor.attack(subject, planned, seed=seed, memory_gib=memory, say=say)

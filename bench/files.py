@@ -273,20 +273,6 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def make_folder(path: Path) -> None:
-    """Makes a folder of this machine, and sees that it can be written.
-
-    Raises:
-        StorageError: it cannot.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
 def cannot_write(path: Path, error: OSError) -> StorageError:
     """What a user reads when a file of this machine could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -67,11 +67,11 @@ def anatomy(dataset: str, activations: Sequence[str], seed: int, folder: Path) -
     from bench import registry
     from bench.anatomy import dynamics, page, portrait
     from bench.engine.progress import say
-    from bench.files import make_folder
+    from bench.files import Folder
     from bench.store import atomic_write
     from bench.targets.cache import TargetCache
 
-    make_folder(folder)
+    Folder(folder).probe()
     images = registry.resolve_data(dataset).load()
     before = read(folder)
     seeds = range(seed, seed + SEEDS)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import yaml
@@ -32,7 +32,7 @@ from bench.artefacts.truth import Truth
 from bench.audit import page
 from bench.audit.scoring import Judgement, judge
 from bench.engine.cell import RUNS_AT_ONCE, PluginExitError, blame
-from bench.engine.plan import PlannedAttack, prepare
+from bench.engine.plan import PlannedAttack, hyperparameters, prepare
 from bench.errors import BenchError, did_you_mean
 from bench.grids.load import AttackSpec, Sweep
 from bench.memory import budget, in_pieces
@@ -197,13 +197,13 @@ def plan(names: Sequence[str], runs: int, params: Sequence[str]) -> list[Planned
         if bare.cls is None or bare.role == "control":
             planned.append(bare)
             continue
-        own = {key: value for key, value in given.items() if key in _fields(bare.cls)}
+        own = {key: value for key, value in given.items() if key in hyperparameters(bare.cls)}
         used |= set(own)
         swept = runs > 1 and bool(set(bare.cls.ranges) - set(own))
         spec = AttackSpec(name=name, params=own, sweep=Sweep(runs=runs) if swept else None)
         ready = prepare(spec)
         planned.append(ready if swept or runs == 1 else dataclasses.replace(ready, instances=ready.instances * runs))
-    every = sorted({field for one in planned if one.role == "attack" for field in _fields(one.cls)})
+    every = sorted({field for one in planned if one.role == "attack" for field in hyperparameters(one.cls)})
     for key in given:
         if key not in used:
             raise BenchError(
@@ -262,12 +262,13 @@ def diverged(candidates: Candidates) -> bool:
 
 
 def _earlier(folder: Path) -> list[str]:
-    """The attacks of the audit that a folder holds."""
+    """The files of the audit that a folder holds, its page and its numbers aside."""
     try:
         names = [one["attack"] for one in json.loads((folder / "audit.json").read_text(encoding="utf-8"))["attacks"]]
     except (OSError, ValueError, TypeError, KeyError):
         return []
-    return [name for name in names if name in registry.entries("attack")]
+    known = [name for name in names if name in registry.entries("attack")]
+    return ["images.parquet", *(f"{name}{end}" for name in known for end in (".safetensors", ".png", "-members.png", "-controls.png"))]
 
 
 def folder_for(checkpoint: str, under: Path) -> Path:
@@ -294,9 +295,7 @@ def write(report: Report, folder: Path, checkpoint: str) -> Path:
     from safetensors.torch import save
 
     for name in _earlier(folder):  # what an earlier audit left there is not this one's; whatever else lies there is not ours to touch
-        for end in (".safetensors", ".png", "-members.png", "-controls.png"):
-            (folder / f"{name}{end}").unlink(missing_ok=True)
-        (folder / "images.parquet").unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
     submit = 2 * report.subject.release.n_train
     lines = [
         f"# Audit of {escape(Path(checkpoint).name)}",
@@ -447,11 +446,6 @@ def _at_members(read: Checkpoint, truth: Truth | None, members: Pictures | None,
         notes.append(f"only {correct:.0%} of the members are classified correctly: {hint}")
     residual, _ = kkt_residual(read.architecture, read.weights, x, labels)
     return {"train_accuracy": correct, "kkt_residual": residual}
-
-
-def _fields(cls: type | None) -> set[str]:
-    """An attack's hyperparameters."""
-    return {f.name for f in dataclasses.fields(cast(Any, cls)) if f.init} if dataclasses.is_dataclass(cls) else set()
 
 
 def _param(text: str) -> tuple[str, Any]:

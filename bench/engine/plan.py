@@ -183,7 +183,7 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
         reason = f"{error.what}: {error.got}" if error.got else error.what
         return PlannedAttack(spec, None, _file_version(entry.origin), role, track, needs, (), reason)
     spec = _with_ranges(spec, cls)
-    fields: set[str] = {f.name for f in dataclasses.fields(cast(Any, cls)) if f.init} if dataclasses.is_dataclass(cls) else set()
+    fields = hyperparameters(cls)
     swept = spec.sweep.ranges if spec.sweep else {}
     for name in [*spec.params, *swept]:
         if name not in fields:
@@ -216,6 +216,11 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
             hint=f"python -m bench info {spec.name}",
         ) from error
     return PlannedAttack(spec, cls, registry.source_version(cls), cls.role, cls.track, frozenset(cls.needs), instances)
+
+
+def hyperparameters(cls: type | None) -> set[str]:
+    """The names of those that an attack has."""
+    return {f.name for f in dataclasses.fields(cast(Any, cls)) if f.init} if dataclasses.is_dataclass(cls) else set()
 
 
 def _wrong_kind(cls: type[Attack], name: str, value: Any) -> str:

@@ -66,12 +66,13 @@ def merge(paths: Sequence[Path | str], into: Path | str, on_conflict: OnConflict
         return settled.told(base[1])
     sources = [(place, _current(scores), images) for place, scores, images in sources]
     folder = Path(into)
-    _settle(_current(load_tables(folder)[0]), sources, on_conflict, versions=True)  # a conflict is refused before anything is made
+    if on_conflict == "refuse":  # before anything is made
+        _settle(_current(load_tables(folder)[0]), sources, on_conflict, versions=True)
     with locked(folder):  # others may have published since
         old, pictures = load_tables(folder)
         settled = _settle(_current(old), sources, on_conflict, versions=True)
-        mine = pa.array([row["cell_id"] for row in settled.fresh.to_pylist()], TEXT)
-        pictures = pictures.filter(pc.invert(pc.is_in(pictures["cell_id"], mine)))  # image rows belong to their score row
+        mine = pc.is_in(pictures["cell_id"], settled.fresh["cell_id"].combine_chunks())
+        pictures = pictures.filter(pc.invert(mine))  # image rows belong to their score row
         write_results(folder, settled.kept, pictures, settled.fresh, settled.images)
     return settled.told(pictures)
 
@@ -98,7 +99,8 @@ def _settle(base: pa.Table, sources: Sequence[tuple[str, pa.Table, pa.Table]], o
         versions: a cell that another version of the attack or of the training code has computed under another id is the same cell, as it
             is when rows are published. A store keeps both.
     """
-    winner: dict[Key, tuple[Row, int]] = {(row["grid"], row["cell_id"]): (row, -1) for row in base.to_pylist()}
+    keys = list(zip(base["grid"].to_pylist(), base["cell_id"].to_pylist(), strict=True))
+    winner: dict[Key, tuple[Row, int]] = {key: (row, -1) for key, row in zip(keys, base.to_pylist(), strict=True)}
     others = {_version_key(row): key for key, (row, _) in winner.items()}
     added, replaced = 0, []
     for position, (place, scores, _) in enumerate(sources):
@@ -132,7 +134,7 @@ def _settle(base: pa.Table, sources: Sequence[tuple[str, pa.Table, pa.Table]], o
     for position, (_, _, table) in enumerate(sources):
         cells = pa.array([row["cell_id"] for row, p in taken if p == position], TEXT)
         images.append(table.filter(pc.is_in(table["cell_id"], cells)))
-    stay = [i for i, row in enumerate(base.to_pylist()) if winner.get((row["grid"], row["cell_id"]), (None, 0))[1] == -1]
+    stay = [i for i, key in enumerate(keys) if key in winner and winner[key][1] == -1]
     return _Settled(take(base, stay), to_table([row for row, _ in taken], "scores"), latest_images(images), added, replaced)
 
 
