@@ -8,12 +8,12 @@ The one line of flow::
 The rooms, in the order in which that line passes through them:
 
 =============  =========================================================================
-``api``        the nouns: Setting, Release, Secret, Target, Attack, Defense, DataSource
-``registry``   finds attacks, defences and data sets: folders, entry points, ``--plugin``
+``api``        the nouns: Setting, Release, Secret, Target, Attack, Defense, DataSource, Metric
+``registry``   finds attacks, defences, data sets and metrics: folders, entry points, ``--plugin``
 ``seeds``      randomness by name, so that order never matters
 ``data``       one file a source; every set yields disjoint train, control and test splits
 ``targets``    the networks under attack, trained many at once and cached
-``metrics``    SSIM, LPIPS, NCC, PSNR, matching: pure functions with unit, range, direction
+``metrics``    SSIM, LPIPS, NCC, PSNR, MSE: one file a metric, with unit, range, direction; matching, intervals
 ``tracks``     what a kind of attack gets, and how its result becomes rows
 ``grids``      YAML files that span settings, attacks and seeds
 ``engine``     plans the cells of a grid, runs them, loses nothing

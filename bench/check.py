@@ -21,14 +21,16 @@ import torch
 from torch import Tensor
 
 from bench import registry, seeds, tracks
-from bench.api import Architecture, Attack, Candidates, Claim, DataSource, Defense, Release, Setting, Tier
+from bench.api import Architecture, Attack, Candidates, Claim, DataSource, Defense, Metric, Release, Setting, Tier
 from bench.data.duplicates import hashes
 from bench.data.split import largest_n_per_class, split
 from bench.engine.cell import blame
 from bench.errors import BenchError, did_you_mean
 from bench.grids.load import builtin
+from bench.metrics.measure import measure
 from bench.report.claims import conditions
 from bench.report.declarations import declared, faults
+from bench.schema import columns, metrics
 from bench.targets.models import bound_forward, initial_weights
 from bench.torch_state import TorchState, restored
 
@@ -68,10 +70,10 @@ def check_plugin(what: str) -> Iterator[tuple[str, list[Outcome]]]:
         found = [(entry.kind, entry.name) for entry in registry.load_plugin(what)]
     else:
         head = what.partition(":")[0]
-        kinds = ("attack", "defense", "data")
-        found = [(kind, what) for kind in kinds if head in registry.entries(kind)]  # type: ignore[arg-type,misc]
+        kinds = registry.WORDS
+        found = [(kind, what) for kind in kinds if head in registry.entries(kind)]
         if not found:
-            known = [name for kind in kinds for name in registry.entries(kind)]  # type: ignore[arg-type]
+            known = [name for kind in kinds for name in registry.entries(kind)]
             raise BenchError(
                 f"no plug-in is named '{what}'.{did_you_mean(what, known)}",
                 expected="one of " + ", ".join(known) + ", or a path to a Python file",
@@ -83,6 +85,8 @@ def check_plugin(what: str) -> Iterator[tuple[str, list[Outcome]]]:
             yield f"attack {name}", check_attack(cast("type[Attack]", registry.get("attack", name)))
         elif kind == "defense":
             yield f"defence {name}", check_defense(cast("type[Defense]", registry.get("defense", name)))
+        elif kind == "metric":
+            yield f"metric {name}", check_metric(cast("type[Metric]", registry.get("metric", name)))
         else:
             yield f"data set {name}", check_data(name)
 
@@ -428,6 +432,55 @@ def check_defense(cls: type[Defense]) -> list[Outcome]:
 
 
 # --------------------------------------------------------------------------------------------------------------- data sets
+
+
+def check_metric(cls: type[Metric]) -> list[Outcome]:
+    """The contract of a metric, on noise, flat images and near copies, grey and colour."""
+    tests = _Tests()
+    tests.run("has a docstring", lambda: _need(bool(cls.__doc__), "write one; its first line describes the columns"))
+    tests.run("name is in snake_case", lambda: _need(bool(re.fullmatch(r"[a-z][a-z0-9_]*", cls.name)), f"name is {cls.name!r}"))
+    found = tests.run("brings columns that the tables can hold", lambda: (columns("images"), columns("scores"), metrics())[2])
+    if found is None:
+        return tests.outcomes
+    low, high = next(m.range for m in found if m.name == cls.name)
+    high = float("inf") if high is None else high
+    sign = 1 if cls.better == "higher" else -1
+
+    def values(a: Tensor, b: Tensor) -> np.ndarray:
+        return cast(np.ndarray, measure(a.clone(), b.clone())[cls.name])
+
+    for shape in ((6, 1, 12, 10), (6, 3, 9, 13)):
+        at = f" [{'x'.join(map(str, shape[1:]))}]"
+        a = torch.rand(shape, generator=seeds.generator("check", "metric"))
+        near = (a + 0.02 * torch.randn(shape, generator=seeds.generator("check", "near"))).clamp(0, 1)
+        others = torch.cat([a[1:], torch.full((1, *shape[1:]), 0.5)])
+        got = tests.run(f"gives a finite number a pair{at}", lambda a=a, b=others: values(a, b))  # type: ignore[misc]
+        if not isinstance(got, np.ndarray):  # it failed, or cannot be had here
+            continue
+
+        def inside(got: np.ndarray = got) -> None:
+            _need(bool((got >= low - 1e-6).all() and (got <= high + 1e-6).all()), f"{got.min():g} to {got.max():g}")
+
+        def ordered(a: Tensor = a, near: Tensor = near, got: np.ndarray = got) -> None:
+            same, close = values(a, a), values(a, near)
+            _need(bool((sign * same >= sign * close - 1e-6).all()), f"{same.mean():g} for equal images, {close.mean():g} for near copies")
+            _need(bool(sign * close.mean() > sign * got.mean()), f"{close.mean():g} for near copies, {got.mean():g} for other images")
+
+        def alone(a: Tensor = a, b: Tensor = others, got: np.ndarray = got) -> None:
+            single = [values(a[i : i + 1], b[i : i + 1])[0] for i in range(len(a))]
+            _need(bool(np.allclose(single, got, rtol=1e-4, atol=1e-5)), "a pair alone has another value than among others")
+
+        def pure(a: Tensor = a, b: Tensor = others) -> None:
+            mine, state = (a.clone(), b.clone()), _global_state()
+            measure(*mine)
+            _need(torch.equal(a, mine[0]) and torch.equal(b, mine[1]), "an image changed: clone before writing")
+            _need(_global_state() == state, MOVED)
+
+        tests.run(f"stays inside its range{at}", inside)
+        tests.run(f"puts equal images before near copies, and these before others{at}", ordered)
+        tests.run(f"has the same value for a pair alone{at}", alone)
+        tests.run(f"leaves images and global generators as they were{at}", pure)
+    return tests.outcomes
 
 
 def check_data(name: str) -> list[Outcome]:

@@ -225,7 +225,7 @@ def run(
 
 @app.command(name="ls")
 def list_(plugin: Plugins = []) -> int:  # noqa: B006
-    """List grids, attacks, controls, defences and data sets."""
+    """List grids, attacks, controls, defences, metrics and data sets."""
     from bench import registry
     from bench.grids.load import titles
 
@@ -238,6 +238,7 @@ def list_(plugin: Plugins = []) -> int:  # noqa: B006
         mine = [e for e in attacks.values() if (e.facts or {}).get("role", "attack") == role]
         kinds.append((title, [(e.name, _access(e.facts or {}), e.summary) for e in mine]))
     kinds.append(("defences", [(e.name, "", e.summary) for e in registry.entries("defense").values()]))
+    kinds.append(("metrics", [(e.name, "", e.summary) for e in registry.entries("metric").values()]))
     kinds.append(("data sets", [(e.name, "", e.summary) for e in registry.entries("data").values()]))
     for title, lines in kinds:
         print(f"{title}:")
@@ -251,10 +252,10 @@ def list_(plugin: Plugins = []) -> int:  # noqa: B006
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="an attack, defence, data set or grid; a setting field; a column; 'setting'; 'schema'")],
+    name: Annotated[str, typer.Argument(help="an attack, defence, metric, data set or grid; a field; a column; 'setting'; 'schema'")],
     plugin: Plugins = [],  # noqa: B006
 ) -> int:
-    """Say all about one attack, defence, data set, grid or field."""
+    """Say all about one attack, defence, metric, data set, grid or field."""
     from bench import registry
     from bench.api import Setting
     from bench.grids.load import builtin
@@ -273,8 +274,8 @@ def info(
     if name in builtin() or name.endswith((".yaml", ".yml")):
         parts.append(_grid_info(name))
     known: dict[str, None] = dict.fromkeys(["setting", "schema", *builtin(), *Setting.model_fields])
-    for kind in ("attack", "defense", "data"):
-        entries = registry.entries(kind)  # type: ignore[arg-type]
+    for kind in registry.WORDS:
+        entries = registry.entries(kind)
         known |= dict.fromkeys(entries)
         if name.partition(":")[0] in entries:
             parts.append(_plugin_info(kind, name))
@@ -285,7 +286,7 @@ def info(
     if not parts:
         raise BenchError(
             f"unknown name '{name}'.{did_you_mean(name, known)}",
-            expected="an attack, defence, data set, grid, setting field, column of the tables, 'setting' or 'schema'",
+            expected="an attack, defence, metric, data set, grid, setting field, column of the tables, 'setting' or 'schema'",
             got=repr(name),
             hint="python -m bench ls",
         )
@@ -294,8 +295,9 @@ def info(
 
 
 @app.command()
-def report(out: Out = "") -> int:
+def report(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
     """Render pages and figures from the Parquet files alone."""
+    _load_plugins(plugin)
     from bench.report import render
 
     folder = _results_dir(out)
@@ -1001,7 +1003,7 @@ def _plugin_info(kind: str, name: str) -> str:
     head = name.partition(":")[0]
     entry = registry.entries(kind)[head]  # type: ignore[arg-type]
     cls = registry.get(kind, head)  # type: ignore[arg-type]
-    word = {"attack": "attack", "defense": "defence", "data": "data set"}[kind]
+    word = registry.WORDS[kind]  # type: ignore[index]
     facts = {"role": getattr(cls, "role", ""), "paper": getattr(cls, "paper", ""), "track": getattr(cls, "track", "")}
     lines = [f"{word} {head}", inspect.cleandoc(cls.__doc__ or entry.summary), f"from: {entry.origin}"]
     lines += [f"{key}: {value}" for key, value in facts.items() if value]
@@ -1010,6 +1012,12 @@ def _plugin_info(kind: str, name: str) -> str:
         lines += [
             f"claim {claim.name}: {claim.text} ({claim.source})" for claim in cls.__dict__.get("claims") or () if isinstance(claim, Claim)
         ]
+    if kind == "metric":
+        from bench.schema import described, metrics
+
+        metric = next(one for one in metrics() if one.name == head)
+        lines.append(f"unit {metric.unit}, range {metric.interval}; {metric.better} is nearer")
+        lines += [text for column in [metric.image_column(), *metric.statistic_columns()] for text in described(column.name)]
     if dataclasses.is_dataclass(cls):
         for field in dataclasses.fields(cls):
             default = "(required)"

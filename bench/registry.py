@@ -1,9 +1,9 @@
-"""Finds attacks, defences and data sets by name; imports only what is asked for.
+"""Finds attacks, defences, data sets and metrics by name; imports only what is asked for.
 
-A plug-in is a class marked ``@register``. It is found in four places: the folders ``attacks/``, ``defenses/`` and ``bench/data/``;
-entry points of installed packages (groups ``reconbench.attacks``, ``reconbench.defenses``, ``reconbench.data``); and files passed by
-``--plugin``. The folders are read by ``ast`` (name, docstring, access tier are literals in the class), so that listing needs no torch
-and a broken file breaks only itself.
+A plug-in is a class marked ``@register``. It is found in three places: the folders ``attacks/``, ``defenses/``, ``bench/data/`` and
+``bench/metrics/``; entry points of installed packages (groups ``reconbench.attacks``, ``reconbench.defenses``, ``reconbench.data``,
+``reconbench.metrics``); and files passed by ``--plugin``. The folders are read by ``ast`` (name, docstring, access tier are literals in
+the class), so that listing needs no torch and a broken file breaks only itself.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.api import Attack, DataSource, Defense
+from bench.api import Attack, DataSource, Defense, Metric
 from bench.errors import BenchError, did_you_mean
 
-Kind = Literal["attack", "defense", "data"]
-BASES: dict[str, type] = {"attack": Attack, "defense": Defense, "data": DataSource}
-GROUPS = {"attack": "reconbench.attacks", "defense": "reconbench.defenses", "data": "reconbench.data"}
+Kind = Literal["attack", "defense", "data", "metric"]
+WORDS: dict[Kind, str] = {"attack": "attack", "defense": "defence", "data": "data set", "metric": "metric"}
+BASES: dict[str, type] = {"attack": Attack, "defense": Defense, "data": DataSource, "metric": Metric}
+GROUPS = {
+    kind: f"reconbench.{folder}"
+    for kind, folder in (("attack", "attacks"), ("defense", "defenses"), ("data", "data"), ("metric", "metrics"))
+}
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = {"attack": ROOT / "attacks", "defense": ROOT / "defenses", "data": ROOT / "bench" / "data"}
+FOLDERS = {"attack": ROOT / "attacks", "defense": ROOT / "defenses", "data": ROOT / "bench" / "data", "metric": ROOT / "bench" / "metrics"}
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 
@@ -53,16 +57,16 @@ class Entry:
 
 
 def register(cls: type) -> type:
-    """Class decorator: marks an Attack, Defense or DataSource as a plug-in.
+    """Class decorator: marks an Attack, Defense, DataSource or Metric as a plug-in.
 
     Raises:
-        BenchError: if the class derives from none of the three, or has no name.
+        BenchError: if the class derives from none of the four, or has no name.
     """
     kind = next((k for k, base in BASES.items() if issubclass(cls, base)), None)
     if kind is None:
         raise BenchError(
             f"@register on {cls.__name__}, which is no plug-in",
-            expected="a subclass of bench.api.Attack, Defense or DataSource",
+            expected="a subclass of bench.api.Attack, Defense, DataSource or Metric",
             got=f"bases {[b.__name__ for b in cls.__bases__]}",
             hint="derive the class from one of them",
         )
@@ -145,7 +149,7 @@ def get(kind: Kind, name: str) -> Any:
     entry = known.get(name)
     if entry is None:
         raise BenchError(
-            f"unknown {_word(kind)} '{name}'.{did_you_mean(name, known)}",
+            f"unknown {WORDS[kind]} '{name}'.{did_you_mean(name, known)}",
             expected="one of " + ", ".join(known),
             got=repr(name),
             hint="python -m bench ls, or load a file with --plugin PATH",
@@ -157,7 +161,7 @@ def get(kind: Kind, name: str) -> Any:
         cls = _import(entry.entry_point.load, entry.origin)
         if not (isinstance(cls, type) and issubclass(cls, BASES[kind])):
             raise BenchError(
-                f"entry point '{name}' of {entry.origin} is no {_word(kind)}",
+                f"entry point '{name}' of {entry.origin} is no {WORDS[kind]}",
                 expected=f"a subclass of bench.api.{BASES[kind].__name__}",
                 got=repr(cls),
                 hint="point it at the class, as in package.module:ClassName",
@@ -165,6 +169,23 @@ def get(kind: Kind, name: str) -> Any:
         return cls
     module = _import(lambda: importlib.import_module(entry.module), entry.origin)
     return getattr(module, entry.class_name)
+
+
+def literal(entry: Entry, fact: str) -> Any:
+    """A class attribute of a plug-in, without importing its file where the class holds it as a literal or its base has a default; None:
+    it has none.
+
+    Raises:
+        BenchError: a file that raises at import.
+    """
+    if entry.facts is None:
+        return getattr(get(entry.kind, entry.name), fact, None)
+    return entry.facts[fact] if fact in entry.facts else getattr(BASES[entry.kind], fact, None)
+
+
+def brought(kind: Kind) -> tuple[tuple[str, str, int], ...]:
+    """What ``load_plugin`` has made known of a kind: a key for what is derived from the registry."""
+    return tuple((name, entry.origin, id(entry.cls)) for (k, name), entry in _plugins.items() if k == kind)
 
 
 def source_version(cls: type) -> str:
@@ -296,7 +317,7 @@ def _registered_in(module: Any) -> Iterator[type]:
 
 def _entry_of(cls: Any, origin: str) -> Entry:
     summary = getattr(cls, "summary", "") or (inspect.getdoc(cls) or "").partition("\n")[0]
-    names = ("paper", "track", "role", "needs", "version")
+    names = {*BASES[cls.__bench_kind__].__annotations__, "paper"}
     facts = {key: getattr(cls, key) for key in names if hasattr(cls, key)}
     declared = cls.__dict__.get("claims", ())
     return Entry(cls.__bench_kind__, cls.name, summary, origin, cls=cls, facts=facts, claims=repr(declared) if declared else "")
@@ -309,10 +330,6 @@ def _collision(entry: Entry, other: Entry) -> BenchError:
         got=f"{other.origin} and {entry.origin}",
         hint="rename one of them",
     )
-
-
-def _word(kind: str) -> str:
-    return {"attack": "attack", "defense": "defence", "data": "data set"}[kind]
 
 
 def resolve_data(name: str) -> Any:

@@ -1,22 +1,24 @@
 """The columns of the two Parquet tables: name, type, unit, range, direction and meaning of each; and rows checked against them.
 
-``SCORES`` has one row per grid × cell (a cell is one setting, seed included, under one attack); ``IMAGES`` one row per cell × image,
-members and controls alike. These tables are the only definition: units, ranges, directions and descriptions travel in the field
-metadata of every file, the schema version and the score protocol in its file metadata.
+``scores`` has one row per grid × cell (a cell is one setting, seed included, under one attack); ``images`` one row per cell × image,
+members and controls alike. ``columns`` is the only definition: what is listed here, and what the registered metrics bring. Units, ranges,
+directions and descriptions travel in the field metadata of every file, the schema version and the score protocol in its file metadata.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import pyarrow as pa
 
+from bench import registry
 from bench.api import Row, Setting
 from bench.errors import BenchError, did_you_mean
 
@@ -26,6 +28,7 @@ PROTOCOL = "v1"
 TEXT, INT, SMALL, TINY, FLOAT, SINGLE, BYTES = pa.string(), pa.int64(), pa.int32(), pa.int16(), pa.float64(), pa.float32(), pa.binary()
 TIME = pa.timestamp("us", tz="UTC")
 
+Table = Literal["scores", "images"]
 Direction = Literal["higher", "lower", "none"]
 
 
@@ -66,14 +69,6 @@ def _excess(prefix: str, description: str) -> list[Column]:
     ]
 
 
-def _both(name: str, description: str, unit: str, range_: str, direction: Direction) -> list[Column]:
-    return [
-        Column(name, FLOAT, f"{description} over members", unit, range_, direction, 6),
-        Column(f"{name}_controls", FLOAT, f"{description} over controls", unit, range_, decimals=6),
-    ]
-
-
-_SSIM = "1"
 SETTING_COLUMNS: tuple[Column, ...] = (
     Column("dataset", TEXT, "data set name, or folder:PATH, or parquet:PATH"),
     Column("dataset_display", TEXT, "data set as tables name it"),
@@ -101,7 +96,7 @@ SETTING_COLUMNS: tuple[Column, ...] = (
     Column("input_shape", TEXT, "channels x height x width"),
 )
 
-SCORES: tuple[Column, ...] = (
+_SCORES_BEFORE: tuple[Column, ...] = (
     Column("schema_version", TINY, "version of this schema; old files load, newer ones are refused"),
     Column("protocol", TEXT, "version of the score protocol"),
     Column("track", TEXT, "kind of attack, e.g. reconstruction"),
@@ -148,12 +143,8 @@ SCORES: tuple[Column, ...] = (
     Column("auc_lo", FLOAT, "lower end of the 95 % interval of auc", "share", "[0, 1]", decimals=6),
     Column("auc_hi", FLOAT, "upper end of the 95 % interval of auc", "share", "[0, 1]", decimals=6),
     _share("tpr_at_1fpr", "true positive rate of the same test at a false positive rate of at most 1 %", "higher"),
-    *_both("ssim_median", "median one-to-one SSIM (Gaussian window)", _SSIM, "[-1, 1]", "higher"),
-    *_both("ssim_mean", "mean one-to-one SSIM (Gaussian window)", _SSIM, "[-1, 1]", "higher"),
-    *_both("lpips_median", "median LPIPS (AlexNet) of the one-to-one pairs", "1", ">= 0", "lower"),
-    *_both("psnr_median", "median PSNR of the one-to-one pairs", "dB", ">= 0", "higher"),
-    *_both("ncc_median", "median normalised cross-correlation of the one-to-one pairs", "1", "[-1, 1]", "higher"),
-    *_both("mse_mean", "mean squared error of the answers, mean", "1", "[0, 1]", "lower"),
+)
+_SCORES_AFTER: tuple[Column, ...] = (
     Column(
         "pool_mse_mean",
         FLOAT,
@@ -221,28 +212,24 @@ SCORES: tuple[Column, ...] = (
 )
 
 
-def _metric(name: str, description: str, unit: str, range_: str, direction: Direction, decimals: int = 4) -> Column:
+def _single(name: str, description: str, unit: str, range_: str, direction: Direction, decimals: int = 4) -> Column:
     return Column(name, SINGLE, description, unit, range_, direction, decimals)
 
 
-IMAGES: tuple[Column, ...] = (
+_IMAGES_BEFORE: tuple[Column, ...] = (
     Column("schema_version", TINY, "version of this schema; old files load, newer ones are refused"),
     Column("cell_id", TEXT, "cell of scores.parquet; part of the key"),
     Column("split", TEXT, "member or control; part of the key"),
     Column("index", SMALL, "position in the split; part of the key", "", ">= 0"),
     Column("label", TINY, "class of the image"),
-    _metric("ssim", "SSIM (Gaussian window) with the one-to-one partner; null: no partner, a miss", "1", "[-1, 1]", "higher"),
-    _metric("ssim_w3", "SSIM in the authors' window (3x3 Gaussian, std 1.5) with the one-to-one partner", "1", "[-1, 1]", "higher"),
-    _metric("lpips", "LPIPS (AlexNet) with the one-to-one partner", "1", ">= 0", "lower"),
-    _metric("psnr", "PSNR with the one-to-one partner", "dB", ">= 0", "higher", 2),
-    _metric("ncc", "normalised cross-correlation with the one-to-one partner", "1", "[-1, 1]", "higher"),
-    _metric("nn_ssim", "SSIM (Gaussian window) with the nearest submitted candidate, many-to-one", "1", "[-1, 1]", "higher"),
-    _metric("oracle_ssim", "SSIM (Gaussian window) one-to-one over all candidates", "1", "[-1, 1]", "higher"),
-    _metric("haim_ssim", "SSIM (window 3) under protocol haim2022", "1", "[-1, 1]", "higher"),
-    _metric("mse", "mean squared error of the answer (track informed)", "1", "[0, 1]", "lower", 5),
-    _metric("pool_mse", "mean squared error of the nearest image of the public pool (track informed)", "1", "[0, 1]", "none", 5),
-    _metric("pool_ssim", "SSIM of the most similar image of the public pool (track informed)", "1", "[-1, 1]", "none"),
-    _metric(
+)
+_IMAGES_AFTER: tuple[Column, ...] = (
+    _single("nn_ssim", "SSIM (Gaussian window) with the nearest submitted candidate, many-to-one", "1", "[-1, 1]", "higher"),
+    _single("oracle_ssim", "SSIM (Gaussian window) one-to-one over all candidates", "1", "[-1, 1]", "higher"),
+    _single("haim_ssim", "SSIM (window 3) under protocol haim2022", "1", "[-1, 1]", "higher"),
+    _single("pool_mse", "mean squared error of the nearest image of the public pool (track informed)", "1", "[0, 1]", "none", 5),
+    _single("pool_ssim", "SSIM of the most similar image of the public pool (track informed)", "1", "[-1, 1]", "none"),
+    _single(
         "margin",
         "the constraint gᵢ of the released network at the image: y·Φ(x), or Φ_y(x) minus the best other class",
         "1",
@@ -250,7 +237,7 @@ IMAGES: tuple[Column, ...] = (
         "none",
         7,  # differences near the margin are small
     ),
-    _metric(
+    _single(
         "multiplier",
         "λᵢ of the member that best explains the weights (the largest by size, of several); null: a control",
         "1",
@@ -268,8 +255,8 @@ IMAGES: tuple[Column, ...] = (
     Column(
         "transferred", TINY, "track stealing: 1 if the thief's network gives the input its planted (or drawn) label, else 0", "", "0, 1"
     ),
-    _metric("clean_rate", "track stealing: share of the clean networks that give it that label", "share", "[0, 1]", "none"),
-    _metric(
+    _single("clean_rate", "track stealing: share of the clean networks that give it that label", "share", "[0, 1]", "none"),
+    _single(
         "query_distance",
         "track stealing: root mean squared pixel distance to the nearest image that the oracle was asked about; null: it was asked about "
         "none, or about too many to be kept",
@@ -277,7 +264,7 @@ IMAGES: tuple[Column, ...] = (
         "[0, 1]",
         "none",
     ),
-    _metric(
+    _single(
         "gradient_norm",
         "track stealing: Euclidean norm, at the input, of the gradient by the image of the planted (or drawn) label's output minus the "
         "largest other one, of the owner's network",
@@ -290,7 +277,6 @@ IMAGES: tuple[Column, ...] = (
     Column("recon_png", BYTES, "thumbnail of its partner; only for cells that figures show", "PNG"),
 )
 
-TABLES: dict[str, tuple[Column, ...]] = {"scores": SCORES, "images": IMAGES}
 SCORE_KEY = ("grid", "cell_id")
 IMAGE_KEY = ("cell_id", "split", "index")
 STATUSES = ("ok", "skipped", "failed", "timeout")
@@ -298,19 +284,130 @@ COST_COLUMNS = ("seconds_train", "seconds_attack", "seconds_score", "peak_memory
 PROVENANCE_COLUMNS = ("code_version", "versions", "python", "platform", "finished_at")
 
 
-def schema(table: Literal["scores", "images"]) -> pa.Schema:
+BUILT_IN = ("ssim", "ssim_w3", "lpips", "psnr", "ncc", "mse")  # come first, in this order; others by name
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the tables know of a metric without importing it (see ``bench.api.Metric``)."""
+
+    name: str
+    label: str
+    summary: str
+    unit: str
+    range: tuple[float, float | None]
+    better: Direction
+    statistics: tuple[str, ...]
+    decimals: int
+    shown: int
+
+    @property
+    def interval(self) -> str:
+        """The range as the schema words it."""
+        low, high = self.range
+        return f">= {low:g}" if high is None else f"[{low:g}, {high:g}]"
+
+    @property
+    def headline(self) -> str:
+        """The score column that tables show; nothing where the metric has no statistic."""
+        return f"{self.name}_{self.statistics[0]}" if self.statistics else ""
+
+    def image_column(self) -> Column:
+        """Its column in the image rows."""
+        said = f"{self.summary}; of an image and its partner, null: no partner, or the metric was not computed"
+        return Column(self.name, SINGLE, said, self.unit, self.interval, self.better, self.decimals)
+
+    def statistic_columns(self) -> list[Column]:
+        """Its columns in the score rows, for members and for controls."""
+        said = [(f"{self.name}_{statistic}", f"{statistic} {self.label} of the pairs") for statistic in self.statistics]
+        return [
+            Column(f"{name}{suffix}", FLOAT, f"{what} over {side}", self.unit, self.interval, direction, 6)
+            for name, what in said
+            for suffix, side, direction in (("", "members", self.better), ("_controls", "controls", "none"))
+        ]
+
+
+def metrics() -> tuple[Measured, ...]:
+    """The registered metrics, the built-in ones first.
+
+    Raises:
+        BenchError: literals that are missing or make no sense.
+    """
+    return _metrics(registry.brought("metric"))
+
+
+@functools.lru_cache(maxsize=8)
+def _metrics(brought: tuple[tuple[str, str, int], ...]) -> tuple[Measured, ...]:
+    found = registry.entries("metric")
+    return tuple(_measured(found[name]) for name in sorted(found, key=lambda name: (*BUILT_IN, name).index(name)))
+
+
+def _measured(entry: registry.Entry) -> Measured:
+    facts = {what: registry.literal(entry, what) for what in ("label", "unit", "range", "better", "statistics", "decimals", "shown")}
+    low, high = facts["range"] if isinstance(facts["range"], tuple) and len(facts["range"]) == 2 else (None, None)
+    rules = {
+        "label": (isinstance(facts["label"], str) and facts["label"] != "", "a text"),
+        "unit": (isinstance(facts["unit"], str), "a text"),
+        "range": (isinstance(low, float | int) and (high is None or (isinstance(high, float | int) and low < high)), "(low, high or None)"),
+        "better": (facts["better"] in ("higher", "lower"), "'higher' or 'lower'"),
+        "statistics": (isinstance(facts["statistics"], tuple) and set(facts["statistics"]) <= {"median", "mean"}, "of 'median', 'mean'"),
+        "decimals": (isinstance(facts["decimals"], int), "a whole number"),
+        "shown": (isinstance(facts["shown"], int), "a whole number"),
+    }
+    for what, (holds, expected) in rules.items():
+        if not holds:
+            raise BenchError(
+                f"metric '{entry.name}' has no {what} that tables can use",
+                expected=f"{what} = {expected}, as a literal in the class",
+                got=repr(facts[what]),
+                hint="CONTRIBUTING.md has a complete example",
+            )
+    return Measured(entry.name, summary=entry.summary.rstrip("."), **facts)
+
+
+def columns(table: Table) -> tuple[Column, ...]:
+    """All columns of a table, those of the metrics that are registered now among them.
+
+    Raises:
+        BenchError: a metric whose name or literals cannot be a column.
+    """
+    return _columns(table, registry.brought("metric"))
+
+
+@functools.lru_cache(maxsize=16)
+def _columns(table: Table, brought: tuple[tuple[str, str, int], ...]) -> tuple[Column, ...]:
+    before, after = (_SCORES_BEFORE, _SCORES_AFTER) if table == "scores" else (_IMAGES_BEFORE, _IMAGES_AFTER)
+    taken = {column.name for column in (*before, *after)}
+    measured: list[Column] = []
+    for metric in metrics():
+        own = metric.statistic_columns() if table == "scores" else [metric.image_column()]
+        for column in own:
+            if column.name in taken:
+                raise BenchError(
+                    f"metric '{metric.name}' wants a column that is there already",
+                    expected="a name of its own",
+                    got=f"column '{column.name}' of {table}",
+                    hint="rename the metric; python -m bench info schema lists the columns",
+                )
+            taken.add(column.name)
+            measured.append(column)
+    return (*before, *measured, *after)
+
+
+def schema(table: Table) -> pa.Schema:
     """The Arrow schema of a table, with field metadata (description, unit, range, direction) and file metadata."""
     metadata = {"schema_version": str(SCHEMA_VERSION), "protocol": PROTOCOL, "table": f"reconbench.{table}"}
-    return pa.schema([column.field() for column in TABLES[table]], metadata=metadata)
+    return pa.schema([column.field() for column in columns(table)], metadata=metadata)
 
 
 def describe_schema() -> str:
     """Both tables as Markdown: column, type, unit, range, which direction is better for the attacker, meaning."""
     lines = [f"Schema version {SCHEMA_VERSION}, score protocol {PROTOCOL}. Missing values are null."]
-    for name, key in (("scores", SCORE_KEY), ("images", IMAGE_KEY)):
+    keys: tuple[tuple[Table, tuple[str, ...]], ...] = (("scores", SCORE_KEY), ("images", IMAGE_KEY))
+    for name, key in keys:
         lines += ["", f"## {name}.parquet (key: {', '.join(key)})", "", "| column | type | unit | range | better | meaning |"]
         lines += ["|---|---|---|---|---|---|"]
-        for c in TABLES[name]:
+        for c in columns(name):
             cells = (f"`{c.name}`", str(c.type), c.unit, c.range, "" if c.direction == "none" else c.direction, c.description)
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -322,8 +419,8 @@ def described(name: str) -> list[str]:
         f"column {c.name} of {table}.parquet: {c.description}\n  type: {c.type}"
         + "".join(f", {what}: {value}" for what, value in (("unit", c.unit), ("range", c.range)) if value)
         + ("" if c.direction == "none" else f"; {c.direction} is better for the attacker")
-        for table in ("scores", "images")
-        for c in TABLES[table]
+        for table in get_args(Table)
+        for c in columns(table)
         if c.name == name
     ]
 
@@ -331,25 +428,25 @@ def described(name: str) -> list[str]:
 # --- rows to tables -------------------------------------------------------------------------------------------------------------------
 
 
-def to_table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, table: Literal["scores", "images"]) -> pa.Table:
+def to_table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, table: Table) -> pa.Table:
     """Validates rows against the schema; columns that are absent become null.
 
     Raises:
         BenchError: an unknown column (with the nearest known one), a value of the wrong type, a status that is none, or a null key.
     """
-    columns = TABLES[table]
-    known = {column.name for column in columns}
+    wanted = columns(table)
+    known = {column.name for column in wanted}
     given = list(rows.columns) if isinstance(rows, pd.DataFrame) else list(dict.fromkeys(key for row in rows for key in row))
     for name in given:
         if name not in known:
             raise BenchError(
                 f"unknown column '{name}' in a row of {table}.{did_you_mean(str(name), known)}",
-                expected="columns of bench.store",
+                expected="a column of the schema, or the name of a registered metric (--plugin)",
                 got=repr(name),
                 hint="python -m bench info schema",
             )
     arrays = []
-    for column in columns:
+    for column in wanted:
         if column.name == "schema_version":
             arrays.append(pa.array([SCHEMA_VERSION] * len(rows), column.type))
         elif isinstance(rows, pd.DataFrame):
@@ -431,6 +528,6 @@ def setting_row(setting: Setting) -> Row:
     return row if convolutions else row | {"kernel": None, "pooling": None}
 
 
-def empty(table: Literal["scores", "images"]) -> pd.DataFrame:
+def empty(table: Table) -> pd.DataFrame:
     """A table without rows, with every column."""
     return schema(table).empty_table().to_pandas()

@@ -17,11 +17,11 @@ ALLOWED: dict[str, set[str]] = {
     "bench.memory": set(),
     "bench.sealed": set(),
     "bench.files": {"bench.errors", "bench.home"},
-    "bench.schema": {"bench.api", "bench.errors"},
+    "bench.schema": {"bench", "bench.api", "bench.errors", "bench.registry"},
     "bench.api": {"bench.errors"},
     "bench.registry": {"bench.api", "bench.errors"},
     "bench.data": {"bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home"},
-    "bench.metrics": {"bench.api", "bench.errors", "bench.seeds", "bench.home"},
+    "bench.metrics": {"bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.schema"},
     "bench.targets": {
         "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.sealed", "bench.files", "bench.data",
         "bench.metrics", "bench.memory",

@@ -42,7 +42,7 @@ def images(cell: str = "a" * 16, n: int = 3, **more: object) -> list[dict]:
 def test_what_is_appended_comes_back(tmp_path: Path) -> None:
     store = S.Store(tmp_path / "rows")
     assert store.rows().empty
-    assert list(store.rows().columns) == [c.name for c in S.SCORES]
+    assert list(store.rows().columns) == [c.name for c in S.columns("scores")]
     store.append([score(sweep=None, attack_params={"lr": 0.5}, lpips_median=float("nan"))], images())
     rows, pictures = store.rows(), store.images()
     assert rows.loc[0, "attack_params"] == '{"lr": 0.5}'
@@ -290,7 +290,7 @@ def test_readable_as_is_and_described(tmp_path: Path) -> None:
     assert written.field("psnr_median").metadata[b"unit"] == b"dB"
     assert written.field("lpips_median").metadata[b"direction"] == b"lower"
     text = S.describe_schema()
-    for column in (*S.SCORES, *S.IMAGES):
+    for column in (*S.columns("scores"), *S.columns("images")):
         assert f"| `{column.name}` |" in text
         assert column.description
 

@@ -11,6 +11,7 @@ from bench.api import Secret
 from bench.artefacts import pictures
 from bench.audit.scoring import Judgement, excess
 from bench.report.text import escape, number, table
+from bench.schema import metrics
 from bench.store import atomic_write
 
 RULES = (  # prefix of the columns, and what the rule is called
@@ -18,12 +19,6 @@ RULES = (  # prefix of the columns, and what the rule is called
     ("nn_", "nearest submitted image, many-to-one"),
     ("oracle_", "oracle: one-to-one among all candidates"),
     ("haim_", "the papers' protocol (haim2022)"),
-)
-MEDIANS = (
-    ("ssim_median", "median SSIM"),
-    ("lpips_median", "median LPIPS"),
-    ("psnr_median", "median PSNR, dB"),
-    ("ncc_median", "median NCC"),
 )
 HEAD_ONE = ("", "members", "controls", "difference [95 %]")
 HEAD_MANY = ("attack", "members", "controls", "excess recall [95 %]", "AUC", "TPR @ 1 % FPR", "SSIM", "LPIPS", "haim2022", "oracle")
@@ -37,9 +32,10 @@ def one(judged: Judgement) -> list[list[str]]:
         members, controls = judged.hits(prefix)
         shares = [f"{members} of {row['n_members']}", f"{controls} of {row['n_controls']}"]
         lines.append([f"SSIM > 0.4, {words}", *shares, excess(row, prefix)])
-    for column, words in MEDIANS:
-        decimals = 1 if column == "psnr_median" else 2
-        lines.append([words, number(row[column], decimals), number(row[f"{column}_controls"], decimals), ""])
+    for metric in metrics():
+        for statistic in metric.statistics[:1]:
+            words = f"{statistic} {metric.label}" + (f", {metric.unit}" if metric.unit != "1" else "")
+            lines.append([words, *(number(row[f"{metric.headline}{side}"], metric.shown) for side in ("", "_controls")), ""])
     lines.append(["AUC, members against controls", "", "", f"{row['auc']:.2f} [{row['auc_lo']:.2f}, {row['auc_hi']:.2f}]"])
     lines.append(["TPR at 1 % FPR", "", "", f"{row['tpr_at_1fpr']:.2f}"])
     lines.append(["submitted images with SSIM > 0.4 to any", number(row["precision"]), number(row["precision_controls"]), ""])

@@ -304,9 +304,9 @@ def _check_published(loaded: Loaded) -> None:
         return
     import pyarrow as pa
 
-    from bench.schema import SCORES
+    from bench.schema import columns
 
-    known = [c.name for c in SCORES if pa.types.is_floating(c.type) or pa.types.is_integer(c.type)]
+    known = [c.name for c in columns("scores") if pa.types.is_floating(c.type) or pa.types.is_integer(c.type)]
     for position, figure in enumerate(loaded.grid.published):
         if figure.column not in known:
             raise BenchError(

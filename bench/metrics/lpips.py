@@ -13,14 +13,16 @@ import functools
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.api import Metric
 from bench.home import home
+from bench.registry import register
 
 SIDE = 64  # pixels
 BATCH = 256  # pairs at once; about 200 MB of activations in float32
@@ -38,6 +40,20 @@ SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of inputs in [
 
 KNOWN = (0.13918, 0.59074)  # LPIPS of the pairs of known_pairs() under the genuine weights
 TOLERANCE = 1e-3
+
+
+@register
+class Lpips(Metric):
+    """LPIPS (AlexNet)."""
+
+    name: ClassVar[str] = "lpips"
+    label: ClassVar[str] = "LPIPS"
+    range: ClassVar[tuple[float, float | None]] = (0.0, None)
+    better: ClassVar[str] = "lower"
+
+    def pairs(self, a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"] | None:
+        """See `lpips_pairs`; None without the genuine weights."""
+        return lpips_pairs(a, b)
 
 
 class Network(NamedTuple):

@@ -6,22 +6,34 @@ its NCC is 0.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from bench.api import Metric
 from bench.errors import BenchError
 from bench.metrics.ssim import precision, ssim_pairs
-
-UNIT = "1"
-RANGE = (-1.0, 1.0)
-HIGHER_IS_BETTER = True
+from bench.registry import register
 
 FLAT = 1e-6  # standard deviation (of pixels in [0, 1]) below which a channel counts as constant; 8-bit images are far above it
 VOTE_WITHIN = 1.1  # neighbours nearer than this multiple of the nearest distance are averaged by vote "mean"
+
+
+@register
+class Ncc(Metric):
+    """Normalised cross-correlation."""
+
+    name: ClassVar[str] = "ncc"
+    label: ClassVar[str] = "NCC"
+    range: ClassVar[tuple[float, float | None]] = (-1.0, 1.0)
+    better: ClassVar[str] = "higher"
+
+    def pairs(self, a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """See `ncc_pairs`."""
+        return ncc_pairs(a, b)
 
 
 def ncc_matrix(a: Float[Tensor, "m c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, "m n"]:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-UNIT = "dB"
-RANGE = (0.0, 100.0)
-HIGHER_IS_BETTER = True
+from bench.api import Metric
+from bench.registry import register
 
 FLOOR = 1e-10  # mean squared error at which the ratio is cut off: 100 dB stands for equal images, in place of infinity
+
+
+@register
+class Psnr(Metric):
+    """Peak signal-to-noise ratio."""
+
+    name: ClassVar[str] = "psnr"
+    label: ClassVar[str] = "PSNR"
+    unit: ClassVar[str] = "dB"
+    range: ClassVar[tuple[float, float | None]] = (0.0, 100.0)
+    better: ClassVar[str] = "higher"
+    decimals: ClassVar[int] = 2
+    shown: ClassVar[int] = 1
+
+    def pairs(self, a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """See `psnr_pairs`."""
+        return psnr_pairs(a, b)
 
 
 def psnr_pairs(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:

@@ -21,17 +21,15 @@ Two windows are defined:
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bench.api import Metric
 from bench.errors import BenchError
-
-UNIT = "1"
-RANGE = (-1.0, 1.0)
-HIGHER_IS_BETTER = True
+from bench.registry import register
 
 Window = Literal["gaussian", "w3"]
 SIGMA = 1.5
@@ -40,6 +38,37 @@ MAX_BYTES = 256 * 2**20
 TILE = 1024  # images a side of one block of pairs
 GROUP = 32  # positions summed before they are added to the total
 CPU_BLOCK = 2**19  # pairs × positions worked on at once on a CPU: 2 MB, which stays in cache between the passes after the GEMM
+
+
+@register
+class Ssim(Metric):
+    """SSIM (Gaussian window)."""
+
+    name: ClassVar[str] = "ssim"
+    label: ClassVar[str] = "SSIM"
+    range: ClassVar[tuple[float, float | None]] = (-1.0, 1.0)
+    better: ClassVar[str] = "higher"
+    worst: ClassVar[float | None] = 0.0
+    statistics: ClassVar[tuple[str, ...]] = ("median", "mean")
+
+    def pairs(self, a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """See `ssim_pairs`."""
+        return ssim_pairs(a, b, "gaussian")
+
+
+@register
+class SsimW3(Metric):
+    """SSIM in the authors' window (3x3 Gaussian, std 1.5)."""
+
+    name: ClassVar[str] = "ssim_w3"
+    label: ClassVar[str] = "SSIM, window 3"
+    range: ClassVar[tuple[float, float | None]] = (-1.0, 1.0)
+    better: ClassVar[str] = "higher"
+    statistics: ClassVar[tuple[str, ...]] = ()
+
+    def pairs(self, a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """See `ssim_pairs`."""
+        return ssim_pairs(a, b, "w3")
 
 
 def ssim_matrix(

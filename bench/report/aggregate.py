@@ -21,16 +21,15 @@ import pandas as pd
 from bench import seeds as streams
 from bench.metrics.intervals import Interval, bootstrap_seeds, bootstrap_shares, t_interval, wilson
 from bench.metrics.significance import direction
-from bench.schema import SETTING_COLUMNS
+from bench.schema import SETTING_COLUMNS, metrics
 
 NAMED = 3  # hyperparameters that a line's name holds, those at their defaults included
 CONVOLUTIONS = ("channels", "kernel", "pooling")  # null without convolutions, as in older rows
 LATER = (*CONVOLUTIONS, "batch_size")  # likewise without minibatches
 SETTING = [column.name for column in SETTING_COLUMNS if column.name not in ("seed", "input_shape")]
-MEANS = (
-    "auc", "tpr_at_1fpr", "ssim_median", "ssim_median_controls", "ssim_mean", "lpips_median", "lpips_median_controls", "psnr_median",
-    "ncc_median", "precision", "precision_controls", "n_candidates", "n_submitted", "runs", "seconds_attack", "seconds_score",
-    "peak_memory_mb", "attack_loss", "mse_mean", "pool_mse_mean", "pool_ssim_mean", "pool_lpips_median", "beats_pool",
+MEANS = (  # besides the statistics of every metric
+    "auc", "tpr_at_1fpr", "precision", "precision_controls", "n_candidates", "n_submitted", "runs", "seconds_attack", "seconds_score",
+    "peak_memory_mb", "attack_loss", "pool_mse_mean", "pool_ssim_mean", "pool_lpips_median", "beats_pool",
 )  # fmt: skip
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
 THEFT = (
@@ -159,8 +158,14 @@ def aggregate(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[
 
 def _records(scores: pd.DataFrame) -> list[dict[str, Any]]:
     """The needed columns row by row, as Python values, None where there is none. By column, which is several times faster than pandas'."""
-    columns = [scores[name].to_numpy(dtype=object, na_value=None).tolist() for name in _NEEDED]
-    return [dict(zip(_NEEDED, row, strict=True)) for row in zip(*columns, strict=True)]
+    needed = (*_NEEDED, *measured())
+    columns = [scores[name].to_numpy(dtype=object, na_value=None).tolist() for name in needed]
+    return [dict(zip(needed, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def measured() -> list[str]:
+    """The score columns that metrics bring."""
+    return [column.name for metric in metrics() for column in metric.statistic_columns()]
 
 
 def _order(group: Group) -> tuple[Any, ...]:
@@ -224,8 +229,9 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, plante
         group.oracle = group.excess  # nothing to choose from: every candidate was submitted
     elif "oracle_members" in hits and "oracle_controls" in hits:
         group.oracle, _, _ = bootstrap_shares(hits["oracle_members"], sizes["members"], hits["oracle_controls"], sizes["controls"])
-    table = np.array([[row[name] for row in scored] for name in MEANS], dtype=float)  # None becomes NaN
-    group.means = {name: None if math.isnan(mean) else mean for name, mean in zip(MEANS, table.mean(axis=1).tolist(), strict=True)}
+    names = (*MEANS, *measured())
+    table = np.array([[row[name] for row in scored] for name in names], dtype=float)  # None becomes NaN
+    group.means = {name: None if math.isnan(mean) else mean for name, mean in zip(names, table.mean(axis=1).tolist(), strict=True)}
     group.lpips_reasons = sorted({row["lpips_reason"] for row in scored if row["lpips_median"] is None and row["lpips_reason"]})
     return group
 

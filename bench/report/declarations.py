@@ -15,13 +15,11 @@ from bench import registry
 from bench.api import Claim
 from bench.errors import BenchError, did_you_mean
 from bench.report.aggregate import SETTING
-from bench.schema import IMAGES, SCORES
+from bench.schema import columns
 
 COMPARISON = re.compile(r"([<>]) *(-?[0-9.]+(?:e-?\d+)?)")  # what a condition may ask of a number
 _TESTS = get_args(get_type_hints(Claim)["test"])
 _SIDES = get_args(get_type_hints(Claim)["expected"])
-_SCORES = {column.name for column in SCORES}
-_IMAGES = {column.name for column in IMAGES}
 
 
 @dataclass(frozen=True)
@@ -102,14 +100,15 @@ def _faults(claim: Claim) -> Iterable[str]:
         yield f"level is {claim.level!r}"
     if len(claim.words) != 2:
         yield f"words is {claim.words!r}, not two"
+    scores, images = ({column.name for column in columns(table)} for table in ("scores", "images"))
     if claim.test != "concordance":
-        known = _IMAGES if claim.test == "margin" else _SCORES
+        known = images if claim.test == "margin" else scores
         for column in filter(None, (claim.column, claim.minus)):
             if column not in known:
                 yield f"column {column!r} does not exist.{did_you_mean(column, known)}"
     for key, wanted in (pair for part in (claim.where, claim.a, claim.b) for pair in part.items()):
-        if not key.startswith(("param:", "axis:")) and key not in _SCORES:
-            yield f"column {key!r} does not exist.{did_you_mean(key, _SCORES)}"
+        if not key.startswith(("param:", "axis:")) and key not in scores:
+            yield f"column {key!r} does not exist.{did_you_mean(key, scores)}"
         if isinstance(wanted, str) and wanted[:1] in "<>" and wanted and not COMPARISON.fullmatch(wanted):
             yield f"{wanted!r} is no comparison with a number"
     if claim.minus and claim.test in ("concordance", "margin"):

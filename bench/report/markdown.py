@@ -13,7 +13,7 @@ from bench.metrics.intervals import Interval
 from bench.report import gallery, informed, margin, owners, planted, probes, published, stealing, sweeps
 from bench.report.aggregate import CONVOLUTIONS, Difference, Group, axis_names, differences
 from bench.report.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
-from bench.schema import SETTING_COLUMNS, empty
+from bench.schema import SETTING_COLUMNS, empty, metrics
 
 GENERATED = "<!-- Generated from scores.parquet and images/*.parquet by `python -m bench report`. Do not edit. -->"
 _DESCRIPTIONS = {column.name: column for column in SETTING_COLUMNS}
@@ -438,10 +438,11 @@ def _targets(groups: Sequence[Group]) -> list[str]:
 def _details(groups: Sequence[Group]) -> list[str]:
     names = axis_names(groups)
     head = [*(escape(name) for name in names)] or ["setting"]
+    measured = [m for m in metrics() if m.headline and any(group.means.get(m.headline) is not None for group in groups)]
     columns = [
         *head, "attack", "members > 0.4 [95 % CI]", "controls > 0.4 [95 % CI]", "oracle members : controls", "nearest members : controls",
-        "haim2022 members : controls", "SSIM members : controls", "LPIPS members : controls", "PSNR", "NCC", "precision members : controls",
-        "submitted", "attack's loss", "peak memory",
+        "haim2022 members : controls", *(f"{m.statistics[0]} {escape(m.label)} members : controls" for m in measured),
+        "precision members : controls", "submitted", "attack's loss", "peak memory",
     ]  # fmt: skip
     rows = []
     for group in groups:
@@ -449,8 +450,10 @@ def _details(groups: Sequence[Group]) -> list[str]:
             continue
         m = group.means
 
-        def both(name: str) -> str:
-            return f"{number(m.get(name))} : {number(m.get(name + '_controls'))}"  # noqa: B023
+        def both(name: str, decimals: int = 2) -> str:
+            if name == "lpips_median" and m.get(name) is None:  # noqa: B023
+                return _lpips(group)  # noqa: B023
+            return f"{number(m.get(name), decimals)} : {number(m.get(name + '_controls'), decimals)}"  # noqa: B023
 
         def pair(prefix: str) -> str:
             return f"{hits(group.hits.get(prefix + 'members'))} : {hits(group.hits.get(prefix + 'controls'))}"  # noqa: B023
@@ -465,10 +468,7 @@ def _details(groups: Sequence[Group]) -> list[str]:
                 pair("oracle_"),
                 pair("nn_"),
                 pair("haim_"),
-                both("ssim_median"),
-                both("lpips_median") if m.get("lpips_median") is not None else _lpips(group),
-                number(m.get("psnr_median"), 1),
-                number(m.get("ncc_median")),
+                *(both(one.headline, one.shown) for one in measured),
                 both("precision"),
                 general(m.get("n_submitted")),
                 general(m.get("attack_loss")),

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.metrics.intervals import t_interval
 from bench.report.aggregate import FACTS, Group, axis_names
 from bench.report.text import NONE, attack_name, escape, general, table
-from bench.schema import SCORES
+from bench.schema import columns
 
 _RANGES = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), ">= 0": (0.0, math.inf)}  # an interval of a mean ends where its values do
 
@@ -138,7 +138,7 @@ def _over_seeds(values: Sequence[float], column: str) -> str:
     if len(values) == 1:
         return f"{_minus(values[0])} (one seed)"
     mean, low, high = t_interval(list(values))
-    least, most = _RANGES.get(next(c.range for c in SCORES if c.name == column), (-math.inf, math.inf))
+    least, most = _RANGES.get(next(c.range for c in columns("scores") if c.name == column), (-math.inf, math.inf))
     return f"{_minus(mean)} [{_minus(max(low, least))}, {_minus(min(high, most))}]"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.schema import metrics
 from bench.store import SCORES_FILE, images_files
 
 _BENCH = Path(__file__).parent.parent
@@ -71,4 +72,4 @@ def mark(rows: pd.DataFrame, images: pd.DataFrame) -> str:
 def _code() -> bytes:
     """Hash of the code that renders, and of what it computes with."""
     sources = sorted([*Path(__file__).parent.glob("*.py"), *_USED])
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources) + repr(metrics()).encode()).digest()

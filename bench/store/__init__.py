@@ -10,13 +10,12 @@ from __future__ import annotations
 from bench.files import atomic_write
 from bench.schema import (
     IMAGE_KEY,
-    IMAGES,
     PROTOCOL,
     SCHEMA_VERSION,
     SCORE_KEY,
-    SCORES,
     SETTING_COLUMNS,
     Column,
+    columns,
     describe_schema,
     empty,
     schema,
@@ -28,7 +27,7 @@ from bench.store.parts import CorruptFileWarning, Store
 from bench.store.published import IMAGES_FOLDER, SCORES_FILE, images_files, load_results, publish
 
 __all__ = [
-    "IMAGES", "IMAGES_FOLDER", "IMAGE_KEY", "PROTOCOL", "SCHEMA_VERSION", "SCORES", "SCORES_FILE", "SCORE_KEY", "SETTING_COLUMNS", "Column",
-    "CorruptFileWarning", "Merged", "Store", "atomic_write", "describe_schema", "empty", "images_files", "load_results", "merge", "publish",
-    "schema", "setting_row", "to_table",
+    "IMAGES_FOLDER", "IMAGE_KEY", "PROTOCOL", "SCHEMA_VERSION", "SCORES_FILE", "SCORE_KEY", "SETTING_COLUMNS", "Column",
+    "CorruptFileWarning", "Merged", "Store", "atomic_write", "columns", "describe_schema", "empty", "images_files", "load_results", "merge",
+    "publish", "schema", "setting_row", "to_table",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from bench.api import Row
 from bench.errors import BenchError
 from bench.files import Folder, files_at, is_uri, shown
-from bench.schema import COST_COLUMNS, PROVENANCE_COLUMNS, SCORES, TEXT, to_table
+from bench.schema import COST_COLUMNS, PROVENANCE_COLUMNS, TEXT, columns, to_table
 from bench.store.parts import Store
 from bench.store.published import IDENTITY, SCORES_FILE, load_tables, locked, write_results
 from bench.store.tables import latest_images, take
@@ -156,7 +156,7 @@ def _version_key(row: Row) -> Key:
 
 def _same_scores(a: Row, b: Row) -> bool:
     skip = {*COST_COLUMNS, *PROVENANCE_COLUMNS, "schema_version"}
-    return all(a[c.name] == b[c.name] for c in SCORES if c.name not in skip)
+    return all(a[c.name] == b[c.name] for c in columns("scores") if c.name not in skip)
 
 
 def _beats(row: Row, current: Row, on_conflict: OnConflict) -> bool:

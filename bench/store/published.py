@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from bench.api import Row
 from bench.errors import BenchError
 from bench.files import atomic_write, cannot_write
-from bench.schema import BYTES, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, schema, to_table
+from bench.schema import BUILT_IN, BYTES, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, metrics, schema, to_table
 from bench.store.parts import Store
 from bench.store.tables import CorruptError, latest_images, latest_scores, read, serialise, take
 
@@ -183,10 +183,11 @@ def _by_grid(scores: pd.DataFrame, images: pa.Table) -> dict[str, pa.Table]:
 
 
 def _lean(images: pa.Table, other: pa.Array) -> pa.Table:
-    """Without the numbers that other tracks do not publish."""
+    """Without the numbers that other tracks do not publish; what a plug-in metric says is published whole."""
     control = pc.equal(images["split"], "control")
+    whole = {*SHOWN_OF_CONTROLS, *(metric.name for metric in metrics() if metric.name not in BUILT_IN)}
     for column in images.schema:
-        if pa.types.is_floating(column.type) and column.name not in SHOWN_OF_CONTROLS:
+        if pa.types.is_floating(column.type) and column.name not in whole:
             hidden = other if column.name in UNPUBLISHED else pc.and_(other, control)
             lean = pc.if_else(hidden, pa.scalar(None, column.type), images[column.name])
             images = images.set_column(images.schema.get_field_index(column.name), column, lean)

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import BenchError
-from bench.schema import IMAGE_KEY, SCHEMA_VERSION, SCORE_KEY, TABLES, schema
+from bench.schema import IMAGE_KEY, SCHEMA_VERSION, SCORE_KEY, schema
+from bench.schema import columns as columns_of
 
 
 def serialise(table: pa.Table) -> bytes:
@@ -54,7 +55,7 @@ def read(content: bytes, place: str, table: Literal["scores", "images"], columns
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         _check_version(file.schema_arrow, place)
-        wanted = [c for c in TABLES[table] if columns is None or c.name in columns]
+        wanted = [c for c in columns_of(table) if columns is None or c.name in columns]
         present = set(file.schema_arrow.names)
         absent = {*(SCORE_KEY if table == "scores" else IMAGE_KEY)} - present  # names of columns lie in no checksummed page
         if absent:

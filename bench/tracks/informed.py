@@ -29,9 +29,8 @@ from bench.data.split import MAX_PUBLIC, Split, split
 from bench.errors import BenchError
 from bench.files import Files
 from bench.metrics import lpips
-from bench.metrics.ncc import ncc_pairs
-from bench.metrics.psnr import psnr_pairs
-from bench.metrics.ssim import ssim_matrix, ssim_pairs
+from bench.metrics.measure import measure
+from bench.metrics.ssim import ssim_matrix
 from bench.sealed import seal, unseal
 from bench.targets import one_missing
 from bench.targets.cache import TargetCache, target_id
@@ -376,10 +375,10 @@ def score(
     if len(images) != len(secret.members):
         raise BenchError("nothing to score", expected=f"{len(secret.members)} answers, one a member", got=str(len(images)))
     members, controls = secret.members.to(images), secret.controls.to(images)
-    sides = {"member": _pairs(members, images), "control": _pairs(controls, images)}
+    sides = {
+        side: {**measure(truth, images), "candidate": np.arange(len(truth))} for side, truth in (("member", members), ("control", controls))
+    }
     row = compare(sides["member"], sides["control"], bootstrap_seed, {"": "ssim"})
-    for suffix, side in (("", "member"), ("_controls", "control")):
-        row[f"mse_mean{suffix}"] = float(sides[side]["mse"].mean())
     rows = image_rows("member", sides["member"], secret.member_labels) + image_rows("control", sides["control"], secret.control_labels)
     if secret.pool:
         mse, ssim = (secret.pool[name].double().numpy() for name in ("pool_mse", "pool_ssim"))
@@ -400,22 +399,6 @@ def score(
     if thumbnails:
         add_thumbnails(rows, members.cpu(), images, gallery)
     return row, rows
-
-
-def _pairs(truth: Float[Tensor, "t c h w"], answers: Float[Tensor, "t c h w"]) -> dict[str, Any]:
-    """Every per-image number of one side, as float64 arrays; LPIPS None where it cannot be had."""
-    perceptual = lpips.lpips_pairs(truth, answers)
-    values = {
-        "ssim": ssim_pairs(truth, answers, "gaussian"),
-        "ssim_w3": ssim_pairs(truth, answers, "w3"),
-        "psnr": psnr_pairs(truth, answers),
-        "ncc": ncc_pairs(truth, answers),
-        "mse": ((truth - answers) ** 2).flatten(1).mean(1),
-    }
-    arrays: dict[str, Any] = {name: value.detach().cpu().double().numpy() for name, value in values.items()}
-    arrays["lpips"] = None if perceptual is None else perceptual.detach().cpu().double().numpy()
-    arrays["candidate"] = np.arange(len(truth))
-    return arrays
 
 
 def _nearest(members: Tensor, pool_images: Tensor, device: torch.device) -> dict[str, Tensor]:

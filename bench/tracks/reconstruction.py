@@ -27,9 +27,9 @@ from bench.api import Architecture, Candidates, Release, Row, Secret, Setting, T
 from bench.data.split import split
 from bench.errors import BenchError, did_you_mean
 from bench.metrics import intervals, lpips, match
-from bench.metrics.ncc import haim2022, ncc_pairs
-from bench.metrics.psnr import psnr_pairs
-from bench.metrics.ssim import ssim_matrix, ssim_pairs
+from bench.metrics.measure import measure, statistics
+from bench.metrics.ncc import haim2022
+from bench.metrics.ssim import ssim_matrix
 from bench.targets.cache import TargetCache, target_id
 from bench.targets.secret import secret_from
 
@@ -378,19 +378,17 @@ def _compare(
     every = match.one_to_one(1 - similarity) if candidates.shape[0] > n_submit else partner
     matched = (partner >= 0).nonzero().flatten()
     a, b = truth[matched.to(truth.device)], candidates[partner[matched].to(truth.device)]
-    perceptual = lpips.lpips_pairs(a, b)
 
-    def spread(values: Tensor) -> np.ndarray:
+    def spread(values: np.ndarray | None) -> np.ndarray | None:
+        if values is None:
+            return None
         full = np.full(len(truth), np.nan)
-        full[matched.numpy()] = values.detach().cpu().double().numpy()
+        full[matched.numpy()] = values
         return full
 
     return {
         "ssim": _picked(similarity, partner),
-        "ssim_w3": spread(ssim_pairs(a, b, "w3")),
-        "lpips": None if perceptual is None else spread(perceptual),
-        "psnr": spread(psnr_pairs(a, b)),
-        "ncc": spread(ncc_pairs(a, b)),
+        **{name: spread(values) for name, values in measure(a, b, but={"ssim"}).items()},
         "nn_ssim": similarity[:, :n_submit].amax(1).double().numpy(),
         "oracle_ssim": _picked(similarity, every),
         "haim_ssim": haim2022(truth, candidates - mean, mean).ssim.cpu().double().numpy(),
@@ -427,19 +425,8 @@ def compare(members: dict[str, Any], controls: dict[str, Any], bootstrap_seed: i
     row["auc"], row["auc_lo"], row["auc_hi"] = intervals.bootstrap_auc(positive, negative, rng("auc"))
     row["tpr_at_1fpr"] = intervals.tpr_at_fpr(positive, negative, FALSE_POSITIVES)
     for suffix, side in (("", members), ("_controls", controls)):
-        filled = np.nan_to_num(side["ssim"], nan=0.0)
-        row[f"ssim_median{suffix}"], row[f"ssim_mean{suffix}"] = float(np.median(filled)), float(filled.mean())
-        row[f"psnr_median{suffix}"] = _median(side["psnr"], worst=-np.inf)
-        row[f"ncc_median{suffix}"] = _median(side["ncc"], worst=-np.inf)
-        row[f"lpips_median{suffix}"] = None if side["lpips"] is None else _median(side["lpips"], worst=np.inf)
+        row |= statistics(side, suffix)
     return row
-
-
-def _median(values: np.ndarray, worst: float) -> float | None:
-    """The median with missing values as the worst there is; None where the median itself is missing."""
-    ordered = np.sort(np.nan_to_num(values, nan=worst))
-    middle = ordered[[(len(ordered) - 1) // 2, len(ordered) // 2]]
-    return float(middle.mean()) if np.isfinite(middle).all() else None
 
 
 def image_rows(part: str, side: dict[str, Any], labels: Int[Tensor, " n"]) -> list[Row]:

@@ -26,6 +26,7 @@ from bench.check import check_plugin
 from bench.cli import app, main
 from bench.fetch import DATASETS, EMBEDDED
 from bench.grids.load import builtin, load
+from bench.store import load_results
 from bench.targets.models import bound_forward, initial_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,7 @@ def test_every_piece_of_code_is_an_example_that_a_test_runs():
     assert {b.language for b in BLOCKS} <= {"python", "yaml", "toml", "sh", "bibtex"}, "a new language needs a test of its own"
     named = [b.name for b in BLOCKS if b.name]
     assert len(set(named)) == len(named), "two examples have one file name"
-    ran = {b.name for b in [*PLUGINS, *READERS, *GRIDS]} | {"mae.py"}
+    ran = {b.name for b in [*PLUGINS, *READERS, *GRIDS]}
     assert set(EXAMPLES) == ran
 
 
@@ -223,12 +224,38 @@ def test_pixel_noise_adds_the_noise_that_it_says(tmp_path):
 
 
 def test_the_metric_example_is_right(tmp_path):
-    scope: dict = {"__name__": "mae"}
-    exec(compile(EXAMPLES["mae.py"].text, "mae.py", "exec"), scope)
+    registry.load_plugin(write("mae.py", tmp_path))
+    mae = registry.get("metric", "mae")()
     a = torch.stack([torch.zeros(1, 4, 4), torch.zeros(1, 4, 4)])
     b = torch.stack([torch.full((1, 4, 4), 0.25), torch.eye(4)[None]])
-    torch.testing.assert_close(scope["mae_pairs"](a, b), torch.tensor([0.25, 0.25]))
-    assert (scope["UNIT"], scope["RANGE"], scope["HIGHER_IS_BETTER"]) == ("1", (0.0, 1.0), False)
+    torch.testing.assert_close(mae.pairs(a, b), torch.tensor([0.25, 0.25]))
+
+
+@pytest.mark.parametrize(
+    ("grid", "attack", "sizes"),
+    [("quick", "mean_image", ["n_per_class=2", "epochs=5"]), ("mnemonist", "nearest_shadow", ["n_per_class=4", "epochs=3"])],
+)
+def test_the_metric_of_the_page_is_computed_and_shown_on_every_track_that_answers_with_images(grid, attack, sizes, tmp_path, capsys):
+    """Through the commands that the page gives: no cell fails, and the column is in rows, image rows and page; then for kept answers."""
+    plugin, out = str(write("mae.py", tmp_path)), tmp_path / "results"
+    tiny = [word for value in ("hidden=[8]", "dataset=lfw_faces", *sizes) for word in ("--set", value)]
+    words = ["run", "--grid", grid, "--attack", attack, "--seeds", "0", "--limit", "1", "--out", str(out), *tiny]
+    assert main([*words, "--json"]) == 0  # before the metric is known
+    assert main([*words, "--plugin", plugin, "--json"]) == 0
+    assert load_results(out)[0]["mae_median"].isna().all(), "a cached row knows nothing of it"
+    assert main(["score", "--grid", grid, "--plugin", plugin, "--out", str(out)]) == 0
+    scores, images = load_results(out)
+    [row] = scores.to_dict("records")
+    assert row["status"] == "ok"
+    for split, suffix in (("member", ""), ("control", "_controls")):
+        values = images.loc[images["split"] == split, "mae"]
+        filled = values.fillna(1.0).astype(float)  # no partner: the worst there is
+        assert row[f"mae_mean{suffix}"] == pytest.approx(filled.mean(), abs=1e-4)
+        assert row[f"mae_median{suffix}"] == pytest.approx(filled.median(), abs=1e-4)
+        assert 0 < row[f"mae_mean{suffix}"] < 1
+    page = (out / f"{grid}.md").read_text(encoding="utf-8")
+    assert "median MAE members : controls" in page
+    assert f"{row['mae_median']:.2f} : {row['mae_median_controls']:.2f}" in page
 
 
 def test_entry_points_name_groups_that_the_registry_reads():
