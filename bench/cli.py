@@ -6,7 +6,8 @@ Nothing heavy is imported at the top, so that ``--help`` and ``ls`` answer at on
 0    all fine
 1    wrong usage, or surroundings that do not allow it (a missing data set, a full disk): one message, on stderr
 2    some cells failed, or are left to run because a budget was spent; a failed ``check``; cells that ``score`` could not score;
-     an ``audit`` with an attack that failed, or with ``--fail-above`` and a finding above that, or no attack scored (else a finding is 0)
+     an ``audit`` in which an attack failed, or none was scored; with ``--fail-above`` also one that found more, or is inconclusive
+     (without it what is found makes no difference)
 3    a fault in this program: one line, and the traceback with ``--debug`` or ``RECONBENCH_DEBUG=1``
 130  interrupted; after ``run`` and ``score`` finished cells are kept, and the same command resumes
 ===  ====================================================================================================
@@ -461,7 +462,10 @@ def audit(
     fail_above: Annotated[
         float | None,
         typer.Option(
-            "--fail-above", metavar="X", help="exit code 2 if an attack's excess recall is above X, or none was scored", show_default=False
+            "--fail-above",
+            metavar="X",
+            help="exit code 2 if an attack's excess recall is above X, or the audit is inconclusive",
+            show_default=False,
         ),
     ] = None,
     plugin: Plugins = [],  # noqa: B006
@@ -510,7 +514,7 @@ def audit(
     else:
         if truth is not None:
             print(page.in_text(page.HEAD_MANY, page.many(report.judged)))
-        print(f"read {written}\n{report.verdict()}")
+        print(f"read {written}\n{report.verdict.sentence()}")
     return code
 
 

@@ -1,31 +1,32 @@
 """A checkpoint as weights and the architecture that they imply.
 
 The authors' files (Haim et al. 2022 and Buzaglo et al. 2023, ``weights-….pth``) are ``{"epoch": …, "batch": …, "state_dict": …}`` with
-``layers.N.weight`` (out × in) and ``layers.N.bias``. Other names are taken in the order of the file, if the widths fit together. What a
-state dict does not say, which is activation, loss, input shape and pooling, is asked for or assumed, and every assumption is told.
+``layers.N.weight`` (out × in) and ``layers.N.bias``. Other names will do as well: `ordering` finds out how the layers follow each other.
+What a state dict does not say, which is activation, loss, input shape and pooling, is asked for or assumed, and every assumption is told.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from bench.api import Activation, Architecture, Loss
-from bench.artefacts.tensors import dense, load
+from bench.artefacts.ordering import MOST_ORDERS, Layer, Order, arrange, clearly_best, named, undecided
+from bench.artefacts.tensors import Sorted, dense, load
 from bench.errors import BenchError, did_you_mean
 from bench.targets.models import weight_shapes
 
-NUMBERED = re.compile(r"^(?:[\w.]+\.)?(?:layers|convnet)\.(\d{1,4})\.(weight|bias)$")  # "convnet" is another name in the authors' files
 NAMED = re.compile(r"^(?:(.+)\.)?(weight|bias)$")
+NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights", "net")  # keys under which programs put the state dict
 KNOWN_SHAPES = {3072: (3, 32, 32), 784: (1, 28, 28)}  # CIFAR and MNIST
 POOLINGS = ("stride", "max", "avg", "none")  # the first that fits is assumed
@@ -47,46 +48,50 @@ def read_checkpoint(
     activation: str = "",
     loss: str = "",
     pooling: str = "",
+    classified: Callable[[Architecture, Mapping[str, Tensor]], Bool[Tensor, " n"]] | None = None,
 ) -> Checkpoint:
-    """Reads a checkpoint and infers widths, biases and number of outputs.
+    """Reads a checkpoint and infers the order of its layers, widths, biases and number of outputs.
 
     Args:
         shape: c, h, w of the input; guessed from the width of the first layer where it is None.
         activation, loss, pooling: as in a setting; an empty text takes the default (relu; bce for one output, else ce; stride) and says so.
+        classified: which training images a network classifies correctly; asked where nothing else tells the order of the layers.
 
     Raises:
         BenchError: the file cannot be read, or is not the state dict of an MLP or of a CNN with fully connected layers behind its
-            convolutions; or the input's shape does not fit or cannot be guessed.
+            convolutions; nothing tells the order of its layers; or the input's shape does not fit or cannot be guessed.
     """
-    weights, notes = read_weights(path)
-    layers = _layers(weights, str(path))
-    first = layers[0][0]
-    activation = _choice("activation", activation, get_args(Activation), "relu", notes)
-    outputs = int(layers[-1][0].shape[0])
-    loss = _choice("loss", loss, get_args(Loss), "bce" if outputs == 1 else "ce", notes)
-    if loss == "bce" and outputs != 1:
-        raise BenchError(f"loss bce needs one output, {path} has {outputs}", expected="ce, mse or huber", got="bce", hint="--loss ce")
-    bias = _bias(weights, len(layers), notes)
-    if first.ndim == 4:
-        architecture = _cnn(path, layers, shape, activation, loss, bias, pooling, notes)
-    else:
-        if pooling:
-            raise BenchError(
-                f"{path} has no convolutions", expected="no --pooling for a fully connected network", got=f"--pooling {pooling}"
-            )
-        hidden = tuple(int(weight.shape[0]) for weight, _ in layers[:-1])
-        given = _shape(path, int(first.shape[1]), shape, notes)
-        architecture = Architecture("mlp", given, hidden, outputs, activation, bias, loss)
-    return Checkpoint(architecture, weights, tuple(notes))
+    layers, kept = _layers(path)
+    arranged = arrange(layers, kept, shape, str(path))
+
+    def read(order: Order, words: str) -> Checkpoint:
+        return _network(path, order, shape, activation, loss, pooling, [words])
+
+    if arranged.words:
+        return read(arranged.orders[0], arranged.words)
+    fitting: dict[Order, Checkpoint] = {}
+    for order in arranged.orders:
+        with suppress(BenchError):  # one that its poolings, or the shape of the images, rule out
+            fitting[order] = read(order, "")
+    orders, complete = tuple(fitting), len(arranged.orders) <= MOST_ORDERS
+    if not orders and arranged.not_by_number is not None:
+        raise arranged.not_by_number
+    if not orders or (len(orders) == 1 and complete and arranged.not_by_number is None):
+        order = (orders or arranged.orders)[0]
+        return read(order, f"layers read in the only order in which their widths fit together: {named(order)}")
+    tried = None
+    if classified is not None and complete:
+        tried = torch.stack([classified(one.architecture, one.weights) for one in fitting.values()])
+        best = clearly_best(tried)
+        if best is not None:
+            right = f"{int(tried[best].sum())} of {tried.shape[1]} members are classified correctly"
+            return read(orders[best], f"layers read in the order in which {right}, which no other comes near: {named(orders[best])}")
+    raise undecided(replace(arranged, orders=orders if complete else arranged.orders), str(path), tried)
 
 
-def read_weights(path: Path | str) -> tuple[dict[str, Tensor], list[str]]:
-    """The state dict under our names, ``layers.L.weight`` and ``layers.L.bias``, L from 0 without gaps; and notes on what was assumed.
-
-    Raises:
-        BenchError: as `read_checkpoint`.
-    """
-    loaded, notes = load(path), []
+def _layers(path: Path | str) -> tuple[list[Layer], bool]:
+    """The layers of a state dict in the order of the file, and whether the file keeps the order in which they were written."""
+    loaded = load(path)
     for _ in range(3):
         inner = (
             next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None) if isinstance(loaded, Mapping) else None
@@ -100,25 +105,19 @@ def read_weights(path: Path | str) -> tuple[dict[str, Tensor], list[str]]:
             hint="torch.save(model.state_dict(), FILE)",
         )
     names = [str(name) for name in loaded]
-    numbered = [NUMBERED.match(name) for name in names]
-    found: dict[tuple[int, str], Tensor] = {}
-    order: dict[str, int] = {}
-    for name, match, value in zip(names, numbered, loaded.values(), strict=True):
-        if all(numbered):
-            assert match is not None
-            key = (int(match[1]), match[2])
-        else:
-            named = NAMED.match(name)
-            if named is None:
-                raise BenchError(
-                    f"{path}: entry '{name}' is no weight or bias of a layer",
-                    expected="NAME.weight and NAME.bias of fully connected layers, in their order, maybe behind convolutions",
-                    got=", ".join(names[:6]) + (", …" if len(names) > 6 else ""),
-                    hint="normalisation layers and other architectures are not supported; save the state dict alone",
-                )
-            key = (order.setdefault(named[1] or "", len(order)), named[2])
-        if key in found:
-            raise BenchError(f"{path}: two entries are layer {key[0]}'s {key[1]}", expected="each layer once", got=name)
+    entries: dict[str, dict[str, Tensor]] = {}
+    bias_first = False
+    for name, value in zip(names, loaded.values(), strict=True):
+        match = NAMED.match(name)
+        if match is None:
+            raise BenchError(
+                f"{path}: entry '{name}' is no weight or bias of a layer",
+                expected="NAME.weight and NAME.bias of fully connected layers, maybe behind convolutions, and nothing else",
+                got=", ".join(names[:6]) + (", …" if len(names) > 6 else ""),
+                hint="fold each batch normalisation into the layer before it: torch.nn.utils.fusion.fuse_linear_bn_eval, fuse_conv_bn_eval"
+                if name.endswith(NORMALISATION)
+                else "save the state dict of the network alone: torch.save(model.state_dict(), FILE)",
+            )
         tensor = dense(value, f"{path}: entry '{name}'")
         if not tensor.is_floating_point():
             raise BenchError(f"{path}: entry '{name}' holds no floating-point numbers", expected="weights", got=str(tensor.dtype))
@@ -127,57 +126,50 @@ def read_weights(path: Path | str) -> tuple[dict[str, Tensor], list[str]]:
             raise BenchError(
                 f"{path}: entry '{name}' holds NaN or infinity", expected="finite weights", got=f"{bad} of {tensor.numel()} numbers"
             )
-        found[key] = tensor
-    if order:
-        notes.append(f"layers taken in the order of the file: {', '.join(order) or 'one without a name'}")
-    last = max(layer for layer, _ in found)
-    missing = [layer for layer in range(last + 1) if (layer, "weight") not in found]
-    if missing:
-        raise BenchError(
-            f"{path}: layer {missing[0]} has no weight",
-            expected=f"layers.0.weight to layers.{last}.weight without a gap",
-            got="weights of layers " + ", ".join(str(layer) for layer, kind in sorted(found) if kind == "weight"),
-            hint="number the layers without a gap, activations not counted",
-        )
-    dtype = torch.float64 if any(tensor.dtype == torch.float64 for tensor in found.values()) else torch.float32
-    return {
-        f"layers.{layer}.{kind}": found[layer, kind].to(dtype) for layer, kind in sorted(found, key=lambda k: (k[0], k[1] != "weight"))
-    }, notes
+        own = entries.setdefault(match[1] or "", {})
+        bias_first |= match[2] == "weight" and "bias" in own
+        own[match[2]] = tensor
+    for name, own in entries.items():
+        if "weight" not in own:
+            raise BenchError(
+                f"{path}: layer {name.rpartition('.')[2] or 'without a name'} has no weight",
+                expected=f"'{name}.weight' beside '{name}.bias'",
+                got="weights of " + ", ".join(f"'{other}'" for other, its in entries.items() if "weight" in its),
+                hint="save the state dict of the whole network: torch.save(model.state_dict(), FILE)",
+            )
+    dtype = torch.float64 if any(tensor.dtype == torch.float64 for own in entries.values() for tensor in own.values()) else torch.float32
+    layers = [Layer(name, own["weight"].to(dtype), own["bias"].to(dtype) if "bias" in own else None) for name, own in entries.items()]
+    resorted = bias_first and names == sorted(names)  # PyTorch puts a layer's weight first, the alphabet its bias
+    return layers, not isinstance(loaded, Sorted) and not resorted
 
 
-def _layers(weights: Mapping[str, Tensor], path: str) -> list[tuple[Tensor, Tensor | None]]:
-    """Weight and bias of each layer, their shapes checked: convolutions first, then matrices whose widths follow each other."""
-    layers = []
-    for layer in range(sum(name.endswith("weight") for name in weights)):
-        weight, bias = weights[f"layers.{layer}.weight"], weights.get(f"layers.{layer}.bias")
-        if weight.ndim not in (2, 4):
+def _network(
+    path: Path | str, order: Order, shape: tuple[int, int, int] | None, activation: str, loss: str, pooling: str, notes: list[str]
+) -> Checkpoint:
+    """The network whose layers stand in that order, under our names; notes on what was assumed are added to those given."""
+    weights: dict[str, Tensor] = {}
+    for i, layer in enumerate(order):
+        weights[f"layers.{i}.weight"] = layer.weight
+        if layer.bias is not None:
+            weights[f"layers.{i}.bias"] = layer.bias
+    first, last = order[0].weight, order[-1].weight
+    activation = _choice("activation", activation, get_args(Activation), "relu", notes)
+    outputs = int(last.shape[0])
+    loss = _choice("loss", loss, get_args(Loss), "bce" if outputs == 1 else "ce", notes)
+    if loss == "bce" and outputs != 1:
+        raise BenchError(f"loss bce needs one output, {path} has {outputs}", expected="ce, mse or huber", got="bce", hint="--loss ce")
+    bias = _bias(weights, len(order), notes)
+    if first.ndim == 4:
+        architecture = _cnn(path, [layer.weight for layer in order], shape, activation, loss, bias, pooling, notes)
+    else:
+        if pooling:
             raise BenchError(
-                f"{path}: layer {layer} is neither fully connected nor a convolution",
-                expected="a weight of shape out × in, or out × in × k × k",
-                got=f"shape {tuple(weight.shape)}",
+                f"{path} has no convolutions", expected="no --pooling for a fully connected network", got=f"--pooling {pooling}"
             )
-        if bias is not None and tuple(bias.shape) != (weight.shape[0],):
-            raise BenchError(
-                f"{path}: the bias of layer {layer} does not fit its weight",
-                expected=f"shape ({weight.shape[0]},)",
-                got=str(tuple(bias.shape)),
-                hint="weights are outputs x inputs, as PyTorch has them; those of other libraries may be transposed",
-            )
-        layers.append((weight, bias))
-    for i, ((before, _), (after, _)) in enumerate(pairwise(layers)):
-        if after.ndim > before.ndim:
-            raise BenchError(f"{path}: layer {i + 1} is a convolution behind a fully connected layer", expected="convolutions first")
-        if after.ndim == before.ndim and after.shape[1] != before.shape[0]:
-            raise BenchError(
-                f"{path}: layers {i} and {i + 1} do not fit together",
-                expected=f"layer {i + 1} to read the {before.shape[0]} numbers that layer {i} gives",
-                got=f"one that reads {after.shape[1]}",
-                hint="entries must stand in the order of the layers, and weights be outputs x inputs",
-            )
-    if len(layers) < 2 or layers[-1][0].ndim != 2:
-        raise BenchError(f"{path}: no network with a hidden layer", expected="at least one hidden layer, the last layer fully connected",
-                         got=f"shapes {', '.join(str(tuple(w.shape)) for w, _ in layers)}")  # fmt: skip
-    return layers
+        hidden = tuple(int(layer.weight.shape[0]) for layer in order[:-1])
+        given = _shape(path, int(first.shape[1]), shape, notes)
+        architecture = Architecture("mlp", given, hidden, outputs, activation, bias, loss)
+    return Checkpoint(architecture, weights, tuple(notes))
 
 
 def _bias(weights: Mapping[str, Tensor], depth: int, notes: list[str]) -> str:
@@ -217,7 +209,7 @@ def _shape(path: Path | str, width: int, given: tuple[int, int, int] | None, not
 
 def _cnn(
     path: Path | str,
-    layers: list[tuple[Tensor, Tensor | None]],
+    layers: list[Tensor],
     shape: tuple[int, int, int] | None,
     activation: str,
     loss: str,
@@ -226,8 +218,8 @@ def _cnn(
     notes: list[str],
 ) -> Architecture:
     """Channels and kernel from the convolutions; the way of pooling is the one whose maps have the size that the first matrix reads."""
-    convolutions = [weight for weight, _ in layers if weight.ndim == 4]
-    matrices = [weight for weight, _ in layers if weight.ndim == 2]
+    convolutions = [weight for weight in layers if weight.ndim == 4]
+    matrices = [weight for weight in layers if weight.ndim == 2]
     sides = {int(side) for weight in convolutions for side in weight.shape[2:]}
     if len(sides) != 1:
         raise BenchError(f"{path}: kernels of different sides", expected="square kernels, all alike", got=f"sides {sorted(sides)}")
@@ -244,7 +236,7 @@ def _cnn(
         notes.append(f"input shape assumed from {inputs} input channels: {'x'.join(map(str, shape))}")
     if pooling:
         _choice("pooling", pooling, POOLINGS, "", notes)
-    own = [tuple(weight.shape) for weight, _ in layers]
+    own = [tuple(weight.shape) for weight in layers]
     base = Architecture(
         "cnn",
         shape,

@@ -23,6 +23,10 @@ MAX_BYTES = 4 * 2**30  # of a file, and of any tensor in it; the papers' largest
 FORMATS = "PyTorch (.pth, .pt), safetensors, .npy or .npz"
 
 
+class Sorted(dict[str, Tensor]):
+    """The tensors of a format that sorts them by name, so that their order says nothing."""
+
+
 def load(path: Path | str) -> Any:
     """What the file holds: a tensor, or a mapping of names to what PyTorch's restricted unpickler allows (tensors, numbers, texts, …).
 
@@ -122,10 +126,10 @@ def _pickle(path: Path) -> Any:
     return torch.load(str(path), map_location="cpu", weights_only=True)
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
+def _safetensors(path: Path) -> Sorted:
     from safetensors.torch import load_file
 
-    return load_file(path)
+    return Sorted(load_file(path))
 
 
 def _npy(path: Path) -> Tensor:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ import torch
 import yaml
 from torch import Tensor
 
+from attacks.kkt.engine import KKTAttack
 from bench import registry, seeds
-from bench.api import DIVERGED, Candidates, Release, Row
+from bench.api import DIVERGED, Architecture, Candidates, Release, Row
 from bench.artefacts import pictures
 from bench.artefacts.candidates import read_mean
 from bench.artefacts.checkpoints import Checkpoint, read_checkpoint
@@ -31,6 +32,7 @@ from bench.artefacts.images import Pictures
 from bench.artefacts.truth import Truth
 from bench.audit import page
 from bench.audit.scoring import Judgement, judge
+from bench.audit.verdict import Verdict, verdict
 from bench.engine.cell import RUNS_AT_ONCE, PluginExitError, blame
 from bench.engine.plan import PlannedAttack, hyperparameters, prepare
 from bench.errors import BenchError, did_you_mean
@@ -68,47 +70,14 @@ class Report:
     judged: tuple[Judgement, ...]
 
     @property
-    def found(self) -> list[Judgement]:
-        """The attacks that were scored, most excess recall first; controls left out."""
-        scored = [one for one in self.judged if one.row is not None and one.role == "attack"]
-        return sorted(scored, key=_excess, reverse=True)
+    def verdict(self) -> Verdict:
+        """What came of it."""
+        return verdict(self.judged, self.subject.facts.get("kkt_residual"), truth=self.subject.truth is not None)
 
     def exit_code(self, fail_above: float | None) -> int:
-        """2 if an attack failed; with a bar also if an attack's excess recall is above it, or no attack was scored; else 0."""
-        if any(one.failed for one in self.judged):
-            return 2
-        if fail_above is None:
-            return 0
-        return 2 if not self.found or _excess(self.found[0]) > fail_above else 0
-
-    def verdict(self) -> str:
-        """What came of it, with its numbers: the best attack beside the best control."""
-        ran = [one.name for one in self.judged if one.candidates is not None and one.role == "attack"]
-        if not ran:
-            return "No attack ran on this checkpoint, so nothing was tested; the reasons are above."
-        if self.subject.truth is None:
-            return (
-                f"{', '.join(ran)} ran, but nothing could be scored. Give the training images (--members PATH), and as many of the same "
-                "kind that were never trained on (--controls PATH, or --dataset NAME to draw them from)."
-            )
-        best = self.found[0]
-        controls = [one for one in self.judged if one.row is not None and one.role == "control"]
-        words = f"{best.sentence()}."
-        if controls:
-            words += f" The best control: {max(controls, key=_excess).sentence()}."
-        if not best.beyond_controls:
-            return (
-                "No attack finds surely more members than controls (no interval lies above 0), which does not prove the model safe. "
-                + words
-            )
-        if controls and _excess(best) <= max(map(_excess, controls)):
-            return f"Training images come back beyond what controls give, though no better than a control finds them. {words}"
-        return f"Training images come back beyond what controls give. {words}"
-
-
-def _excess(judged: Judgement) -> float:
-    assert judged.row is not None
-    return float(judged.row["excess_recall"])
+        """2 if an attack failed or none was scored; with a bar also if an attack's excess recall is above it, or nothing could be found by
+        what was tried; else 0."""
+        return 2 if any(one.failed for one in self.judged) or not self.verdict.passes(fail_above) else 0
 
 
 def subject_of(
@@ -142,14 +111,22 @@ def subject_of(
         raise BenchError("--shape is not that of the members", expected="x".join(map(str, own_shape)), got="x".join(map(str, shape)))
     if n_train is not None and not 1 <= n_train <= 1_000_000:
         raise BenchError(f"--n-train {n_train}: not understood", expected="a number of images, 1 or more", got=str(n_train))
-    read = read_checkpoint(checkpoint, shape=shape or own_shape, activation=activation, loss=loss, pooling=pooling)
+    labels = members.labels if members is not None else truth.secret.member_labels if truth is not None and truth.labelled else None
+    read = read_checkpoint(
+        checkpoint,
+        shape=shape or own_shape,
+        activation=activation,
+        loss=loss,
+        pooling=pooling,
+        classified=None if images is None or labels is None else _classifier(images, labels, mean),
+    )
     notes = [*read.notes, *(truth.notes if truth is not None else ()), *(members.notes if members is not None else ())]
     if n_train is None:
         n_train = ASSUMED_N if images is None else len(images)
         notes += [] if images is not None else [f"number of training images assumed: {n_train} (--n-train to say)"]
     dtype = next(iter(read.weights.values())).dtype
-    centre = _mean(mean, images, read, notes).to(dtype)
-    facts = _at_members(read, truth, members, centre, notes) if images is not None else {}
+    centre = _mean(mean, images, read.architecture.input_shape, notes).to(dtype)
+    facts = _at_members(read, images, labels, centre, notes) if images is not None else {}
     device = device or torch.device("cpu")
     release = Release(
         architecture=read.architecture,
@@ -252,7 +229,8 @@ def attack(
             judged.append(Judgement(one.spec.name, candidates, role=one.role, reason="nothing to score against", seconds=seconds))
         else:
             submit = 2 * subject.release.n_train
-            judged.append(judge(one.spec.name, candidates, subject.truth.secret, role=one.role, submit=submit, seconds=seconds))
+            found = judge(one.spec.name, candidates, subject.truth.secret, role=one.role, submit=submit, seconds=seconds)
+            judged.append(dataclasses.replace(found, needs_kkt=issubclass(one.cls or object, KKTAttack)))
     return Report(subject, tuple(judged))
 
 
@@ -300,7 +278,7 @@ def write(report: Report, folder: Path, checkpoint: str) -> Path:
     lines = [
         f"# Audit of {escape(Path(checkpoint).name)}",
         "",
-        escape(report.verdict(), 1000),
+        escape(report.verdict.sentence(), 1000),
         "",
         *page.in_markdown(page.HEAD_MANY, page.many(report.judged)),
         "",
@@ -339,7 +317,8 @@ def as_json(report: Report, checkpoint: str) -> dict[str, Any]:
         **subject.facts,
         "notes": list(subject.notes),
         "attacks": attacks,
-        "verdict": report.verdict(),
+        "outcome": report.verdict.outcome,
+        "verdict": report.verdict.sentence(),
     }
 
 
@@ -404,9 +383,8 @@ def _cpu(values: Tensor | None) -> Tensor | None:
     return None if values is None else values.cpu()
 
 
-def _mean(asked: str, images: Tensor | None, read: Checkpoint, notes: list[str]) -> Tensor:
+def _mean(asked: str, images: Tensor | None, shape: tuple[int, int, int], notes: list[str]) -> Tensor:
     """What the network subtracts from its input, c × h × w."""
-    shape = read.architecture.input_shape
     if asked == "none":
         return torch.zeros(shape)
     if asked not in ("", "members"):
@@ -420,20 +398,32 @@ def _mean(asked: str, images: Tensor | None, read: Checkpoint, notes: list[str])
     return torch.full(shape, 0.5)
 
 
-def _at_members(read: Checkpoint, truth: Truth | None, members: Pictures | None, centre: Tensor, notes: list[str]) -> Row:
+def _classifier(images: Tensor, labels: Tensor, mean: str) -> Callable[[Architecture, Mapping[str, Tensor]], Tensor]:
+    """Says which of the members a network classifies correctly."""
+
+    def classified(architecture: Architecture, weights: Mapping[str, Tensor]) -> Tensor:
+        x = (images - _mean(mean, images, architecture.input_shape, [])).to(weights["layers.0.weight"])
+        return _predicted(bound_forward(architecture)(weights, x)) == labels
+
+    return classified
+
+
+def _predicted(out: Tensor) -> Tensor:
+    """The class that each row of outputs, n × k, says."""
+    return (out[:, 0] > 0).long() if out.shape[1] == 1 else out.argmax(1)
+
+
+def _at_members(read: Checkpoint, images: Tensor, labels: Tensor | None, centre: Tensor, notes: list[str]) -> Row:
     """Accuracy and KKT residual at the members."""
-    images = truth.secret.members if truth is not None else members.images  # type: ignore[union-attr]
-    labels = members.labels if members is not None else truth.secret.member_labels if truth is not None and truth.labelled else None
     x = images.to(centre) - centre
     out = bound_forward(read.architecture)(read.weights, x)
-    predicted = (out[:, 0] > 0).long() if out.shape[1] == 1 else out.argmax(1)
     classes = max(2, read.architecture.outputs)
     if labels is not None and int(labels.max()) >= classes:
         notes.append(f"labels up to {int(labels.max())} do not fit {classes} classes")
         labels = None
     if labels is None:
         notes.append("labels of the members not known: the network's own answers stand in for the KKT residual")
-        labels = predicted
+        labels = _predicted(out)
         correct = None
     else:
         correct = float(accuracy(out, labels))
@@ -441,7 +431,7 @@ def _at_members(read: Checkpoint, truth: Truth | None, members: Pictures | None,
         hint = (
             "the labels look swapped (--labels)"
             if classes == 2 and correct < 0.5
-            else "is the mean, the activation or the order of the classes another?"
+            else "is the mean, the activation, the order of the layers or that of the classes another?"
         )
         notes.append(f"only {correct:.0%} of the members are classified correctly: {hint}")
     residual, _ = kkt_residual(read.architecture, read.weights, x, labels)

@@ -34,6 +34,7 @@ class Judgement:
     cell_id: str = ""
     seconds: float = 0.0
     failed: bool = False
+    needs_kkt: bool = False  # whether it looks for a KKT point, and so finds nothing where there is none
 
     def hits(self, prefix: str = "") -> tuple[int, int]:
         """Members and controls above the threshold, under one selection rule."""

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tiny_grid import GREEDY, clean_registry, write_plugin  # noqa: F401
 
 from bench import registry
@@ -108,7 +109,8 @@ def test_an_audit_finds_what_the_grid_finds(bench, target, released, tmp_path):
     assert found["excess_recall_lo"] > 0
     assert report["train_accuracy"] == 1.0
     assert report["kkt_residual"] == pytest.approx(row["kkt_residual"], abs=0.05)
-    assert report["verdict"].startswith("Training images come back")
+    assert report["outcome"] == "found"
+    assert report["verdict"].startswith("Found: training images come back")
     named = re.search(r"(\w+): (\d+) of 20 members : (\d+) of 20 controls", report["verdict"])  # the best of the attacks, whichever it is
     best = attack_of(report, named[1])
     assert (int(named[2]), int(named[3])) == (round(20 * best["recall_members"]), round(20 * best["recall_controls"]))
@@ -158,7 +160,8 @@ def test_controls_of_a_data_set_bring_the_control_attack_on_held_out_images(benc
 @pytest.mark.usefixtures("one_control")
 def test_without_members_it_attacks_and_says_what_to_give(bench, released, tmp_path):
     code, text, err = bench("audit", released / "weights-tiles.pth", "--n-train", 20, *FAST, "--out", tmp_path / "o")
-    assert code == 0, err
+    assert code == 2, err
+    assert "Inconclusive: " in text
     assert "nothing could be scored" in text
     assert "--members PATH" in text
     assert "over SSIM" not in text
@@ -166,7 +169,7 @@ def test_without_members_it_attacks_and_says_what_to_give(bench, released, tmp_p
         assert assumed in err
     assert {"haim_kkt.safetensors", "haim_kkt.png", "audit.md", "audit.json"} <= {path.name for path in (tmp_path / "o").iterdir()}
     code, text, err = bench("audit", released / "weights-tiles.pth", "--members", released / "members", *FAST, "--out", tmp_path / "o")
-    assert (code, "nothing could be scored" in text, "accuracy 100.0%, KKT residual 0.4" in err) == (0, True, True)
+    assert (code, "nothing could be scored" in text, "accuracy 100.0%, KKT residual 0.4" in err) == (2, True, True)
 
 
 @pytest.mark.usefixtures("one_control")
@@ -189,6 +192,55 @@ def test_a_bar_for_continuous_tests(bench, released, tmp_path):
     assert (code, "nothing to score" in err) == (1, True)
     code, text, _ = bench(*words[:4], "--attack", "multiclass_kkt", "--fail-above", 0.5, "--out", tmp_path / "o")
     assert (code, "nothing was tested" in text) == (2, True)  # no attack applies: no pass
+    assert bench(*words[:4], "--attack", "multiclass_kkt", "--out", tmp_path / "o")[0] == 2  # nor is it one without a bar
+
+
+@pytest.mark.usefixtures("one_control")
+def test_where_no_attack_could_find_anything_the_audit_is_inconclusive(bench, tmp_path):
+    """Weights of chance are no KKT point of any images. That nothing is found says nothing, and passes no bar; the page says why."""
+    pixels = np.random.default_rng(0).random((40, 1, 28, 28), dtype=np.float32)
+    for name, part in (("members", pixels[:20]), ("controls", pixels[20:])):
+        np.savez(tmp_path / f"{name}.npz", images=part, labels=np.arange(20) % 2)
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(fan_in, fan_out) for fan_in, fan_out in ((784, 50), (50, 50), (50, 50), (50, 1))]
+    torch.save(torch.nn.Sequential(*layers).state_dict(), tmp_path / "chance.pth")
+    files = ["--members", tmp_path / "members.npz", "--controls", tmp_path / "controls.npz", "--out", tmp_path / "o"]
+    words = ["audit", tmp_path / "chance.pth", *files, "--param", "steps=20", "--device", "cpu"]
+    code, text, err = bench(*words, "--json")
+    assert code == 0, err
+    report = json.loads(text)
+    assert report["kkt_residual"] >= 0.98
+    assert report["outcome"] == "inconclusive"
+    assert report["verdict"].startswith("Inconclusive: at a KKT residual of ")
+    assert "no attack finds" not in report["verdict"].lower()
+    assert "Inconclusive: at a KKT residual of " in (tmp_path / "o" / "audit.md").read_text()
+    code, text, _ = bench(*words, "--fail-above", 0.9)
+    assert (code, "Inconclusive: " in text) == (2, True)
+
+
+@pytest.mark.usefixtures("one_control")
+def test_members_tell_equal_layers_of_safetensors_apart(bench, tmp_path):
+    """A signal passes through layer z and then a. In the order of the alphabet it is lost, and all members get the same answer."""
+    labels = np.arange(20) % 2
+    pixels = np.random.default_rng(0).random((40, 1, 28, 28), dtype=np.float32) * 0.1
+    pixels[:20] += labels[:, None, None, None] * np.float32(0.5)
+    np.savez(tmp_path / "members.npz", images=pixels[:20], labels=labels)
+    state = {"input.weight": torch.zeros(3, 784), "z.weight": torch.zeros(3, 3), "a.weight": torch.zeros(3, 3)}
+    state["input.weight"][0] = 1 / 784
+    state["z.weight"][1, 0] = state["a.weight"][2, 1] = 1.0
+    state |= {"output.weight": torch.tensor([[0.0, 0.0, 1.0]]), "output.bias": torch.tensor([-0.3])}
+    save_file(state, tmp_path / "twins.safetensors")
+    words = ["--members", tmp_path / "members.npz", "--mean", "none", "--attack", "multiclass_kkt", "--device", "cpu"]
+    _, _, err = bench("audit", tmp_path / "twins.safetensors", *words, "--out", tmp_path / "o")
+    assert "20 of 20 members are classified correctly" in err
+    assert "input, z, a, output" in err
+    assert "accuracy 100.0%" in err
+    np.save(tmp_path / "without.npy", pixels[:20])
+    code, _, err = bench("audit", tmp_path / "twins.safetensors", "--members", tmp_path / "without.npy", *words[2:])
+    assert (code, "fit together in 2 orders" in err) == (1, True)
+    np.savez(tmp_path / "wrong.npz", images=pixels[:20], labels=1 - labels)
+    code, _, err = bench("audit", tmp_path / "twins.safetensors", "--members", tmp_path / "wrong.npz", *words[2:])
+    assert (code, "correctly, which does not tell" in err) == (1, True)
 
 
 @pytest.mark.usefixtures("one_control")
@@ -230,7 +282,7 @@ def test_labels_that_look_swapped_are_said(bench, target, released, tmp_path):
         "--out",
         tmp_path / "o",
     )
-    assert (code, "the labels look swapped" in err) == (0, True)
+    assert (code, "the labels look swapped" in err) == (2, True)
 
 
 @pytest.mark.usefixtures("one_control")
