@@ -92,9 +92,9 @@ def _one_hot(column: pa.ChunkedArray, said: str, feature: object, where: str) ->
     """Lists of one 1 among zeros, as classes. A list of two class numbers looks alike; the metadata tell where it is one."""
     flat = _plain(pc.list_flatten(column))
     lengths = set(pc.list_value_length(column).to_pylist())
-    if len(lengths) != 1 or (width := lengths.pop()) < 2:
-        got = f"{min(lengths)} to {max(lengths)} in a list" if len(lengths) > 1 else "lists of one" if lengths else "no rows"
-        raise _no_classes(said, got, where)
+    width = max(lengths, default=0)
+    if lengths != {width} or width < 2:
+        raise _no_classes(said, f"lists of {' or '.join(map(str, sorted(lengths)[:5]))}" if lengths else "no rows", where)
     number = pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type) or pa.types.is_boolean(flat.type)
     if not number or "ClassLabel" in str(feature):
         raise _no_classes(said, "lists of class numbers" if number else "", where)

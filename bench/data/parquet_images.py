@@ -200,7 +200,7 @@ def _image_column(schema: pa.Schema, path: Path) -> str:
         data = kind.value_type if pa.types.is_dictionary(kind) else kind
     tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_null)  # of null: rows say more
     if not any(test(data) for test in tests):
-        text = is_text(data)
+        text = is_text(data) or (pa.types.is_struct(data) and data.get_field_index("path") >= 0)
         raise BenchError(
             f"column '{name}' of {path} holds no pictures",
             expected="the bytes of PNG, JPEG, BMP or WebP pictures, alone or in a struct with the field bytes",
