@@ -130,6 +130,7 @@ def test_a_one_hot_extension_type_is_read_as_its_storage() -> None:
         ([[1, 0], [1, 1]], "[1, 1] in row 1"),
         ([[0.25, 0.75], [1.0, 0.0]], "[0.25, 0.75] in row 0"),
         ([[2, 0], [0, 1]], "[2, 0] in row 0"),
+        ([[2**60 + 1, 0], [0, 1]], "[1.15292e+18, 0] in row 0"),
         ([[1, None], [0, 1]], "[1, nan] in row 0"),
         ([[True, None], [False, True]], "[1, nan] in row 0"),
         ([["a", "b"], ["b", "a"]], "list<element: string>"),
