@@ -14,12 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bench.api import Candidates
-from bench.artefacts.images import as_images, read_images
+from bench.artefacts.images import as_images, check_range, read_images
 from bench.artefacts.tensors import dense, load
 from bench.errors import BenchError
 from bench.metrics.ncc import min_max
 
 BELOW, SHARE = -0.01, 0.05  # more than so large a share of the values below that: centred
+# On another scale, such as 0 to 255: a value above 2 and none below 0; or in more than half of the images more than a tenth of the pixels
+# beyond ±2. Of images centred or not, and of candidates that wander off as those of an optimiser do, fewer are.
+BEYOND, LOUD = 2.0, 0.1
 
 
 def read_candidates(
@@ -33,7 +36,7 @@ def read_candidates(
         rescale: scale each image by its own extremes to [0, 1], after the mean has been added.
 
     Raises:
-        BenchError: a file cannot be read, or its images have another shape than the members.
+        BenchError: a file cannot be read, its images have another shape than the members, or its numbers another scale.
     """
     shape = (int(truth.shape[1]), int(truth.shape[2]), int(truth.shape[3]))
     answers: list[Candidates] = []
@@ -49,6 +52,8 @@ def read_candidates(
                 expected="×".join(map(str, shape)),
                 got="×".join(map(str, images.shape[1:])),
             )
+        if not rescale:
+            _check_scale(images, path)
         share = float((images < BELOW).float().mean())
         chosen = add_mean
         if chosen == "auto":
@@ -76,7 +81,7 @@ def read_mean(path: Path | str, shape: tuple[int, int, int]) -> Float[Tensor, "c
     """One image from a file or a folder with one picture: the mean that the network subtracts.
 
     Raises:
-        BenchError: another number of images, or another shape.
+        BenchError: another number of images, another shape, or values outside [0, 1].
     """
     where = Path(path).expanduser()
     value = None if where.is_dir() else load(where)
@@ -88,4 +93,17 @@ def read_mean(path: Path | str, shape: tuple[int, int, int]) -> Float[Tensor, "c
         raise BenchError(
             f"{path} is no mean image", expected=f"one image of {'×'.join(map(str, shape))}", got=f"shape {tuple(images.shape)}"
         )
+    check_range(images, str(path))
     return images[0]
+
+
+def _check_scale(images: Float[Tensor, "m c h w"], path: Path | str) -> None:
+    low, high = float(images.min()), float(images.max())
+    beyond = (images.abs() > BEYOND).flatten(1).float().mean(1)
+    if (low >= 0 and high > BEYOND) or float((beyond > LOUD).float().mean()) > 0.5:
+        raise BenchError(
+            f"the numbers of {path} are on another scale than images in [0, 1]",
+            expected="images in [0, 1], or centred ones, give or take; or pixels of 8 bits as whole numbers",
+            got=f"{low:.3g} to {high:.3g}",
+            hint="divide by 255; --rescale scales each image by its own extremes",
+        )

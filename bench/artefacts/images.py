@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from torch import Tensor
 
 from bench import registry
 from bench.artefacts.tensors import FORMATS, dense, load
-from bench.data.folder import SUFFIXES
-from bench.data.picture import channels_first, mode_of, opened, pixels
+from bench.data.labels import one_hot, row_list
+from bench.data.listing import classes_in, decode, files_in
 from bench.errors import BenchError
 
 IMAGE_KEYS = ("images", "x", "X", "reconstructions", "data")
@@ -25,7 +24,7 @@ CHANNELS = (1, 3)  # grey or colour
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images in the order of their file, as float32. Pixels of 8 bits are divided by 255; other numbers are left as they are."""
+    """Images in the order of their file, as float32. Whole numbers as `as_images` reads them; others are left as they are."""
 
     images: Float[Tensor, "n c h w"]
     labels: Int[Tensor, " n"] | None
@@ -54,7 +53,7 @@ def read_images(path: Path | str, shape: tuple[int, int, int] | None = None) -> 
 
 
 def read_labels(path: Path | str, n: int) -> Int[Tensor, " n"]:
-    """n labels from a file: integers from 0, or the authors' −1 and 1 for two classes.
+    """n labels from a file: integers from 0, the authors' −1 and 1 for two classes, or one-hot rows.
 
     Raises:
         BenchError: no such numbers.
@@ -81,18 +80,33 @@ def parse_shape(text: str) -> tuple[int, int, int] | None:
 
 
 def _labels(values: Tensor, n: int, where: str) -> Int[Tensor, " n"]:
-    flat = values.flatten()
+    flat = _from_one_hot(values, where) if values.ndim == 2 and len(values) == n and values.shape[1] > 1 else values.flatten()
+    missing = torch.isnan(flat)
     whole = not flat.is_floating_point() or bool((flat == flat.round()).all())  # false for NaN too
     flat = flat.long() if whole else flat
     if whole and set(flat.tolist()) <= {-1, 1} and -1 in flat:
         flat = (flat + 1) // 2
     if len(flat) != n or not whole or int(flat.min()) < 0 or int(flat.max()) >= 1000:
+        rows = missing.nonzero().flatten().numpy()
         raise BenchError(
             f"the labels of {where} do not fit",
-            expected=f"{n} whole numbers from 0 to 999",
-            got=f"shape {tuple(values.shape)}, from {flat.min()} to {flat.max()}",
+            expected=f"{n} whole numbers from 0 to 999, or {n} one-hot rows",
+            got=f"no label (NaN) in {row_list(rows)}" if len(rows) else f"shape {tuple(values.shape)}, from {flat.min()} to {flat.max()}",
         )
     return flat
+
+
+def _from_one_hot(rows: Tensor, where: str) -> Int[Tensor, " n"]:
+    """The classes of n × k numbers, each row one 1 among zeros."""
+    labels, wrong = one_hot(rows.double().numpy())
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise BenchError(
+            f"the labels of {where} are neither classes nor one-hot",
+            expected=f"whole numbers from 0 to 999, or rows of {rows.shape[1]} with one 1 and zeros",
+            got=f"{[round(value, 4) for value in rows[row].tolist()[:10]]} in row {row}",
+        )
+    return torch.from_numpy(labels)
 
 
 def _source(text: str) -> Pictures:
@@ -105,10 +119,9 @@ def _source(text: str) -> Pictures:
 
 
 def _folder(root: Path) -> Pictures:
-    """Pictures of one size; 2.png comes before 10.png."""
-    classes = {sub.name: _pictures_in(sub) for sub in _in_order(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))}
-    classes = {name: files for name, files in classes.items() if files}
-    flat = _pictures_in(root)
+    """Pictures of one size, in the order of `bench.data.listing`."""
+    classes = classes_in(root)
+    flat = files_in(root)
     if flat and classes:
         raise BenchError(
             f"{root} holds pictures beside sub-folders with pictures",
@@ -118,32 +131,9 @@ def _folder(root: Path) -> Pictures:
     files = flat or [file for own in classes.values() for file in own]
     if not files:
         raise BenchError(f"no pictures in {root}", expected="PNG, JPEG, BMP or WebP, all of one size; maybe in a sub-folder a class")
-    with opened(files[0], str(files[0])) as first:
-        mode = mode_of(first)
-    stack: list[np.ndarray] = []
-    for file in files:
-        with opened(file, str(file)) as image:
-            stack.append(pixels(image, mode, str(file)))
-        if stack[-1].shape != stack[0].shape:
-            raise BenchError(
-                f"{file} has another size than the pictures before it",
-                expected="×".join(map(str, stack[0].shape[1::-1])),
-                got="×".join(map(str, stack[-1].shape[1::-1])),
-            )
     labels = None if flat else torch.tensor([k for k, own in enumerate(classes.values()) for _ in own])
-    images = torch.from_numpy(channels_first(np.stack(stack)).astype(np.float32) / np.float32(255))
+    images = torch.from_numpy(decode(files).astype(np.float32) / np.float32(255))
     return Pictures(images, labels, tuple(classes), None, ())
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    return _in_order(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-
-
-def _in_order(paths: object) -> list[Path]:
-    def key(path: Path) -> list[tuple[bool, int, str]]:
-        return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"([0-9]+)", path.name)]
-
-    return sorted(paths, key=key)  # type: ignore[call-overload, no-any-return]
 
 
 # --- files ------------------------------------------------------------------------------------------------------------------------------
@@ -179,7 +169,9 @@ def _file(path: Path, shape: tuple[int, int, int] | None) -> Pictures:
 
 
 def as_images(values: Tensor, path: Path, shape: tuple[int, int, int] | None, notes: list[str]) -> Float[Tensor, "n c h w"]:
-    """An array of a file as float32 images; whole numbers are pixels of 8 bits. Notes grow by what was assumed.
+    """An array of a file as float32 images. Notes grow by what was assumed.
+
+    Whole numbers are pixels of 8 bits, and divided by 255; truth values, and whole numbers of which none is above 1, are black and white.
 
     Raises:
         BenchError: it holds no images, or not all are finite.
@@ -206,9 +198,13 @@ def as_images(values: Tensor, path: Path, shape: tuple[int, int, int] | None, no
             got=_sides(values.shape),
         )
     if not values.is_floating_point():
-        if values.dtype != torch.uint8 and (int(values.min()) < 0 or int(values.max()) > 255):
-            raise BenchError(f"{path} holds whole numbers that are no pixels", expected="0 to 255", got=f"{values.min()} to {values.max()}")
-        values = values.double() / 255
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 255:
+            hint = "divide by 65535" if low >= 0 and high < 2**16 else "undo the normalisation" if low < 0 else ""
+            raise BenchError(f"{path} holds whole numbers that are no pixels", expected="0 to 255", got=f"{low} to {high}", hint=hint)
+        if high == 1 and values.dtype != torch.bool:
+            notes.append(f"{path.name}: all pixels are 0 or 1, taken as black and white")
+        values = values.double() / (255 if high > 1 else 1)
     values = values.to(torch.float32)
     bad = int((~torch.isfinite(values)).flatten(1).any(1).sum())
     if bad:
@@ -226,7 +222,13 @@ def in_range(pictures: Pictures, where: str) -> Pictures:
     Raises:
         BenchError: values outside [0, 1].
     """
-    low, high = float(pictures.images.min()), float(pictures.images.max())
+    check_range(pictures.images, where)
+    return pictures
+
+
+def check_range(images: Tensor, where: str) -> None:
+    """Raises BenchError for values outside [0, 1]."""
+    low, high = float(images.min()), float(images.max())
     if low < -1e-6 or high > 1 + 1e-6:
         raise BenchError(
             f"{where} holds no images in [0, 1]",
@@ -234,4 +236,3 @@ def in_range(pictures: Pictures, where: str) -> Pictures:
             got=f"{low:.3g} to {high:.3g}",
             hint="divide by 255, or save them as 8 bits" if low >= 0 and 2 < high <= 255 else "undo the normalisation before saving them",
         )
-    return pictures

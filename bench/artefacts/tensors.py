@@ -20,6 +20,7 @@ from torch import Tensor
 from bench.errors import BenchError
 
 MAX_BYTES = 4 * 2**30  # of a file, and of any tensor in it; the papers' largest checkpoint has 16 MB
+OTHER_ARRAYS = {"U": "text", "S": "text", "T": "text", "c": "complex numbers", "M": "dates", "m": "durations", "V": "records"}
 FORMATS = "PyTorch (.pth, .pt), safetensors, .npy or .npz"
 
 
@@ -133,17 +134,24 @@ def _safetensors(path: Path) -> Sorted:
 
 
 def _npy(path: Path) -> Tensor:
-    return _from_numpy(np.load(path, mmap_mode="r", allow_pickle=False))  # mapped: a header that lies about the size is found out
+    return _from_numpy(
+        np.load(path, mmap_mode="r", allow_pickle=False), f"{path}"
+    )  # mapped: a header that lies about the size is found out
 
 
 def _npz(path: Path) -> Mapping[str, Tensor]:
     with np.load(path, allow_pickle=False) as archive:
-        return {name: _from_numpy(archive[name]) for name in archive.files}
+        return {name: _from_numpy(archive[name], f"{path}: entry '{name}'") for name in archive.files}
 
 
-def _from_numpy(array: np.ndarray) -> Tensor:
+def _from_numpy(array: np.ndarray, where: str) -> Tensor:
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"an array of {array.dtype}, not of real numbers")
+        raise BenchError(
+            f"{where} is an array of {OTHER_ARRAYS.get(array.dtype.kind, 'objects')}",
+            expected="arrays of real numbers alone",
+            got=f"dtype {array.dtype}",
+            hint="leave it out: numpy.savez(FILE, images=images)" if "entry" in where else "save the numbers alone",
+        )
     kind = {"f2": "f4", "f16": "f8", "f12": "f8", "u2": "i4", "u4": "i8"}.get(f"{array.dtype.kind}{array.dtype.itemsize}")
     return torch.from_numpy(np.array(array, dtype=kind or array.dtype.newbyteorder("=")))
 
@@ -158,6 +166,13 @@ def _refused(path: Path, error: Exception) -> BenchError:
             expected="weights alone: loading anything else would run code that the file brings",
             got=f"a pickle that calls {name}" if name else "a pickle of objects",
             hint="where you made the file: torch.save(model.state_dict(), FILE), or safetensors",
+        )
+    if "allow_pickle=False" in text or "Python objects in dtype" in text:  # numpy's words for them
+        return BenchError(
+            f"{path} cannot be read: it holds an array of Python objects",
+            expected="arrays of real numbers alone",
+            got="dtype object, which is a pickle",
+            hint="make it an array of numbers before saving it, or leave it out",
         )
     detail = " ".join(text.split())[:160]
     return BenchError(

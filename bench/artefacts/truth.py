@@ -95,15 +95,16 @@ def own(
             raise BenchError(f"{shared} of the controls are members", expected="images that the network was never trained on")
         if len(others.images) < n:
             raise BenchError("too few controls", expected=f"at least as many as members, {n}", got=str(len(others.images)))
-        chosen = _chosen(theirs.labels, others.labels, n, len(others.images), seed)
+        given = _in_classes_of(theirs, others)
+        chosen = _chosen(theirs.labels, given, n, len(others.images), seed)
         if len(others.images) > n:
             notes.append(f"{n} of {len(others.images)} controls drawn, as many as there are members")
-        if theirs.labels is None or others.labels is None:
+        if theirs.labels is None or given is None:
             without = "members" if theirs.labels is None else "controls"
             notes.append(f"the {without} have no labels, so controls are not matched to members class by class")
-        elif not torch.equal(others.labels[chosen].sort().values, theirs.labels.sort().values):
+        elif not torch.equal(given[chosen].sort().values, theirs.labels.sort().values):
             notes.append("of some class there are fewer controls than members; controls of others fill up")
-        images, control_labels = others.images[chosen], None if others.labels is None else others.labels[chosen]
+        images, control_labels = others.images[chosen], None if given is None else given[chosen]
     elif setting is not None:
         images, control_labels, public, more = _from_dataset(theirs, setting, seed)
         notes += more
@@ -133,7 +134,26 @@ def own_members(members: Path | str, labels: Path | str = "", shape: tuple[int, 
     if not labels:
         return found
     given = read_labels(labels, len(found.images))
-    return Pictures(found.images, given, found.names, None, found.notes)
+    return Pictures(found.images, given, (), None, found.notes)
+
+
+def _in_classes_of(members: Pictures, controls: Pictures) -> Int[Tensor, " n"] | None:
+    """The controls' labels as the members count them: a class is told by its name where both sides have names, else by its number.
+
+    Raises:
+        BenchError: the controls lack the name of a class of the members.
+    """
+    if controls.labels is None or not members.names or not controls.names or members.names == controls.names:
+        return controls.labels
+    if not set(members.names) <= set(controls.names):
+        raise BenchError(
+            "members and controls have classes of different names",
+            expected=", ".join(members.names),
+            got=", ".join(controls.names),
+            hint="name the sub-folders of both alike, or put the controls into one folder without sub-folders",
+        )
+    names = [*members.names, *(name for name in controls.names if name not in members.names)]
+    return torch.tensor([names.index(name) for name in controls.names])[controls.labels]
 
 
 def _chosen(wanted: Tensor | None, given: Tensor | None, n: int, available: int, seed: int) -> Int[Tensor, " n"]:

@@ -7,13 +7,24 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.errors import BenchError
+
 
 def digest_of(recipe: str, files: Iterable[Path]) -> str:
-    """16 hex digits of SHA-256 over ``recipe`` and the files' hashes, in the order given; a change of decoding is a change of recipe."""
-    total = hashlib.sha256(recipe.encode())
+    """16 hex digits of SHA-256 over ``recipe`` and the files' hashes, in the order given; a change of decoding is a change of recipe.
+
+    Raises:
+        BenchError: a file is gone or may not be read.
+    """
+    total = hashlib.sha256(recipe.encode(errors="surrogateescape"))
     for path in files:
-        stat = path.stat()
-        total.update(bytes.fromhex(_file_hash(str(path), stat.st_size, stat.st_mtime_ns)))
+        try:
+            stat = path.stat()
+            total.update(bytes.fromhex(_file_hash(str(path), stat.st_size, stat.st_mtime_ns)))
+        except OSError as error:
+            raise BenchError(
+                f"{path} cannot be read", expected="a file", got=f"{type(error).__name__}: {error.strerror}", hint="check it and its rights"
+            ) from error
     return total.hexdigest()[:16]
 
 

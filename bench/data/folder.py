@@ -12,32 +12,32 @@ from bench.api import DataSource, ImageSet
 from bench.data.assemble import image_set, without_duplicates
 from bench.data.content import digest_of
 from bench.data.decoded import decoded
-from bench.data.picture import channels_first, mode_of, opened, pixels
+from bench.data.listing import classes_in, decode, shape_in
 from bench.errors import BenchError
 from bench.registry import register
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 LAYOUT = "PATH/<class>/<image>.png (or .jpg, .bmp, .webp), at least two classes"
 
 
 @register
 class FolderSet(DataSource):
-    """Images sorted into sub-folders. Classes in alphabetical order; binary task: two as they are, of more the later half is positive."""
+    """Images sorted into sub-folders: classes, in alphabetical order, or by value where all names are numbers.
+
+    Binary task: two classes as they are, of more the later half is positive. The set is grey where every picture is.
+    """
 
     name: ClassVar[str] = "folder"
     summary: ClassVar[str] = "folder:PATH, your own images: a sub-folder a class, all of one size"
     takes_path: ClassVar[bool] = True
 
     def files(self) -> dict[str, list[Path]]:
-        """The image files by class, sorted.
+        """The image files by class, in order.
 
         Raises:
-            BenchError: no such folder, or fewer than two classes in it.
+            BenchError: no such folder, fewer than two classes in it, or a picture's name that belongs to no file.
         """
         root = Path(self.path).expanduser()
-        folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
-        found = {folder.name: sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) for folder in folders}
-        found = {name: files for name, files in found.items() if files}
+        found = classes_in(root) if root.is_dir() else {}
         if len(found) < 2:
             raise BenchError(
                 f"folder:{self.path} holds no labelled images",
@@ -58,43 +58,29 @@ class FolderSet(DataSource):
     def digest(self) -> str:
         """See DataSource. File names count only by the class that they give and by their order."""
         files = self.files()
-        recipe = f"folder 2 {[(name, len(members)) for name, members in files.items()]}"
+        recipe = f"folder 3 {[(name, len(members)) for name, members in files.items()]}"
         return digest_of(recipe, [path for members in files.values() for path in members])
 
     def image_shape(self) -> tuple[int, int, int]:
         """See DataSource."""
-        first = next(iter(self.files().values()))[0]
-        with opened(first, str(first)) as image:
-            return (1 if mode_of(image) == "L" else 3, image.height, image.width)
+        return _shape(self.path, self.digest())
 
     def load(self) -> ImageSet:
         """See DataSource. Pixels are uint8, 0..255; the split scales them."""
         return _load(self.path, self.digest())
 
 
+@functools.lru_cache(maxsize=64)
+def _shape(path: str, digest: str) -> tuple[int, int, int]:
+    return shape_in([file for files in FolderSet(path).files().values() for file in files])
+
+
 @functools.lru_cache(maxsize=4)
 def _load(path: str, digest: str) -> ImageSet:
     by_class = FolderSet(path).files()
 
-    def decode() -> dict[str, np.ndarray]:
-        first = next(iter(by_class.values()))[0]
-        with opened(first, str(first)) as image:
-            mode = mode_of(image)
-        pictures: list[np.ndarray] = []
-        labels: list[int] = []
-        for label, files in enumerate(by_class.values()):
-            for file in files:
-                with opened(file, str(file)) as image:
-                    picture = pixels(image, mode, str(file))
-                if pictures and picture.shape != pictures[0].shape:
-                    raise BenchError(
-                        f"{file} has another size than the images before it",
-                        expected=f"{pictures[0].shape[1]}×{pictures[0].shape[0]}",
-                        got=f"{picture.shape[1]}×{picture.shape[0]}",
-                        hint="resize the images to one size, or take that file out",
-                    )
-                pictures.append(picture)
-                labels.append(label)
-        return without_duplicates(channels_first(np.stack(pictures)), np.array(labels, dtype=np.int64), None, None)
+    def pixels() -> dict[str, np.ndarray]:
+        labels = np.repeat(np.arange(len(by_class)), [len(files) for files in by_class.values()])
+        return without_duplicates(decode([file for files in by_class.values() for file in files]), labels, None, None)
 
-    return image_set(f"folder:{path}", f"folder:{Path(path).name}", decoded(digest, decode), tuple(by_class))
+    return image_set(f"folder:{path}", f"folder:{Path(path).name}", decoded(digest, pixels), tuple(by_class))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,15 +13,19 @@ from bench.data import parquet_images
 from bench.data.assemble import image_set, without_duplicates
 from bench.data.content import digest_of
 from bench.data.decoded import decoded
+from bench.data.labels import class_order
 from bench.data.parquet_images import Splits, Table
-from bench.data.picture import mode_of
 from bench.errors import BenchError
 from bench.registry import register
 
 
 @register
 class ParquetSet(DataSource):
-    """Labelled images of one size, Hugging Face layout. Binary task: two classes as they are; of more, the later half is positive."""
+    """Labelled images of one size, Hugging Face layout.
+
+    Classes stand by value where they are numbers, or text that is all numbers; else in alphabetical order. Binary task: two classes as they
+    are; of more, the later half is positive. The set is grey where every picture is.
+    """
 
     name: ClassVar[str] = "parquet"
     summary: ClassVar[str] = "parquet:PATH, your own images: columns img|image {bytes, path} and label"
@@ -55,41 +59,54 @@ class ParquetSet(DataSource):
     def digest(self) -> str:
         """See DataSource."""
         files = self.files()
-        return digest_of(f"parquet 2 {len(files.train)}", [*files.train, *files.test])
+        return digest_of(f"parquet 3 {len(files.train)}", [*files.train, *files.test])
 
     def image_shape(self) -> tuple[int, int, int]:
         """See DataSource."""
-        return parquet_images.first_shape(self.files().train)
+        return _shape(self.path, self.digest())
 
     def load(self) -> ImageSet:
         """See DataSource. Pixels are uint8, 0..255; the split scales them."""
         return _load(self.path, self.digest())
 
 
+@functools.lru_cache(maxsize=64)
+def _shape(path: str, digest: str) -> tuple[int, int, int]:
+    files = ParquetSet(path).files()
+    return parquet_images.shape_in([*files.train, *files.test])
+
+
 @functools.lru_cache(maxsize=4)
 def _load(path: str, digest: str) -> ImageSet:
     files = ParquetSet(path).files()
-    with parquet_images.first_picture(files.train) as image:
-        mode = mode_of(image)
 
     def decode() -> dict[str, np.ndarray]:
+        mode = "L" if _shape(path, digest)[0] == 1 else "RGB"
         train = parquet_images.decode(files.train, mode=mode)
-        values, labels = np.unique(train.labels, return_inverse=True)
-        named = train.names and values.dtype.kind in "iu" and values.min() >= 0 and values.max() < len(train.names)
-        names = [train.names[value] if named else str(value) for value in values]
+        classes = _classes(train.labels)
+        index = {value: k for k, value in enumerate(classes)}
+        names = [train.names[value] if train.names else str(value) for value in classes]
         test_images, test_labels = None, None
         if files.test:
             test = parquet_images.decode(files.test, mode=mode)
-            _check_test(path, train, test, values)
-            test_images, test_labels = test.images, np.searchsorted(values, test.labels)
-        return {**without_duplicates(train.images, labels.reshape(-1), test_images, test_labels), "names": np.array(names)}
+            _check_test(path, train, test, classes)
+            test_images, test_labels = test.images, np.array([index[value] for value in test.labels.tolist()])
+        labels = np.array([index[value] for value in train.labels.tolist()])
+        return {**without_duplicates(train.images, labels, test_images, test_labels), "names": np.array(names)}
 
     arrays = decoded(digest, decode)
     return image_set(f"parquet:{path}", f"parquet:{Path(path).name}", arrays, tuple(str(name) for name in arrays["names"]))
 
 
-def _check_test(path: str, train: Table, test: Table, classes: np.ndarray) -> None:
+def _classes(labels: np.ndarray) -> list[Any]:
+    """The labels that occur, in the order of their classes."""
+    found = set(labels.tolist())
+    return class_order(found) if labels.dtype.kind == "U" else sorted(found)
+
+
+def _check_test(path: str, train: Table, test: Table, classes: list[Any]) -> None:
     """A test split has the size and the classes of the training split."""
+    parquet_images.agree(train, test, f"the test split of parquet:{path}")
     if test.images.shape[1:] != train.images.shape[1:]:
         raise BenchError(
             f"the test images of parquet:{path} have another size",
@@ -97,7 +114,7 @@ def _check_test(path: str, train: Table, test: Table, classes: np.ndarray) -> No
             got="×".join(map(str, test.images.shape[1:])),
             hint="resize them",
         )
-    unknown = sorted(set(test.labels.tolist()) - set(classes.tolist()), key=str)
+    unknown = sorted(set(test.labels.tolist()) - set(classes), key=str)
     if unknown:
         raise BenchError(
             f"the test split of parquet:{path} has classes that the training split lacks",

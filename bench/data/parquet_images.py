@@ -1,10 +1,13 @@
-"""Images in Parquet files of the Hugging Face layout: a column ``img`` or ``image`` of structs {bytes, path}, and a label column."""
+"""Images in Parquet files of the Hugging Face layout: a column ``img`` or ``image`` of structs {bytes, path}, and a label column.
+
+The column of images may hold the bytes alone. Labels are whole numbers, text, truth values, or one-hot lists of one length.
+"""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from bench.data.picture import channels_first, mode_of, opened, pixels
+from bench.data.label_column import Labels, is_text, read_labels
+from bench.data.listing import files_in
+from bench.data.picture import channels_first, common_mode, mode_of, opened, pixels, shape_of, undecodable
 from bench.errors import BenchError
 
 IMAGE_COLUMNS = ("img", "image")
@@ -33,32 +38,38 @@ class Table(NamedTuple):
     """What a split holds."""
 
     images: np.ndarray  # uint8, n × c × h × w
-    labels: np.ndarray  # n, as they are in the file: integers or text
+    labels: np.ndarray  # n, as they are in the file: integers, booleans or text
     names: tuple[str, ...]  # of the integers 0, 1, …, where the schema's metadata holds them
+    kind: str  # of the labels, in words
 
 
 def find(path: Path) -> Splits:
-    """The files of a Parquet file or folder: ``train*.parquet`` and ``test*.parquet``, or all of a folder without such names."""
+    """The files of a Parquet file or folder: ``train*.parquet`` and ``test*.parquet``, or all of a folder without such names.
+
+    Raises:
+        BenchError: such a name belongs to no file. Hidden files are skipped.
+    """
     if path.is_file():
         return Splits((path,), ())
-    train, test = tuple(sorted(path.glob("train*.parquet"))), tuple(sorted(path.glob("test*.parquet")))
-    return Splits(train, test) if train or test else Splits(tuple(sorted(path.glob("*.parquet"))), ())
+    found = sorted(files_in(path, frozenset({".parquet"}))) if path.is_dir() else []
+    train, test = (tuple(file for file in found if file.name.startswith(split)) for split in ("train", "test"))
+    return Splits(train, test) if train or test else Splits(tuple(found), ())
 
 
 def decode(files: Sequence[Path], *, mode: str, label_columns: Sequence[str] = LABEL_COLUMNS) -> Table:
     """All images of a split, decoded to PIL's ``mode``, "L" or "RGB".
 
     Raises:
-        BenchError: a broken file, missing columns, an image that cannot be decoded, or images of different sizes; it names file and row.
+        BenchError: a broken file, missing columns, an image that cannot be decoded, images of different sizes, or labels that are no
+            classes or of several kinds; it names file and row.
     """
     pictures: list[np.ndarray] = []
     unpacked = 0  # bytes
-    labels: list[object] = []
-    names: tuple[str, ...] = ()
+    labels: list[Labels] = []
     for path in files:
-        encoded, values, own_names = _read(path, label_columns)
-        names = names or own_names
-        labels += values
+        encoded, own = _read(path, label_columns)
+        labels.append(own)
+        agree(labels[0], own, str(path))
         for row, value in enumerate(encoded):
             pictures.append(_decode_one(value, f"{path}, row {row}", mode))
             unpacked += pictures[-1].nbytes
@@ -75,61 +86,128 @@ def decode(files: Sequence[Path], *, mode: str, label_columns: Sequence[str] = L
         raise BenchError(
             "no images in the Parquet files", expected=LAYOUT, got=", ".join(map(str, files)) or "no file", hint="check the path"
         )
-    if None in labels:
+    names = next((own.names for own in labels if own.names), ())
+    return Table(channels_first(np.stack(pictures)), np.concatenate([own.values for own in labels]), names, labels[0].kind)
+
+
+def agree(first: Labels | Table, other: Labels | Table, where: str) -> None:
+    """Labels of several files mean the same.
+
+    Raises:
+        BenchError: they are of different kinds, or the metadata name the classes differently.
+    """
+    named = bool(first.names and other.names and first.names != other.names)
+    if first.kind != other.kind or named:
         raise BenchError(
-            f"row {labels.index(None)} of {files[0].parent} has no label", expected="a label in every row", hint="drop those rows"
+            f"the labels of {where} are others than those of the files before it",
+            expected=", ".join(first.names) if named else first.kind,
+            got=", ".join(other.names) if named else other.kind,
+            hint="write all files with the same label column",
         )
-    return Table(channels_first(np.stack(pictures)), np.array(labels), names)
 
 
 def first_picture(files: Sequence[Path]) -> Image.Image:
-    """The first picture, its header read and no more: ``format``, ``mode``, ``width``, ``height``."""
-    for path in files:
-        try:
-            with pq.ParquetFile(path) as file:
-                column = _column(file.schema_arrow, IMAGE_COLUMNS, path)
-                batch = next(file.iter_batches(1, columns=[column]), None)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise _unreadable(path, error) from error
-        if batch is not None and batch.num_rows:
-            return opened(io.BytesIO(_bytes(batch.column(0)[0])), f"{path}, row 0")
+    """The first picture, its header read and no more: ``format``, ``mode``, ``width``, ``height``.
+
+    Raises:
+        BenchError: there is none, or it is no picture.
+    """
+    for value, where in _encoded(files, 1):
+        return opened(io.BytesIO(_bytes(value, where)), where)
     raise BenchError("no images in the Parquet files", expected=LAYOUT, got=", ".join(map(str, files)) or "no file", hint="check the path")
 
 
-def first_shape(files: Sequence[Path]) -> tuple[int, int, int]:
-    """Channels, height, width of the first picture."""
+def shape_in(files: Sequence[Path]) -> tuple[int, int, int]:
+    """Channels, height, width of the pictures, from their headers alone: coloured where one of them is.
+
+    Raises:
+        BenchError: as `first_picture`.
+    """
     with first_picture(files) as image:
-        return (1 if mode_of(image) == "L" else 3, image.height, image.width)
+        return shape_of(image, common_mode(_modes(files)))
+
+
+def _modes(files: Sequence[Path]) -> Iterator[str]:
+    for value, where in _encoded(files):
+        with opened(io.BytesIO(_bytes(value, where)), where) as image:
+            yield mode_of(image)
+
+
+def _encoded(files: Sequence[Path], at_once: int = 256) -> Iterator[tuple[pa.Scalar, str]]:
+    """Each encoded image, and where it lies."""
+    for path in files:
+        row = 0
+        try:
+            _check_size(path)
+            with pq.ParquetFile(path) as file:
+                column = _image_column(file.schema_arrow, path)
+                for batch in file.iter_batches(at_once, columns=[column]):
+                    for value in batch.column(0):
+                        yield value, f"{path}, row {row}"
+                        row += 1
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise _unreadable(path, error) from error
 
 
 def _decode_one(value: pa.Scalar, where: str, mode: str) -> np.ndarray:
-    with opened(io.BytesIO(_bytes(value)), where) as image:
+    with opened(io.BytesIO(_bytes(value, where)), where) as image:
         return pixels(image, mode, where)
 
 
-def _bytes(scalar: pa.Scalar) -> bytes:
+def _bytes(scalar: pa.Scalar, where: str) -> bytes:
+    """The encoded picture in a cell of the column."""
     try:
         value = scalar.as_py()
     except UnicodeDecodeError:  # of the path beside the bytes
-        value = None
+        value = {"bytes": scalar["bytes"].as_py()}
     data = value.get("bytes") if isinstance(value, dict) else value
-    return data if isinstance(data, bytes) else b""  # no bytes: PIL then says that it is no picture
+    if isinstance(data, bytes):
+        return data
+    path = value.get("path") if isinstance(value, dict) else None
+    if path:
+        raise undecodable(where, f"paths without bytes, such as {path}", "store the bytes too, or use folder:PATH")
+    raise undecodable(where, "no picture: the cell is null", "drop those rows")
 
 
-def _read(path: Path, label_columns: Sequence[str]) -> tuple[pa.Array, list[object], tuple[str, ...]]:
-    """The encoded images and the labels of a file, and its class names if its metadata holds them."""
+def _read(path: Path, label_columns: Sequence[str]) -> tuple[pa.Array, Labels]:
+    """The encoded images and the labels of a file."""
     try:
-        footer = pq.read_metadata(path)
-        said = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
-        if said > MAX_BYTES:
-            raise _too_large(path, said)
+        _check_size(path)
         schema = pq.read_schema(path)
-        image, label = _column(schema, IMAGE_COLUMNS, path), _column(schema, label_columns, path)
+        image, label = _image_column(schema, path), _column(schema, label_columns, path)
         table = pq.read_table(path, columns=[image, label])
-        labels = table[label].to_pylist()
+        labels = read_labels(table[label], _feature(schema, label), f"column '{label}' of {path}")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
-    return table[image], labels, _names_in(schema, label)
+    return table[image], labels
+
+
+def _check_size(path: Path) -> None:
+    """By what the footer says, before anything is read."""
+    footer = pq.read_metadata(path)
+    said = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+    if said > MAX_BYTES:
+        raise _too_large(path, said)
+
+
+def _image_column(schema: pa.Schema, path: Path) -> str:
+    """The name of the column of images, after a look that it can hold some."""
+    name = _column(schema, IMAGE_COLUMNS, path)
+    kind = schema.field(name).type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        data = kind.field("bytes").type
+    else:
+        data = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_null)  # of null: rows say more
+    if not any(test(data) for test in tests):
+        text = is_text(data) or (pa.types.is_struct(data) and data.get_field_index("path") >= 0)
+        raise BenchError(
+            f"column '{name}' of {path} holds no pictures",
+            expected="the bytes of PNG, JPEG, BMP or WebP pictures, alone or in a struct with the field bytes",
+            got=f"{kind}" + (": paths, URLs or encoded text, without the bytes" if text else ""),
+            hint="write the bytes of the files into the column, or use folder:PATH" if text else "encode each picture as PNG",
+        )
+    return name
 
 
 def _column(schema: pa.Schema, wanted: Sequence[str], path: Path) -> str:
@@ -141,13 +219,12 @@ def _column(schema: pa.Schema, wanted: Sequence[str], path: Path) -> str:
     return found
 
 
-def _names_in(schema: pa.Schema, label: str) -> tuple[str, ...]:
-    """Class names from the metadata that the ``datasets`` library writes."""
+def _feature(schema: pa.Schema, label: str) -> object:
+    """What the metadata that the ``datasets`` library writes say of a column; None where there are none."""
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return tuple(str(name) for name in features[label]["names"])
+        return json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]
     except (KeyError, TypeError, ValueError):
-        return ()
+        return None
 
 
 def _size(picture: np.ndarray) -> str:

@@ -96,13 +96,13 @@ class TorchvisionSet(DataSource):
             return f"{self.name} ({'JPEG' if image.format == 'JPEG' else 'local'} copy)"
 
     def _decode_parquet(self, files: tuple[Path, ...]) -> tuple[np.ndarray, np.ndarray]:
-        images, labels, _ = parquet_images.decode(files, mode=self.mode, label_columns=self.label_columns)
+        images, labels, *_ = parquet_images.decode(files, mode=self.mode, label_columns=self.label_columns)
         classes = len(self.class_names)
         if images.shape[1:] != self.shape or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
             raise BenchError(
                 f"the Parquet copy of {self.name} in {files[0].parent} holds something else",
                 expected=f"images {'×'.join(map(str, self.shape))}, labels 0 to {classes - 1}",
-                got=f"images {'×'.join(map(str, images.shape[1:]))}, labels {labels.min()} to {labels.max()}",
+                got=f"images {'×'.join(map(str, images.shape[1:]))}, labels {min(labels.tolist())} to {max(labels.tolist())}",
                 hint="parquet:PATH reads any labelled images",
             )
         return images, labels.astype(np.int64)

@@ -152,6 +152,132 @@ def test_labels_of_a_file(tmp_path):
             read_labels(tmp_path / "y.npy", 3)
 
 
+def test_one_hot_labels_are_classes_and_other_rows_are_not(tmp_path):
+    images = pictures_of(3)
+    for dtype in (np.int64, np.float32, bool):
+        np.savez(tmp_path / "x.npz", images=images.numpy(), labels=np.eye(4, dtype=dtype)[[2, 0, 3]])
+        assert read_images(tmp_path / "x.npz").labels.tolist() == [2, 0, 3]
+    torch.save(torch.eye(3)[[1, 1, 0]], tmp_path / "y.pth")
+    assert read_labels(tmp_path / "y.pth", 3).tolist() == [1, 1, 0]
+    torch.save(torch.tensor([[4], [0], [2]]), tmp_path / "y.pth")  # a column of class numbers
+    assert read_labels(tmp_path / "y.pth", 3).tolist() == [4, 0, 2]
+    for wrong, got in (
+        ([[1, 0], [0, 0], [0, 1]], r"\[0, 0\] in row 1"),
+        ([[1, 0], [1, 1], [0, 1]], r"\[1, 1\] in row 1"),
+        ([[0.5, 0.5], [0, 1], [0, 1]], r"\[0.5, 0.5\] in row 0"),
+        ([[-1, 1], [1, -1], [-1, 1]], r"\[-1, 1\] in row 0"),
+        ([[1, float("nan")], [1, 0], [0, 1]], r"\[1.0, nan\] in row 0"),
+    ):
+        np.save(tmp_path / "y.npy", np.array(wrong))
+        with pytest.raises(BenchError, match=got):
+            read_labels(tmp_path / "y.npy", 3)
+
+
+@cases(40)
+@given(labels=st.lists(st.integers(0, 5), min_size=1, max_size=6))
+def test_one_hot_rows_and_their_labels_are_read_alike(tmp_path, labels):
+    np.save(tmp_path / "rows.npy", np.eye(6)[labels])
+    np.save(tmp_path / "labels.npy", np.array(labels))
+    for name in ("rows.npy", "labels.npy"):
+        assert read_labels(tmp_path / name, len(labels)).tolist() == labels
+
+
+def test_labels_that_are_missing_are_named(tmp_path):
+    np.save(tmp_path / "y.npy", np.array([0.0, float("nan"), 1.0]))
+    with pytest.raises(BenchError, match=r"no label \(NaN\) in row 1"):
+        read_labels(tmp_path / "y.npy", 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (np.array(["a", "b"]), "entry 'more' is an array of text"),
+        (np.array([b"a", b"b"]), "entry 'more' is an array of text"),
+        (np.array([1j, 2]), "entry 'more' is an array of complex numbers"),
+        (np.array(["2020-01-01"], dtype="datetime64[D]"), "entry 'more' is an array of dates"),
+        (np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f4")]), "entry 'more' is an array of records"),
+        (np.array([{}, None], dtype=object), "an array of Python objects"),
+    ],
+)
+def test_a_whole_archive_with_more_than_numbers_is_not_called_damaged(tmp_path, more, says):
+    np.savez(tmp_path / "x.npz", images=pictures_of(2).numpy(), more=more)
+    np.save(tmp_path / "more.npy", more)
+    with pytest.raises(BenchError, match=says) as caught:
+        read_images(tmp_path / "x.npz")
+    with pytest.raises(BenchError, match=says.replace("entry 'more' is ", "")) as alone:
+        read_labels(tmp_path / "more.npy", 2)
+    for error in (caught, alone):
+        assert "cut off" not in str(error.value)
+        assert error.value.hint
+
+
+# --- the scale of pixels ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+def test_black_and_white_arrays_are_zeros_and_ones(tmp_path, dtype):
+    bits = pictures_of(4)[:, :1] > 0.5
+    np.save(tmp_path / "x.npy", bits.numpy().astype(dtype))
+    read = read_images(tmp_path / "x.npy")
+    assert torch.equal(read.images, bits.float())
+    assert bool(read.notes) == (dtype is not bool)  # of whole numbers it is said
+    np.save(tmp_path / "y.npy", (bits.numpy() * 2).astype(np.int64))
+    assert float(read_images(tmp_path / "y.npy").images.max()) == pytest.approx(2 / 255)
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [([-1, 1], "undo the normalisation"), ([0, 65535], "divide by 65535"), ([0, 10**6], "")],
+)
+def test_whole_numbers_that_are_no_pixels_are_refused(tmp_path, values, hint):
+    np.save(tmp_path / "x.npy", np.array(values).repeat(32).reshape(1, 1, 8, 8))
+    with pytest.raises(BenchError, match="no pixels") as caught:
+        read_images(tmp_path / "x.npy")
+    assert caught.value.hint == hint
+
+
+SCALES = {
+    "0 to 255": lambda x: x * 255,
+    "0 to 255, one image of many": lambda x: torch.cat([x[:1] * 255, x[1:]]),
+    "0 to 255 with overshoot": lambda x: x * 262 - 4,
+    "0 to 65535": lambda x: x * 65535,
+    "0 to 255, centred": lambda x: (x - x.mean(0)) * 255,
+}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_reconstructions_on_another_scale_are_refused(tmp_path, scale):
+    members = pictures_of(10)
+    np.save(tmp_path / "x.npy", SCALES[scale](members).numpy())
+    for add_mean in ("auto", "members", "none"):
+        with pytest.raises(BenchError, match="another scale") as caught:
+            read_candidates([tmp_path / "x.npy"], members, add_mean=add_mean)
+        assert "divide by 255" in caught.value.hint
+    [answer], _ = read_candidates([tmp_path / "x.npy"], members, add_mean="none", rescale=True)
+    assert float(answer.images.max()) <= 1
+
+
+def test_candidates_that_wander_off_are_kept(tmp_path):
+    """As an optimiser leaves them: noise, loud images, and a minority that diverged."""
+    members = pictures_of(10)
+    noise = torch.randn(10, *SHAPE, generator=torch.Generator().manual_seed(0))
+    for name, images in {
+        "noise": noise,
+        "loud": (members - 0.5) * 4 + 0.5,
+        "diverged": torch.cat([members - members.mean(0), noise[:4] * 1000]),
+        "above": members * 1.5,
+    }.items():
+        torch.save(images, tmp_path / f"{name}.pth")
+        [answer], _ = read_candidates([tmp_path / f"{name}.pth"], members)
+        assert len(answer.images) == len(images)
+
+
+def test_a_mean_image_on_another_scale_is_refused(tmp_path):
+    np.save(tmp_path / "mean.npy", (pictures_of(1)[0] * 255).numpy())
+    with pytest.raises(BenchError, match=r"no images in \[0, 1\]"):
+        read_mean(tmp_path / "mean.npy", SHAPE)
+
+
 def test_shapes_as_text():
     assert parse_shape("3x32x32") == (3, 32, 32)
     assert parse_shape("") is None
@@ -254,6 +380,23 @@ def test_there_are_never_more_controls_than_members(tmp_path, sides):
     found = truth.own(members, controls)
     assert len(found.secret.controls) == len(found.secret.control_labels) == 8
     assert "8 of 52 controls" in " ".join(found.notes)
+
+
+def test_controls_are_matched_by_the_names_of_their_classes(tmp_path):
+    """A class that only the controls have, first in their order, moves no other."""
+    images = pictures_of(20)
+    for side, name, part in (
+        ("members", "cat", images[:2]), ("members", "dog", images[2:4]),
+        ("controls", "ant", images[4:10]), ("controls", "cat", images[10:15]), ("controls", "dog", images[15:]),
+    ):  # fmt: skip
+        in_folder(part, tmp_path / side / name)
+    found = truth.own(tmp_path / "members", tmp_path / "controls")
+    assert found.secret.control_labels.tolist() == [0, 0, 1, 1]
+    assert all(any(torch.equal(image, other) for other in images[10:15]) for image in found.secret.controls[:2])
+    (tmp_path / "controls" / "dog").rename(tmp_path / "controls" / "hound")
+    with pytest.raises(BenchError, match="classes of different names") as caught:
+        truth.own(tmp_path / "members", tmp_path / "controls")
+    assert (caught.value.expected, caught.value.got) == ("cat, dog", "ant, cat, hound")
 
 
 def test_controls_of_a_data_set_leave_the_members_out(tmp_path):
