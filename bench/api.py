@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -227,6 +227,7 @@ class Target:
     facts: Mapping[str, Any] = field(default_factory=dict)  # train_accuracy, test_accuracy, train_loss, kkt_residual, …
 
 
+Row = dict[str, Any]  # one line of results/scores.parquet or results/images/; the columns are in bench.schema
 DIVERGED = -1e30  # the confidence of a run that came to no end, below that of any other
 
 
@@ -429,4 +430,70 @@ class Metric(ABC):
         """The values of ``a[i]`` against ``b[i]``, finite, of images in [0, 1] with 1 or 3 channels; None where it cannot be had here."""
 
 
-Row = dict[str, Any]  # one line of results/scores.parquet or results/images/; the columns are in bench.store
+@runtime_checkable
+class TrackWork(Protocol):
+    """The half of a track that needs PyTorch: a module, or anything with these functions. The engine calls them and nothing else."""
+
+    def obtain(self, settings: Sequence[Setting], cache: Any, device: Any) -> list[Target]:
+        """The targets of the settings, in their order, from the cache (``bench.targets.cache.TargetCache``, or None) where it can."""
+
+    def secret_of(self, setting: Setting) -> Secret:
+        """The secret of a setting, drawn again from its data: what scoring without the target needs."""
+
+    def narrow(self, release: Any, needs: frozenset[str]) -> Any:
+        """A target's release with the granted tiers only, in fresh copies."""
+
+    def fingerprint(self, release: Any) -> str:
+        """Hash of every tensor in a release: the same before and after an attack, or else the attack changed its release."""
+
+    def check_answer(self, answer: object, release: Any) -> Any:
+        """An attack's answer in the form that is scored. Raises AttackFault."""
+
+    def alike(self, a: Any, b: Any, tolerance: float) -> bool:
+        """Whether two answers are the same, to within a tolerance; 0: bit by bit."""
+
+    def rounded(self, answer: Any) -> Any:
+        """An answer in the precision in which it is kept."""
+
+    def pack(self, answer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """An answer as tensors and plain facts, for the file."""
+
+    def unpack(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Any:
+        """The inverse of `pack`."""
+
+    def pool(self, answers: Sequence[Any], told: bool = True) -> Any:
+        """The answers of a sweep's runs as one."""
+
+    def score(
+        self, answer: Any, secret: Secret, *, bootstrap_seed: int, thumbnails: bool = True, gallery: int | None = None
+    ) -> tuple[Row, list[Row]]:
+        """Answer and secret → the score columns of a row, and the rows of the images."""
+
+    def example(self, architecture: Architecture, number: int) -> tuple[Any, Tensor]:
+        """A small target's whole release for the contract tests, and the images that no attack may be handed; ``number`` makes another."""
+
+
+class Track(ABC):
+    """A kind of attack: what it is granted, what it answers with, and how that becomes rows. Subclass it with literals.
+
+    The class and what it imports at the top know no PyTorch, so that tables are read without it; ``work`` brings it.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    tiers: ClassVar[frozenset[str]]  # access that it can grant
+    version: ClassVar[int] = 0  # part of its targets' ids: raise it when the same setting gives others; 0: the targets of `reconstruction`
+    stacks: ClassVar[bool] = True  # targets of one shape, and the cells on them, go together; if not, one target at a time
+    models: ClassVar[tuple[str, ...]] = ("mlp", "cnn")  # that it runs
+    answer: ClassVar[str] = "answers with finite images of the right shape, at most 10·n"  # as the contract tests word it
+    unpublished: ClassVar[frozenset[str]] = frozenset()  # columns of image rows that stay in the local store
+    unpublished_of_controls: ClassVar[frozenset[str]] = frozenset()  # and of the controls' image rows
+
+    def columns(self, table: str) -> Sequence[Any]:
+        """What it adds to the columns of ``scores`` or ``images`` (``bench.schema.Column``); one that another track has too is the same."""
+        return ()
+
+    @property
+    @abstractmethod
+    def work(self) -> TrackWork:
+        """Imported when it is asked for."""

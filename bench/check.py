@@ -31,13 +31,10 @@ from bench.metrics.measure import measure
 from bench.report.claims import conditions
 from bench.report.declarations import declared, faults
 from bench.schema import columns, metrics
-from bench.targets.models import bound_forward, initial_weights
 from bench.torch_state import TorchState, restored
 
 QUICK = {"steps": 30, "shadows": 24, "epochs": 2, "queries": 24}  # hyperparameters that are lowered to these
 MOVED = "a global generator moved, or a setting of PyTorch such as its default dtype: draw from the generator that is passed"
-N = 4  # training images of the test networks
-NETWORKS = 3  # of a release on the informed track
 TOLERANCE = 1e-4  # between an answer alone and in a batch, in pixel values: stacked products round differently
 
 ARCHITECTURES = (
@@ -115,9 +112,8 @@ def check_attack(cls: type[Attack]) -> list[Outcome]:
     costs = {f.name for f in dataclasses.fields(cast(Any, attack))} & set(QUICK)
     attack = dataclasses.replace(cast(Any, attack), **{name: min(QUICK[name], getattr(attack, name)) for name in costs})
     dense, convolutional = ([a for a in applies if a.model == model] for model in ("mlp", "cnn"))
-    if cls.track == "informed":  # which trains fully connected networks only
-        convolutional = []
-    for architecture in [*dense[:2], *convolutional[:1]]:
+    runs = tracks.get(cls.track).models
+    for architecture in (a for a in [*dense[:2], *convolutional[:1]] if a.model in runs):
         _check_runs(attack, architecture, tests)
     return tests.outcomes
 
@@ -163,7 +159,7 @@ def _check_needs(cls: type[Attack]) -> None:
     _need(isinstance(cls.needs, frozenset), f"needs is a {type(cls.needs).__name__}")
     unknown = sorted(set(cls.needs) - set(get_args(Tier)))
     _need(not unknown, f"unknown tiers {unknown}; known are {', '.join(get_args(Tier))}")
-    reason = tracks.get(cls.track).ungrantable(cls.needs)
+    reason = tracks.ungrantable(cls.track, cls.needs)
     _need(not reason, reason)
 
 
@@ -178,16 +174,16 @@ def _check_runs(attack: Attack, architecture: Architecture, tests: _Tests) -> No
     """What a run must keep, on one architecture."""
     at = f" [{architecture.model}, {'x'.join(map(str, architecture.input_shape))}, {architecture.outputs} outputs]"
     cls = type(attack)
-    track = tracks.get(cls.track)
+    track = tracks.get(cls.track).work
     narrow, check_answer, fingerprint = track.narrow, track.check_answer, track.fingerprint
-    one, two = (RELEASES[cls.track](architecture, k) for k in (1, 2))
+    one, two = (track.example(architecture, k) for k in (1, 2))
     (release, members), (other, _) = one, two
 
     def alone(of: Release, stream: int) -> Any:
         mine = narrow(of, attack.needs)
         return check_answer(attack.reconstruct(mine, seeds.generator("check", stream)), mine)
 
-    form = FORMS.get(cls.track, "answers with finite images of the right shape, at most 10·n")
+    form = tracks.get(cls.track).answer
     first = tests.run(f"{form}{at}", lambda: alone(release, 1))
     if first is None:
         return
@@ -234,88 +230,6 @@ def _check_runs(attack: Attack, architecture: Architecture, tests: _Tests) -> No
     tests.run(f"leaves the global generators alone{at}", global_state)
     tests.run(f"a batch gives what single runs give, in any order{at}", batch)
     tests.run(f"is given no training image{at}", blind)
-
-
-def _release(architecture: Architecture, number: int) -> tuple[Release, Tensor]:
-    """An untrained network's release with every tier, and the images that stand for its training set."""
-    generator = seeds.generator("check", "target", number)
-    weights = {name: w.float() for name, w in initial_weights(architecture, None, generator).items()}
-    members = torch.rand(N, *architecture.input_shape, generator=generator)
-    release = Release(
-        architecture=architecture,
-        weights=weights,
-        forward=bound_forward(architecture),
-        n_train=N,
-        mean_image=members.mean(0),
-        initial_weights={name: w.clone() for name, w in weights.items()},
-        public_images=torch.rand(10 * N, *architecture.input_shape, generator=generator),
-    )
-    return release, members
-
-
-def _informed_release(architecture: Architecture, number: int) -> tuple[Release, Tensor]:
-    """Networks trained for three epochs on the same images and one more each, and these last ones."""
-    from bench.targets import one_missing
-    from bench.tracks.informed import Keeper, Recipe
-
-    generator = seeds.generator("check", "informed", number)
-    setting = Setting.model_validate(
-        {
-            "hidden": architecture.hidden,
-            "activation": architecture.activation,
-            "bias": architecture.bias,
-            "loss": architecture.loss,
-            "classes": "binary" if architecture.outputs == 1 else architecture.outputs,
-            "lr": 0.1,
-            "epochs": 3,
-        }
-    )
-    known_images, shadows, members = (torch.rand(n, *architecture.input_shape, generator=generator) for n in (N, 10 * N, NETWORKS))
-    labels = torch.arange(10 * N) % max(2, architecture.outputs)
-    start = initial_weights(architecture, None, generator)
-    known = one_missing.Known(architecture, setting, known_images, labels[:N], start, setting.epochs)
-    recipe = Recipe(known, torch.device("cpu"), None, "check")
-    release = Release(
-        architecture=architecture,
-        weights=recipe(members, labels[:NETWORKS]),
-        forward=bound_forward(architecture),
-        n_train=N + 1,
-        mean_image=known.mean,
-        initial_weights={name: w.float() for name, w in start.items()},
-        known_images=known_images.clone(),
-        known_labels=labels[:N].clone(),
-        shadow_images=shadows,
-        shadow_labels=labels,
-        train=recipe,
-        keep=Keeper(None, "check", torch.device("cpu")),
-    )
-    return release, members
-
-
-def _stolen_release(architecture: Architecture, number: int) -> tuple[Release, Tensor]:
-    """An untrained owner behind its oracle, public images with labels, and images that stand for planted ones."""
-    from bench.tracks.stealing import NETWORKS as FAMILY
-    from bench.tracks.stealing import Asked
-
-    release, members = _release(architecture, number)
-    public = release.public_images
-    assert public is not None
-    assert release.mean_image is not None
-    stolen = dataclasses.replace(
-        release,
-        other_images=public.flip(-1).clone(),
-        shadow_images=public.clone(),
-        shadow_labels=torch.arange(len(public)) % max(2, architecture.outputs),
-        oracle=Asked(architecture, release.weights, release.mean_image),
-        networks=FAMILY,
-        mean_image=None,
-        initial_weights=None,
-    )
-    return stolen, members
-
-
-RELEASES = {"reconstruction": _release, "informed": _informed_release, "stealing": _stolen_release}
-FORMS = {"stealing": "answers with a network of finite weights, whose inputs and outputs are the owner's"}
 
 
 def reachable_tensors(root: object) -> list[Tensor]:
@@ -377,8 +291,8 @@ def check_defense(cls: type[Defense]) -> list[Outcome]:
     if defense is None:
         return tests.outcomes
     architecture = ARCHITECTURES[1]
-    release, images = _release(architecture, 1)
-    labels = torch.arange(N) % architecture.outputs
+    release, images = tracks.get(tracks.DEFAULT).work.example(architecture, 1)
+    labels = torch.arange(len(images)) % architecture.outputs
 
     def data(stream: int = 1) -> tuple[Tensor, Tensor]:
         return defense.before_training(images.clone(), labels.clone(), seeds.generator("check", stream))

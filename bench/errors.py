@@ -44,3 +44,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the nearest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+class AttackFault(BenchError):  # noqa: N818  (a verdict on the attack, as the rows word it)
+    """What an attack did wrong: an answer that cannot be scored, or a release that it changed. The cell becomes a failed row."""

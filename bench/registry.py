@@ -1,9 +1,10 @@
-"""Finds attacks, defences, data sets and metrics by name; imports only what is asked for.
+"""Finds attacks, defences, data sets, metrics and tracks by name; imports only what is asked for.
 
-A plug-in is a class marked ``@register``. It is found in three places: the folders ``attacks/``, ``defenses/``, ``bench/data/`` and
-``bench/metrics/``; entry points of installed packages (groups ``reconbench.attacks``, ``reconbench.defenses``, ``reconbench.data``,
-``reconbench.metrics``); and files passed by ``--plugin``. The folders are read by ``ast`` (name, docstring, access tier are literals in
-the class), so that listing needs no torch and a broken file breaks only itself.
+A plug-in is a class marked ``@register``. It is found in three places: the folders ``attacks/``, ``defenses/``, ``bench/data/``,
+``bench/metrics/`` and ``bench/tracks/`` (files and packages); entry points of installed packages (groups ``reconbench.attacks``,
+``reconbench.defenses``, ``reconbench.data``, ``reconbench.metrics``, ``reconbench.tracks``); and files passed by ``--plugin``. The folders
+are read by ``ast`` (name, docstring, access tier are literals in the class), so that listing needs no torch and a broken file breaks only
+itself.
 """
 
 from __future__ import annotations
@@ -22,18 +23,27 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.api import Attack, DataSource, Defense, Metric
+from bench.api import Attack, DataSource, Defense, Metric, Track
 from bench.errors import BenchError, did_you_mean
 
-Kind = Literal["attack", "defense", "data", "metric"]
-WORDS: dict[Kind, str] = {"attack": "attack", "defense": "defence", "data": "data set", "metric": "metric"}
-BASES: dict[str, type] = {"attack": Attack, "defense": Defense, "data": DataSource, "metric": Metric}
-GROUPS = {
-    kind: f"reconbench.{folder}"
-    for kind, folder in (("attack", "attacks"), ("defense", "defenses"), ("data", "data"), ("metric", "metrics"))
+Kind = Literal["attack", "defense", "data", "metric", "track"]
+WORDS: dict[Kind, str] = {"attack": "attack", "defense": "defence", "data": "data set", "metric": "metric", "track": "track"}
+BASES: dict[str, type] = {"attack": Attack, "defense": Defense, "data": DataSource, "metric": Metric, "track": Track}
+GROUPS: dict[Kind, str] = {
+    "attack": "reconbench.attacks",
+    "defense": "reconbench.defenses",
+    "data": "reconbench.data",
+    "metric": "reconbench.metrics",
+    "track": "reconbench.tracks",
 }
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = {"attack": ROOT / "attacks", "defense": ROOT / "defenses", "data": ROOT / "bench" / "data", "metric": ROOT / "bench" / "metrics"}
+FOLDERS: dict[Kind, Path] = {
+    "attack": ROOT / "attacks",
+    "defense": ROOT / "defenses",
+    "data": ROOT / "bench" / "data",
+    "metric": ROOT / "bench" / "metrics",
+    "track": ROOT / "bench" / "tracks",
+}
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 
@@ -57,16 +67,16 @@ class Entry:
 
 
 def register(cls: type) -> type:
-    """Class decorator: marks an Attack, Defense, DataSource or Metric as a plug-in.
+    """Class decorator: marks an Attack, Defense, DataSource, Metric or Track as a plug-in.
 
     Raises:
-        BenchError: if the class derives from none of the four, or has no name.
+        BenchError: if the class derives from none of the five, or has no name.
     """
     kind = next((k for k, base in BASES.items() if issubclass(cls, base)), None)
     if kind is None:
         raise BenchError(
             f"@register on {cls.__name__}, which is no plug-in",
-            expected="a subclass of bench.api.Attack, Defense, DataSource or Metric",
+            expected="a subclass of bench.api.Attack, Defense, DataSource, Metric or Track",
             got=f"bases {[b.__name__ for b in cls.__bases__]}",
             hint="derive the class from one of them",
         )
@@ -203,8 +213,8 @@ def source_version(cls: type) -> str:
 def _static(kind: Kind) -> Iterator[Entry]:
     """Entries from the folders and from entry points."""
     folder = FOLDERS[kind]
-    for path in sorted(folder.glob("*.py")):
-        if path.name.startswith("_"):
+    for path in sorted([*folder.glob("*.py"), *folder.glob("*/__init__.py")]):
+        if _stem(path).startswith("_"):
             continue
         try:
             stat = path.stat()
@@ -222,6 +232,11 @@ def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=group))
 
 
+def _stem(path: Path) -> str:
+    """The name of a module or of a package."""
+    return path.parent.name if path.name == "__init__.py" and path.parent not in FOLDERS.values() else path.stem
+
+
 @functools.lru_cache(maxsize=1024)
 def _scan(kind: Kind, path: Path, stamp: tuple[int, int, int]) -> tuple[Entry, ...]:
     """A file's registered classes, read again when its stamp says that it has changed."""
@@ -230,13 +245,12 @@ def _scan(kind: Kind, path: Path, stamp: tuple[int, int, int]) -> tuple[Entry, .
 
 def _parse(kind: Kind, path: Path) -> Iterator[Entry]:
     """Reads a file's registered classes from its syntax tree. A file that does not parse is left to fail when it is asked for."""
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError, OSError) as error:
-        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        yield Entry(kind, path.stem, f"broken file: {error.__class__.__name__}: {error}", str(path), module=module)
+        yield Entry(kind, _stem(path), f"broken file: {error.__class__.__name__}: {error}", str(path), module=module)
         return
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for node in tree.body:
         if not isinstance(node, ast.ClassDef) or not any(_decorator_name(d) == "register" for d in node.decorator_list):
             continue

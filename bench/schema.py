@@ -1,8 +1,9 @@
 """The columns of the two Parquet tables: name, type, unit, range, direction and meaning of each; and rows checked against them.
 
 ``scores`` has one row per grid × cell (a cell is one setting, seed included, under one attack); ``images`` one row per cell × image,
-members and controls alike. ``columns`` is the only definition: what is listed here, and what the registered metrics bring. Units, ranges,
-directions and descriptions travel in the field metadata of every file, the schema version and the score protocol in its file metadata.
+members and controls alike. ``columns`` is the only definition: what is listed here, and what the registered metrics and tracks bring.
+Units, ranges, directions and descriptions travel in the field metadata of every file, the schema version and the score protocol in its
+file metadata.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal, get_args
@@ -51,16 +52,16 @@ class Column:
         return pa.field(self.name, self.type, metadata={k: v for k, v in facts.items() if v})
 
 
-def _share(name: str, description: str, direction: Direction = "none") -> Column:
+def share(name: str, description: str, direction: Direction = "none") -> Column:
     return Column(name, FLOAT, description, "share", "[0, 1]", direction, decimals=6)
 
 
-def _excess(prefix: str, description: str) -> list[Column]:
+def excess(prefix: str, description: str) -> list[Column]:
     """Recall of members and of controls under one selection rule, their difference, and the difference's 95 % interval."""
     low, high = f"{prefix}excess_recall_lo", f"{prefix}excess_recall_hi"
     return [
-        _share(f"{prefix}recall_members", f"members above the threshold, {description}", "higher"),
-        _share(f"{prefix}recall_controls", f"controls above the threshold, {description}", "lower"),
+        share(f"{prefix}recall_members", f"members above the threshold, {description}", "higher"),
+        share(f"{prefix}recall_controls", f"controls above the threshold, {description}", "lower"),
         Column(
             f"{prefix}excess_recall", FLOAT, f"recall of members minus that of controls, {description}", "share", "[-1, 1]", "higher", 6
         ),
@@ -131,54 +132,18 @@ _SCORES_BEFORE: tuple[Column, ...] = (
         TEXT,
         "of a cell that failed in a worker process: the last 2000 characters that the process printed over its batch; never published",
     ),
-    *_excess("", "SSIM > 0.4 after one-to-one pairing with the submitted candidates (headline)"),
+    *excess("", "SSIM > 0.4 after one-to-one pairing with the submitted candidates (headline)"),
     Column("recall_members_lo", FLOAT, "lower end of the 95 % interval of recall_members", "share", "[0, 1]", decimals=6),
     Column("recall_members_hi", FLOAT, "upper end of the 95 % interval of recall_members", "share", "[0, 1]", decimals=6),
     Column("recall_controls_lo", FLOAT, "lower end of the 95 % interval of recall_controls", "share", "[0, 1]", decimals=6),
     Column("recall_controls_hi", FLOAT, "upper end of the 95 % interval of recall_controls", "share", "[0, 1]", decimals=6),
-    *_excess("oracle_", "one-to-one over all candidates, selected by looking at the truth"),
-    *_excess("nn_", "each image with its nearest submitted candidate (many-to-one)"),
-    *_excess("haim_", "protocol haim2022 over all candidates: nearest by NCC at half resolution, min–max scaling, SSIM window 3"),
-    _share("auc", "area under the ROC curve of one-to-one SSIM, members (positive) against controls", "higher"),
+    share("auc", "area under the ROC curve of one-to-one SSIM, members (positive) against controls", "higher"),
     Column("auc_lo", FLOAT, "lower end of the 95 % interval of auc", "share", "[0, 1]", decimals=6),
     Column("auc_hi", FLOAT, "upper end of the 95 % interval of auc", "share", "[0, 1]", decimals=6),
-    _share("tpr_at_1fpr", "true positive rate of the same test at a false positive rate of at most 1 %", "higher"),
+    share("tpr_at_1fpr", "true positive rate of the same test at a false positive rate of at most 1 %", "higher"),
 )
 _SCORES_AFTER: tuple[Column, ...] = (
-    Column(
-        "pool_mse_mean",
-        FLOAT,
-        "null model of the track informed: MSE of the pool image nearest to each member, mean",
-        "1",
-        "[0, 1]",
-        decimals=6,
-    ),
-    Column(
-        "pool_ssim_mean", FLOAT, "the same by SSIM: that of the pool image most similar to each member, mean", "1", "[-1, 1]", decimals=6
-    ),
-    Column("pool_lpips_median", FLOAT, "LPIPS of the pool image nearest by MSE, median over members", "1", ">= 0", decimals=6),
-    _share("pool_recall", "members whose most similar pool image has SSIM above the threshold"),
-    _share("beats_pool", "members whose answer has a lower MSE than their nearest pool image", "higher"),
-    _share("precision", "submitted candidates whose best SSIM over members is above 0.4", "higher"),
-    _share("precision_controls", "submitted candidates whose best SSIM over controls is above 0.4"),
-    _share("planted_transfer", "track stealing: planted inputs to which the thief's network gives the planted label", "higher"),
-    _share("planted_transfer_controls", "the same of unplanted inputs: of the same kind, with labels drawn alike, never planted"),
-    _share("planted_transfer_clean", "the same of clean networks, which never saw the owner, on planted inputs; their mean"),
-    _share("planted_transfer_clean_controls", "the same of clean networks on unplanted inputs; their mean"),
-    Column("transfer_excess", FLOAT, "planted_transfer minus planted_transfer_clean", "share", "[-1, 1]", "higher", 6),
-    Column("transfer_excess_lo", FLOAT, "lower end of its 95 % bootstrap interval over planted inputs", "share", "[-1, 1]", decimals=6),
-    Column("transfer_excess_hi", FLOAT, "upper end of its 95 % bootstrap interval over planted inputs", "share", "[-1, 1]", decimals=6),
-    Column("transfer_excess_controls", FLOAT, "planted_transfer minus planted_transfer_controls", "share", "[-1, 1]", "higher", 6),
-    Column("transfer_excess_controls_lo", FLOAT, "lower end of its 95 % bootstrap interval over inputs", "share", "[-1, 1]", decimals=6),
-    Column("transfer_excess_controls_hi", FLOAT, "upper end of its 95 % bootstrap interval over inputs", "share", "[-1, 1]", decimals=6),
-    Column("watermark_p", FLOAT, "p-value of the thief's planted hits: rank among those of the clean networks", "1", "(0, 1]", decimals=6),
-    _share("watermark_tpr", "1: more planted hits than all but 5 % of the clean networks have; with 20 of them by chance in 2 of 21 cases"),
-    Column("n_clean", INT, "clean networks of the null distribution", "networks", ">= 1"),
-    _share("planted_owner", "planted inputs to which the owner's network gives the planted label"),
-    _share("agreement", "test images to which thief and owner give the same label", "higher"),
-    _share("thief_accuracy", "accuracy of the thief's network on the test images", "higher"),
-    _share("clean_accuracy", "accuracy of the clean networks on the test images, mean"),
-    Column("queries_used", INT, "answers of the owner's network that the thief took: labels, outputs, and gradients", "answers", ">= 0"),
+    share("planted_owner", "planted inputs to which the owner's network gives the planted label"),
     Column("n_members", INT, "training images scored; track stealing: planted inputs", "images", ">= 1"),
     Column("n_controls", INT, "controls scored: same size, classes and distribution, never trained on", "images", ">= 1"),
     Column("n_candidates", INT, "candidates over all runs", "images", ">= 0"),
@@ -212,7 +177,7 @@ _SCORES_AFTER: tuple[Column, ...] = (
 )
 
 
-def _single(name: str, description: str, unit: str, range_: str, direction: Direction, decimals: int = 4) -> Column:
+def single(name: str, description: str, unit: str, range_: str, direction: Direction, decimals: int = 4) -> Column:
     return Column(name, SINGLE, description, unit, range_, direction, decimals)
 
 
@@ -224,54 +189,6 @@ _IMAGES_BEFORE: tuple[Column, ...] = (
     Column("label", TINY, "class of the image"),
 )
 _IMAGES_AFTER: tuple[Column, ...] = (
-    _single("nn_ssim", "SSIM (Gaussian window) with the nearest submitted candidate, many-to-one", "1", "[-1, 1]", "higher"),
-    _single("oracle_ssim", "SSIM (Gaussian window) one-to-one over all candidates", "1", "[-1, 1]", "higher"),
-    _single("haim_ssim", "SSIM (window 3) under protocol haim2022", "1", "[-1, 1]", "higher"),
-    _single("pool_mse", "mean squared error of the nearest image of the public pool (track informed)", "1", "[0, 1]", "none", 5),
-    _single("pool_ssim", "SSIM of the most similar image of the public pool (track informed)", "1", "[-1, 1]", "none"),
-    _single(
-        "margin",
-        "the constraint gᵢ of the released network at the image: y·Φ(x), or Φ_y(x) minus the best other class",
-        "1",
-        "",
-        "none",
-        7,  # differences near the margin are small
-    ),
-    _single(
-        "multiplier",
-        "λᵢ of the member that best explains the weights (the largest by size, of several); null: a control",
-        "1",
-        "",
-        "none",
-        7,  # they span orders of magnitude
-    ),
-    Column(
-        "planted",
-        TINY,
-        "1: planted by a defence (of a control: unplanted, but of that kind); 0: ordinary; null: no such defence",
-        "",
-        "0, 1",
-    ),
-    Column(
-        "transferred", TINY, "track stealing: 1 if the thief's network gives the input its planted (or drawn) label, else 0", "", "0, 1"
-    ),
-    _single("clean_rate", "track stealing: share of the clean networks that give it that label", "share", "[0, 1]", "none"),
-    _single(
-        "query_distance",
-        "track stealing: root mean squared pixel distance to the nearest image that the oracle was asked about; null: it was asked about "
-        "none, or about too many to be kept",
-        "1",
-        "[0, 1]",
-        "none",
-    ),
-    _single(
-        "gradient_norm",
-        "track stealing: Euclidean norm, at the input, of the gradient by the image of the planted (or drawn) label's output minus the "
-        "largest other one, of the owner's network",
-        "outputs a pixel value",
-        ">= 0",
-        "none",
-    ),
     Column("candidate", SMALL, "rank of the one-to-one partner among the candidates; -1: none", "", ">= -1"),
     Column("truth_png", BYTES, "thumbnail of the true image; only for cells that figures show", "PNG"),
     Column("recon_png", BYTES, "thumbnail of its partner; only for cells that figures show", "PNG"),
@@ -284,6 +201,7 @@ COST_COLUMNS = ("seconds_train", "seconds_attack", "seconds_score", "peak_memory
 PROVENANCE_COLUMNS = ("code_version", "versions", "python", "platform", "finished_at")
 
 
+TRACKS = ("reconstruction", "informed", "stealing")  # their columns come first, in this order; others by name
 BUILT_IN = ("ssim", "ssim_w3", "lpips", "psnr", "ncc", "mse")  # come first, in this order; others by name
 
 
@@ -366,32 +284,39 @@ def _measured(entry: registry.Entry) -> Measured:
 
 
 def columns(table: Table) -> tuple[Column, ...]:
-    """All columns of a table, those of the metrics that are registered now among them.
+    """All columns of a table, those of the metrics and tracks that are registered now among them.
 
     Raises:
-        BenchError: a metric whose name or literals cannot be a column.
+        BenchError: a metric or a track that wants a column that is there already and is another.
     """
-    return _columns(table, registry.brought("metric"))
+    return _columns(table, (*registry.brought("metric"), *registry.brought("track")))
 
 
 @functools.lru_cache(maxsize=16)
 def _columns(table: Table, brought: tuple[tuple[str, str, int], ...]) -> tuple[Column, ...]:
     before, after = (_SCORES_BEFORE, _SCORES_AFTER) if table == "scores" else (_IMAGES_BEFORE, _IMAGES_AFTER)
-    taken = {column.name for column in (*before, *after)}
-    measured: list[Column] = []
-    for metric in metrics():
-        own = metric.statistic_columns() if table == "scores" else [metric.image_column()]
+    taken = {column.name: column for column in (*before, *after)}
+    added: list[Column] = []
+    for owner, own in _brought(table):
         for column in own:
-            if column.name in taken:
+            if taken.setdefault(column.name, column) is column:
+                added.append(column)
+            elif taken[column.name] != column or owner.startswith("metric"):
                 raise BenchError(
-                    f"metric '{metric.name}' wants a column that is there already",
+                    f"{owner} wants a column that is there already",
                     expected="a name of its own",
                     got=f"column '{column.name}' of {table}",
-                    hint="rename the metric; python -m bench info schema lists the columns",
+                    hint="rename it; python -m bench info schema lists the columns",
                 )
-            taken.add(column.name)
-            measured.append(column)
-    return (*before, *measured, *after)
+    return (*before, *added, *after)
+
+
+def _brought(table: Table) -> Iterator[tuple[str, Sequence[Column]]]:
+    """Who adds columns, and which."""
+    for metric in metrics():
+        yield f"metric '{metric.name}'", metric.statistic_columns() if table == "scores" else [metric.image_column()]
+    for name in sorted(registry.entries("track"), key=lambda name: (*TRACKS, name).index(name)):
+        yield f"track '{name}'", registry.get("track", name)().columns(table)
 
 
 def schema(table: Table) -> pa.Schema:

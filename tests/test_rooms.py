@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bench.grids": {"bench.api", "bench.registry", "bench.errors"},
     # store and report read rows only: no data, no targets, no attacks, and not the engine
-    "bench.store": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.home", "bench.files", "bench.report"},
+    "bench.store": {"bench", "bench.api", "bench.registry", "bench.errors", "bench.schema", "bench.home", "bench.files", "bench.report"},
     "bench.report": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry"},
 }  # fmt: skip
 PLUGIN_MAY = {"bench.api", "bench.registry"}

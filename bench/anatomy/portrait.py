@@ -48,7 +48,7 @@ def portrait(images: ImageSet, seed: int, cache: TargetCache | None) -> list[dic
     import torch
 
     from bench.metrics.ssim import ssim_pairs
-    from bench.tracks import informed
+    from bench.tracks.informed import work as informed
 
     setting = informed_setting(images, "relu", seed)
     target = informed.obtain([setting], cache)[0]

@@ -23,7 +23,7 @@ import yaml
 from torch import Tensor
 
 from attacks.kkt.engine import KKTAttack
-from bench import registry, seeds
+from bench import registry, seeds, tracks
 from bench.api import DIVERGED, Architecture, Candidates, Release, Row
 from bench.artefacts import pictures
 from bench.artefacts.candidates import read_mean
@@ -44,7 +44,7 @@ from bench.targets.losses import accuracy
 from bench.targets.models import bound_forward
 from bench.targets.residual import kkt_residual
 from bench.torch_state import restored
-from bench.tracks import reconstruction
+from bench.tracks.reconstruction import work as reconstruction
 
 ATTACKS = ("haim_kkt", "multiclass_kkt", "regression_kkt")  # unless others are named
 CONTROLS = ("mean_image", "heldout_images", "first_layer_weights", "model_inversion")  # beside any attack
@@ -348,7 +348,7 @@ def unsuited(planned: PlannedAttack, release: Release) -> str:
         return "needs other images of the same distribution; --dataset NAME brings them"
     if missing:
         return f"needs {', '.join(missing)}, which a checkpoint does not hold"
-    return reconstruction.ungrantable(planned.needs) or str(planned.instances[0].unsupported(release.architecture))
+    return tracks.ungrantable("reconstruction", planned.needs) or str(planned.instances[0].unsupported(release.architecture))
 
 
 def _run(

@@ -18,7 +18,7 @@ from bench.artefacts.truth import Truth
 from bench.errors import BenchError
 from bench.metrics import intervals
 from bench.metrics.ncc import haim2022
-from bench.tracks import reconstruction
+from bench.tracks.reconstruction import work as reconstruction
 
 
 @dataclass(frozen=True)

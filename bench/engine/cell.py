@@ -32,14 +32,13 @@ import bench
 from bench import registry, seeds, tracks
 from bench.api import Release, Row, Secret, Target
 from bench.engine.plan import PROTOCOL, Cell, PlannedAttack, draws, runs_id
-from bench.errors import BenchError, StorageError
+from bench.errors import AttackFault, BenchError, StorageError
 from bench.files import Files
 from bench.grids.load import Grid
 from bench.memory import fitting
 from bench.sealed import seal, unseal
 from bench.store import setting_row
 from bench.torch_state import restored
-from bench.tracks.reconstruction import AttackFault
 
 Answer = Any  # what an attack of a track answers with: images or a network; the track's own functions know its form
 RUNS_AT_ONCE = {"cpu": 32, "cuda": 512}  # runs stacked in one call; more gains nothing on a CPU and delays the first finished cell
@@ -118,7 +117,7 @@ def run_batch(
     began = time.perf_counter()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    track = tracks.get(cells[0].attack.track)
+    track = tracks.get(cells[0].attack.track).work
     saved = [_saved(targets[cell.target_id].release) for cell in cells]
     runs = _Runs(files)
     if not no_cache:
@@ -182,7 +181,7 @@ def judge(cell_id: str, answer: Answer, secret: Secret, track: str = "reconstruc
         gallery: how many of the best members get thumbnails; None: as many as a strip shows.
     """
     bootstrap = seeds.seed("bootstrap", cell_id)
-    scores, images = tracks.get(track).score(answer, secret, bootstrap_seed=bootstrap, gallery=gallery)
+    scores, images = tracks.get(track).work.score(answer, secret, bootstrap_seed=bootstrap, gallery=gallery)
     return scores, [{**image, "cell_id": cell_id} for image in images]
 
 
@@ -195,7 +194,7 @@ def keep(files: Files, cell_id: str, answer: Answer, track: str = "reconstructio
     Raises:
         StorageError: the disk is full, or the store cannot be written.
     """
-    tensors, facts = tracks.get(track).pack(answer)
+    tensors, facts = tracks.get(track).work.pack(answer)
     metadata = {"cell_id": cell_id, "protocol": PROTOCOL, "seconds": repr(seconds), **{k: json.dumps(v) for k, v in facts.items()}}
     files.put(file_name(cell_id), seal(tensors, metadata))
 
@@ -212,7 +211,7 @@ def _read(files: Files, cell_id: str, track: str) -> tuple[Answer, float] | None
     try:
         tensors, said = unseal(files.read(name))
         facts = {name: json.loads(text) for name, text in said.items() if name not in ("cell_id", "protocol", "seconds")}
-        return tracks.get(track).unpack(tensors, facts), float(said.get("seconds", 0))
+        return tracks.get(track).work.unpack(tensors, facts), float(said.get("seconds", 0))
     except FileNotFoundError:
         return None
     except (OSError, KeyError, ValueError) as error:
@@ -257,7 +256,7 @@ class _Runs:
         self.done[cell.id, run] = answer
         if cell.attack.spec.sweep is not None:
             track = cell.attack.track
-            keep(self._of(cell), f"{run}", tracks.get(track).rounded(answer), track, seconds)
+            keep(self._of(cell), f"{run}", tracks.get(track).work.rounded(answer), track, seconds)
 
     def find(self, cells: Sequence[Cell]) -> None:
         """Reads the kept runs of the cells' sweeps."""
@@ -333,7 +332,7 @@ def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: _Stack
     planned = cells[0].attack
     if planned.cls is None:
         return [planned.error for _ in cells]
-    track = tracks.get(planned.track)
+    track = tracks.get(planned.track).work
     prints = {cell.target_id: track.fingerprint(track.narrow(targets[cell.target_id].release, planned.needs)) for cell in cells}
     left = [(cell, k) for cell in cells for k in range(len(planned.instances)) if (cell.id, k) not in kept_runs.done]
     faults: dict[str, str] = {}
@@ -365,7 +364,7 @@ def _stacked(
 
     def first(count: int) -> tuple[Any, list[Release]]:
         some = runs[:count]
-        releases = [tracks.get(planned.track).narrow(targets[cell.target_id].release, planned.needs) for cell, _ in some]
+        releases = [tracks.get(planned.track).work.narrow(targets[cell.target_id].release, planned.needs) for cell, _ in some]
         generators = [seeds.generator("attack", runs_id(cell), k) for cell, k in some]
         try:
             with restored():

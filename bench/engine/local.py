@@ -232,7 +232,7 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
                 row["cell_id"],
                 candidates,
                 drawn[1],
-                row["track"] or "reconstruction",
+                row["track"] or tracks.DEFAULT,
                 None if row["gallery"] is None else int(row["gallery"]),
             )
             if scores.get("sweep_runs"):
@@ -267,7 +267,7 @@ def _kept(row: Row) -> cells_module.Answer:
     Raises:
         BenchError: there are none, or their file is corrupt.
     """
-    candidates = kept(reconstructions(), row["cell_id"], row["track"] or "reconstruction")
+    candidates = kept(reconstructions(), row["cell_id"], row["track"] or tracks.DEFAULT)
     if candidates is None:
         grid = row["grid"] if row["grid"] in builtin() else f"FILE.yaml (the file of grid '{row['grid']}')"
         raise BenchError(
@@ -291,7 +291,7 @@ def _secret(row: Row) -> Secret:
             got=digest,
             hint="bring the earlier copy back, or run the grid again",
         )
-    return tracks.get(row["track"] or "reconstruction").secret_of(setting)  # type: ignore[no-any-return]
+    return tracks.get(row["track"] or tracks.DEFAULT).work.secret_of(setting)
 
 
 def setting_of(row: Mapping[str, Any]) -> Setting:
@@ -383,7 +383,7 @@ def chunks(cells: Sequence[Cell], device: str, memory: int) -> Iterator[list[Cel
 
 def stacks(cells: Sequence[Cell]) -> bool:
     """Whether the track of a chunk's cells lets targets, and the cells on them, go together."""
-    return bool(tracks.get(cells[0].attack.track).STACKS)
+    return tracks.get(cells[0].attack.track).stacks
 
 
 def cache_of(afresh: bool) -> TargetCache:
@@ -430,7 +430,7 @@ def train(
     """
     try:
         with restored():
-            made = dict(zip(settings, tracks.get(track).obtain(list(settings.values()), cache, device), strict=True))
+            made = dict(zip(settings, tracks.get(track).work.obtain(list(settings.values()), cache, device), strict=True))
         if halvings:
             made = {name: replace(target, facts={**target.facts, "stack_halvings": halvings}) for name, target in made.items()}
         return made, {}

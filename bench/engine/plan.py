@@ -454,10 +454,10 @@ def unsupported(attack: PlannedAttack, shape: Architecture) -> str:
     """Why an attack does not apply to an architecture, or an empty string; a reason that starts with ``!`` is a fault of the plug-in."""
     from bench import tracks
 
-    if attack.track not in tracks.NAMES:
-        return f"track '{attack.track}' is not run here; known are {', '.join(tracks.NAMES)}"
+    if attack.track not in tracks.names():
+        return f"track '{attack.track}' is not run here; known are {', '.join(tracks.names())}"
     try:
-        beyond = tracks.get(attack.track).ungrantable(attack.needs)  # imports torch, which the attack has imported already
+        beyond = tracks.ungrantable(attack.track, attack.needs)
         if beyond:
             return beyond
         reason = attack.instances[0].unsupported(shape)

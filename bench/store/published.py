@@ -13,10 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench import registry
 from bench.api import Row
 from bench.errors import BenchError
 from bench.files import atomic_write, cannot_write
-from bench.schema import BUILT_IN, BYTES, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, metrics, schema, to_table
+from bench.schema import BYTES, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, schema, to_table
 from bench.store.parts import Store
 from bench.store.tables import CorruptError, latest_images, latest_scores, read, serialise, take
 
@@ -151,11 +152,6 @@ def write_results(
     return [folder / SCORES_FILE, *contents]
 
 
-# Outside the reconstruction track, where a cell has hundreds of image rows; the other numbers stay in the local store.
-UNPUBLISHED = ("ssim_w3", "psnr")  # the papers' window is not asked for there, and PSNR is the squared error again
-SHOWN_OF_CONTROLS = ("ssim",)
-
-
 def _files(grid: str, images: pa.Table) -> Iterator[tuple[str, bytes]]:
     """A grid's image rows as one file, or as several where one would be too large: ``GRID.parquet``, ``GRID.2.parquet``, …"""
     for pieces in range(1, images.num_rows + 1):
@@ -172,8 +168,7 @@ def _by_grid(scores: pd.DataFrame, images: pa.Table) -> dict[str, pa.Table]:
     ok = scores[scores["status"] == "ok"].sort_values("grid", kind="stable").drop_duplicates("cell_id")
     cells = images["cell_id"].to_pandas()
     owner = cells.map(dict(zip(ok["cell_id"], ok["grid"], strict=True)))
-    other = cells.isin(ok.loc[ok["track"].fillna("reconstruction") != "reconstruction", "cell_id"])
-    images = _lean(images, pa.array(other))
+    images = _lean(images, cells.map(dict(zip(ok["cell_id"], ok["track"], strict=True))))
     parts: dict[str, pa.Table] = {}
     for grid in sorted(set(owner)):
         name = re.sub("[^a-z0-9_]", "_", grid.lower())[:60] or "grid"  # a merged table may call its grids anything
@@ -182,15 +177,23 @@ def _by_grid(scores: pd.DataFrame, images: pa.Table) -> dict[str, pa.Table]:
     return parts
 
 
-def _lean(images: pa.Table, other: pa.Array) -> pa.Table:
-    """Without the numbers that other tracks do not publish; what a plug-in metric says is published whole."""
-    control = pc.equal(images["split"], "control")
-    whole = {*SHOWN_OF_CONTROLS, *(metric.name for metric in metrics() if metric.name not in BUILT_IN)}
-    for column in images.schema:
-        if pa.types.is_floating(column.type) and column.name not in whole:
-            hidden = other if column.name in UNPUBLISHED else pc.and_(other, control)
-            lean = pc.if_else(hidden, pa.scalar(None, column.type), images[column.name])
-            images = images.set_column(images.schema.get_field_index(column.name), column, lean)
+def _lean(images: pa.Table, track: pd.Series) -> pa.Table:
+    """Without the numbers that a track leaves in the local store: it may have hundreds of image rows a cell.
+
+    Args:
+        track: of each row.
+    """
+    control = images["split"].to_pandas() == "control"
+    for entry in registry.entries("track").values():
+        mine = track == entry.name
+        if not mine.any():
+            continue
+        everywhere, of_controls = (registry.literal(entry, name) for name in ("unpublished", "unpublished_of_controls"))
+        for name in sorted(everywhere | of_controls):
+            column = images.schema.field(name)
+            hidden = pa.array(mine if name in everywhere else mine & control)
+            lean = pc.if_else(hidden, pa.scalar(None, column.type), images[name])
+            images = images.set_column(images.schema.get_field_index(name), column, lean)
     return images
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 TRAIN_VERSION = 1  # raise it when the same setting trains to other weights
 PLANTED_VERSION = 1  # likewise, where the defence plants inputs: raise it when other images count as members, too
-TRACK_VERSIONS = {"informed": 1, "stealing": 1}  # likewise, for targets that are not one network on one set of images
 
 
 def target_id(setting: Setting, data_digest: str, track: str = "reconstruction") -> str:
@@ -31,12 +30,13 @@ def target_id(setting: Setting, data_digest: str, track: str = "reconstruction")
     facts: dict[str, Any] = setting.model_dump(mode="json", exclude=without)
     facts["data"] = data_digest
     facts["train_version"] = TRAIN_VERSION
-    if track in TRACK_VERSIONS:
-        facts["track"] = [track, TRACK_VERSIONS[track]]
+    version = registry.literal(registry.entries("track")[track], "version")
+    if version:  # its targets are not one network on one set of images
+        facts["track"] = [track, version]
     if setting.defense != "none":
         defense = registry.get("defense", setting.defense)
         facts["defense_version"] = registry.source_version(defense)
-        if track == "reconstruction" and defense.planted is not Defense.planted:
+        if not version and defense.planted is not Defense.planted:
             facts["planted_version"] = PLANTED_VERSION
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

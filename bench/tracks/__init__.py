@@ -1,43 +1,71 @@
-"""Tracks: what a kind of attack gets, and how its answer becomes rows. One file a track; an attack names its track.
+"""Tracks: what a kind of attack gets, and how its answer becomes rows. One folder a track; an attack names its track.
 
-A track is a module with these functions, which the engine calls and nothing else:
+A track is a registered class (``bench.api.Track``), found like an attack. Its folder holds all of it:
 
-=================  ===============================================================================================================
-``obtain``         settings → targets, from the cache where it can
-``ungrantable``    why an access tier cannot be granted, or an empty text
-``narrow``         a target's release with the granted tiers only, in fresh copies
-``check_answer``   an attack's answer in the form that is scored, or an AttackFault
-``alike``          whether two answers are the same, to within a tolerance
-``rounded``        an answer in the precision in which it is kept
-``pack``           an answer as tensors and plain facts, for the file; ``unpack`` is the inverse
-``pool``           the answers of a sweep's runs as one
-``score``          answer and secret → the score columns of a row, and the rows of the images
-``secret_of``      the secret of a setting, drawn again from its data
-``STACKS``         whether targets of one shape, and the cells on them, go together; if not, one target at a time
-=================  ===============================================================================================================
+==============  ========================================================================================
+``__init__``    the class: name, access tiers, and what else is known without PyTorch
+``columns``     what it adds to the tables
+``work``        what the engine calls: targets, narrowed releases, checked answers, scores
+``example``     a small release for the contract tests
+==============  ========================================================================================
 """
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
+import functools
+from typing import get_args
 
-NAMES = ("reconstruction", "informed", "stealing")
+from bench import registry
+from bench.api import Tier, Track
+from bench.errors import BenchError, did_you_mean
+
+DEFAULT = "reconstruction"  # of older rows, which do not tell
 
 
-def get(name: str) -> ModuleType:
+def names() -> tuple[str, ...]:
+    """The registered tracks, the default first."""
+    return tuple(sorted(registry.entries("track"), key=lambda name: (name != DEFAULT, name)))
+
+
+def get(name: str) -> Track:
     """The track of that name.
 
     Raises:
-        BenchError: there is none.
+        BenchError: there is none, or its file raises at import.
     """
-    if name not in NAMES:
-        from bench.errors import BenchError, did_you_mean
+    return _made(registry.get("track", name))
 
-        raise BenchError(
-            f"unknown track '{name}'.{did_you_mean(name, NAMES)}",
-            expected="one of " + ", ".join(NAMES),
-            got=repr(name),
-            hint="correct `track` of the attack",
-        )
-    return importlib.import_module(f"bench.tracks.{name}")
+
+@functools.lru_cache(maxsize=32)
+def _made(cls: type[Track]) -> Track:
+    return cls()
+
+
+def ungrantable(track: str, needs: frozenset[str]) -> str:
+    """An empty string, or the reason why a track cannot grant an access tier; the cell becomes a skipped row.
+
+    Raises:
+        BenchError: a tier that does not exist, or no such track.
+    """
+    known = get_args(Tier)
+    for tier in sorted(needs):
+        if tier not in known:
+            raise BenchError(
+                f"unknown access tier '{tier}'.{did_you_mean(tier, known)}",
+                expected="one of " + ", ".join(known),
+                got=repr(tier),
+                hint="correct `needs` of the attack",
+            )
+    missing = sorted(needs - get(track).tiers)
+    return f"needs {', '.join(missing)}, which the {track} track does not grant" if missing else ""
+
+
+def admit(track: str, needs: frozenset[str]) -> None:
+    """Lets tiers pass that the track grants.
+
+    Raises:
+        BenchError: a tier that is unknown, or that the track cannot grant.
+    """
+    reason = ungrantable(track, needs)
+    if reason:
+        raise BenchError(f"attack {reason}", expected="tiers among " + ", ".join(sorted(get(track).tiers)), got=", ".join(sorted(needs)))

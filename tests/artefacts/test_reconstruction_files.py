@@ -20,7 +20,7 @@ from bench.artefacts.images import parse_shape, read_images, read_labels
 from bench.audit.asked import setting_of, truth_of
 from bench.audit.scoring import judge, judge_files
 from bench.errors import BenchError
-from bench.tracks import reconstruction
+from bench.tracks.reconstruction import work as reconstruction
 
 SHAPE = (3, 16, 16)
 

@@ -16,7 +16,7 @@ from attacks.redundancy.refit import refit_error
 from attacks.redundancy.units import groups
 from bench import seeds
 from bench.api import Setting
-from bench.tracks import informed
+from bench.tracks.informed import work as informed
 
 SETTING = Setting(
     dataset="photo_tiles", n_per_class=6, hidden=(8,), bias="all", init_scale=None, lr=0.3, epochs=60, weight_decay=0.001, dtype="float32"

@@ -13,7 +13,7 @@ from attacks.reconstructor import fit_kernel, rebuild, study
 from attacks.reconstructor.kernel import RIDGES, squared_distances
 from bench import seeds
 from bench.api import Setting
-from bench.tracks import informed
+from bench.tracks.informed import work as informed
 
 SMALL = {
     "dataset": "photo_tiles", "n_per_class": 10, "hidden": (8,), "bias": "all", "init_scale": None, "optimizer": "heavy_ball",

@@ -13,8 +13,8 @@ from attacks.theft.thief import _scaled, taught
 from bench import registry, seeds
 from bench.api import Architecture, Release
 from bench.targets.models import forward, initial_weights
-from bench.tracks import stealing
-from bench.tracks.stealing import NETWORKS, Asked
+from bench.tracks.stealing import work as stealing
+from bench.tracks.stealing.oracle import NETWORKS, Asked
 
 OWNER = Architecture("mlp", (1, 5, 5), (16,), 4, "relu", "all", "ce")
 NAMES = ("steal_labels", "steal_logits", "steal_gradients", "clean_model", "steal_clean_gradients")

@@ -12,7 +12,8 @@ from bench.data.duplicates import hashes
 from bench.errors import BenchError
 from bench.targets.models import architecture, forward, initial_weights
 from bench.targets.train import train_stack
-from bench.tracks import informed, stealing
+from bench.tracks.informed import work as informed
+from bench.tracks.stealing import work as stealing
 from defenses.rehearsal.simulated_thief import answers_of, tangent_kernel
 
 CLASSES, N, SHAPE = 3, 24, (1, 6, 6)

@@ -184,7 +184,7 @@ def test_row_ica_takes_sums_apart_where_the_answer_is_known(tmp_path):
 
 def test_the_thief_of_the_page_copies_an_owner_and_takes_its_place_in_a_grid(tmp_path, capsys):
     """Alone against an owner with random weights, whom it comes to agree with; then through the command, as a cell with scores."""
-    from bench.tracks import stealing
+    from bench.tracks.stealing import work as stealing
 
     plugin = write("distill.py", tmp_path)
     registry.load_plugin(plugin)
@@ -450,7 +450,7 @@ def test_every_access_tier_is_explained():
     from bench import tracks
     from bench.api import Tier
 
-    grantable = {name: tracks.get(name).GRANTABLE for name in tracks.NAMES}
+    grantable = {name: tracks.get(name).tiers for name in tracks.names()}
     anywhere = frozenset().union(*grantable.values())
 
     for page in ("README.md", "attacks/README.md"):
@@ -466,7 +466,7 @@ def test_every_access_tier_is_explained():
 
 def test_the_protocol_in_the_text_is_the_one_in_the_code():
     from bench.schema import PROTOCOL
-    from bench.tracks.reconstruction import MAX_CANDIDATES, THRESHOLD
+    from bench.tracks.reconstruction.work import MAX_CANDIDATES, THRESHOLD
 
     readme, teaching = (ROOT / "README.md").read_text(), (ROOT / "attacks" / "README.md").read_text()
     assert f"## Score protocol {PROTOCOL}" in readme

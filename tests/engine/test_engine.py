@@ -21,7 +21,7 @@ from bench.engine.plan import plan, with_runs
 from bench.errors import BenchError
 from bench.grids.load import load
 from bench.memory import fitting
-from bench.tracks import reconstruction
+from bench.tracks.reconstruction import work as reconstruction
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 CPU = torch.device("cpu")

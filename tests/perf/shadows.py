@@ -15,7 +15,7 @@ from bench.targets import one_missing
 from bench.targets.losses import loss_targets, loss_value
 from bench.targets.models import forward
 from bench.targets.one_missing import Known
-from bench.tracks import informed
+from bench.tracks.informed import work as informed
 
 from .child import call, peak_bytes
 from .clock import Samples, interleaved, seconds

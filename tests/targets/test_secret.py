@@ -16,7 +16,7 @@ from bench.targets import obtain
 from bench.targets.cache import TargetCache, target_id
 from bench.targets.margin import margins
 from bench.targets.secret import secret_from, training_data
-from bench.tracks import reconstruction
+from bench.tracks.reconstruction import work as reconstruction
 
 SMALL: dict[str, Any] = {"n_per_class": 5, "hidden": (8,), "epochs": 30}
 PARAMS: dict[str, dict[str, Any]] = {

@@ -12,18 +12,17 @@ from bench import registry, tracks
 from bench.api import Candidates, Setting
 from bench.check import holds_any, reachable_tensors
 from bench.data.split import split
-from bench.errors import BenchError
+from bench.errors import AttackFault, BenchError
 from bench.files import Folder
 from bench.metrics.ssim import ssim_matrix, ssim_pairs
 from bench.targets.cache import TargetCache, target_id
-from bench.tracks import informed
-from bench.tracks.reconstruction import AttackFault
+from bench.tracks.informed import work as informed
 
 SMALL = {
     "dataset": "lfw_faces", "n_per_class": 10, "hidden": (6,), "bias": "all", "loss": "ce", "classes": 2, "init_scale": None,
     "optimizer": "heavy_ball", "lr": 0.05, "epochs": 60, "stop_loss": 0.2,
 }  # fmt: skip
-ALL = informed.GRANTABLE
+ALL = tracks.get("informed").tiers
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def test_what_an_attack_gets_follows_from_its_tiers(target):
     assert full.known_images.data_ptr() != target.release.known_images.data_ptr()
     with pytest.raises(BenchError, match="public_images, which the informed track does not grant"):
         informed.narrow(target.release, frozenset({"public_images"}))
-    assert "queries" in informed.ungrantable(frozenset({"queries"}))
+    assert "queries" in tracks.ungrantable("informed", frozenset({"queries"}))
 
 
 def test_an_answer_is_one_image_a_network(target):

@@ -9,7 +9,7 @@ import torch
 
 from bench.api import Candidates, Secret
 from bench.store import to_table
-from bench.tracks.reconstruction import score
+from bench.tracks.reconstruction.work import score
 
 
 def images(n: int, seed: int) -> torch.Tensor:

@@ -16,11 +16,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import seeds
+from bench import seeds, tracks
 from bench.api import Architecture, Candidates, Release, Secret
-from bench.errors import BenchError
+from bench.errors import AttackFault, BenchError
 from bench.store import to_table
-from bench.tracks.reconstruction import AttackFault, check_answer, fingerprint, narrow, png, pool, score, ungrantable
+from bench.tracks.reconstruction.work import check_answer, fingerprint, narrow, png, pool, score
 
 SHAPE = (3, 12, 12)
 ALL_TIERS = frozenset({"final_weights", "mean_image", "initial_weights", "public_images"})
@@ -203,10 +203,10 @@ def test_a_forward_that_holds_data_is_refused(leak: Any) -> None:
 
 
 def test_tiers_that_cannot_be_granted() -> None:
-    assert ungrantable(ALL_TIERS) == ""
-    assert "known_data, queries" in ungrantable(frozenset({"queries", "known_data", "mean_image"}))
+    assert tracks.ungrantable("reconstruction", ALL_TIERS) == ""
+    assert "known_data, queries" in tracks.ungrantable("reconstruction", frozenset({"queries", "known_data", "mean_image"}))
     with pytest.raises(BenchError, match=r"unknown access tier 'mean_images'\. Did you mean 'mean_image'\?"):
-        ungrantable(frozenset({"mean_images"}))
+        tracks.ungrantable("reconstruction", frozenset({"mean_images"}))
     with pytest.raises(BenchError, match="does not grant"):
         narrow(release_of(random(4)), frozenset({"queries"}))
     with pytest.raises(BenchError, match="the release has no initial_weights"):

@@ -12,14 +12,13 @@ from bench import registry, seeds, tracks
 from bench.api import Architecture, Network, Planted, Secret, Setting
 from bench.check import holds_any, reachable_tensors
 from bench.data.duplicates import hashes
-from bench.errors import BenchError
+from bench.errors import AttackFault, BenchError
 from bench.files import Folder
 from bench.schema import to_table
 from bench.targets.cache import TargetCache
 from bench.targets.models import forward, initial_weights
-from bench.tracks import stealing
-from bench.tracks.other_images import _resized, other_images
-from bench.tracks.reconstruction import AttackFault
+from bench.tracks.stealing import work as stealing
+from bench.tracks.stealing.other_images import _resized, other_images
 
 EVERY = frozenset({"public_images", "shadow_data", "query_labels", "queries", "input_gradients"})
 BASE = {
@@ -138,7 +137,7 @@ def test_tiers_give_what_they_name(target):
         with pytest.raises(BenchError, match="does not answer that"):
             ask()
     assert some.oracle.used == 4, "what is refused is not counted"
-    assert "final_weights" in stealing.ungrantable(frozenset({"final_weights"}))
+    assert "final_weights" in tracks.ungrantable("stealing", frozenset({"final_weights"}))
     with pytest.raises(BenchError, match="needs initial_weights"):
         stealing.narrow(target.release, frozenset({"initial_weights"}))
 
@@ -192,7 +191,7 @@ def test_the_oracle_takes_down_what_it_was_asked_about(target):
 
 
 def test_of_too_many_questions_none_are_kept(target, monkeypatch):
-    monkeypatch.setattr(stealing, "KEPT", 5)
+    monkeypatch.setattr("bench.tracks.stealing.oracle.KEPT", 5)
     oracle = stealing.narrow(target.release, EVERY).oracle
     oracle.labels(target.release.public_images[:5])
     assert len(oracle.asked()) == 5
@@ -389,23 +388,3 @@ def test_the_owners_claim_is_a_rank_among_clean_networks(above, tpr, p):
     clean = [planted if k < above else [2, 2, 0, 2, 2, 2] for k in range(20)]
     row, _ = stealing.score(identity(), secret_with(planted, clean), bootstrap_seed=0)
     assert (row["watermark_tpr"], row["watermark_p"]) == (tpr, pytest.approx(p))
-
-
-def test_the_track_has_what_the_engine_asks_for():
-    names = [
-        "obtain",
-        "ungrantable",
-        "narrow",
-        "check_answer",
-        "alike",
-        "rounded",
-        "pack",
-        "unpack",
-        "pool",
-        "score",
-        "secret_of",
-        "fingerprint",
-    ]
-    for track in map(tracks.get, tracks.NAMES):
-        assert all(callable(getattr(track, name)) for name in names), track.__name__
-        assert isinstance(track.STACKS, bool)

@@ -23,10 +23,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench import registry, seeds
+from bench import registry, seeds, tracks
 from bench.api import Candidates, Defense, Release, Row, Secret, Setting, Target
 from bench.data.split import MAX_PUBLIC, Split, split
-from bench.errors import BenchError
+from bench.errors import AttackFault, BenchError
 from bench.files import Files
 from bench.metrics import lpips
 from bench.metrics.measure import measure
@@ -37,9 +37,9 @@ from bench.targets.cache import TargetCache, target_id
 from bench.targets.losses import accuracy, loss_targets, loss_value
 from bench.targets.models import architecture, bound_forward, forward, initial_weights
 from bench.targets.one_missing import Compact, Known
-from bench.tracks import reconstruction
-from bench.tracks.reconstruction import (
-    AttackFault,
+from bench.tracks.informed.example import example
+from bench.tracks.reconstruction import work as reconstruction
+from bench.tracks.reconstruction.work import (
     add_thumbnails,
     alike,
     compare,
@@ -51,15 +51,12 @@ from bench.tracks.reconstruction import (
 )
 
 __all__ = [
-    "STACKS", "alike", "check_answer", "fingerprint", "narrow", "obtain", "pack", "pool", "rounded", "score", "secret_of", "ungrantable",
-    "unpack",
+    "alike", "check_answer", "example", "fingerprint", "narrow", "obtain", "pack", "pool", "rounded", "score", "secret_of", "unpack",
 ]  # fmt: skip
 
-STACKS = False  # the shadows of one target fill the machine; another target brings others
 NETWORKS = 100  # networks a target, one secret image each, shared out over the classes
 SHADOWS_PER_KNOWN = 6  # of large training sets the attacker owns so many images for each known one, where there are as many
 AT_ONCE = 1024  # networks trained between two looks at the store: what a kill can cost
-GRANTABLE = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
 SHADOWS = "shadows"  # folder beside the targets: networks trained by recipes, and what attacks keep
 
 
@@ -287,26 +284,19 @@ def _write(files: Files | None, name: str, tensors: Mapping[str, Tensor], second
         files.put(name, seal({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"seconds": repr(seconds)}))
 
 
-def ungrantable(needs: frozenset[str]) -> str:
-    """An empty string, or the reason why this track cannot grant an access tier. Raises BenchError for a tier that does not exist."""
-    return reconstruction.ungrantable(needs, GRANTABLE, "informed")
-
-
 def narrow(release: Release, needs: frozenset[str]) -> Release:
     """A release with the granted tiers only, made of fresh copies. The recipe comes with the known data and the initial weights.
 
     Raises:
         BenchError: what `reconstruction.narrow` raises, of the tiers of this track.
     """
-    reason = ungrantable(needs)
-    if reason:
-        raise BenchError(f"attack {reason}", expected="tiers among " + ", ".join(sorted(GRANTABLE)), got=", ".join(sorted(needs)))
+    tracks.admit("informed", needs)
 
     def granted(tier: str, value: Tensor | None) -> Tensor | None:
         return copy(value) if tier in needs and value is not None else None
 
     return dataclasses.replace(
-        reconstruction.narrow(release, needs & reconstruction.GRANTABLE),
+        reconstruction.weights_for(release, needs & {"final_weights", "mean_image", "initial_weights"}),
         known_images=granted("known_data", release.known_images),
         known_labels=granted("known_data", release.known_labels),
         shadow_images=granted("shadow_data", release.shadow_images),

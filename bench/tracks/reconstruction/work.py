@@ -15,36 +15,35 @@ import io
 import math
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench import registry, seeds, targets
-from bench.api import Architecture, Candidates, Release, Row, Secret, Setting, Target, Tier
+from bench import registry, seeds, targets, tracks
+from bench.api import Architecture, Candidates, Release, Row, Secret, Setting, Target
 from bench.data.split import split
-from bench.errors import BenchError, did_you_mean
+from bench.errors import AttackFault, BenchError
 from bench.metrics import intervals, lpips, match
 from bench.metrics.measure import measure, statistics
 from bench.metrics.ncc import haim2022
 from bench.metrics.ssim import ssim_matrix
 from bench.targets.cache import TargetCache, target_id
 from bench.targets.secret import secret_from
+from bench.tracks.reconstruction.example import example
+
+__all__ = [
+    "alike", "check_answer", "example", "fingerprint", "narrow", "obtain", "pack", "pool", "rounded", "score", "secret_of", "unpack",
+]  # fmt: skip
 
 THRESHOLD = 0.4  # SSIM above which a reconstruction counts as a hit (Haim et al. 2022; Buzaglo et al. 2023)
 FALSE_POSITIVES = 0.01  # rate at which the true-positive rate is read
-STACKS = True  # cells of one shape are trained and attacked together
 MAX_CANDIDATES = 10  # images that an attack may answer with, in multiples of n_train, a run
 SHOWN = 2  # members with thumbnails: so many of the best, of the median, and of the worst
 
 LIBRARIES = frozenset({"torch", "numpy", "jaxtyping", "beartype", "builtins", "collections", "functools", "typing"})
-GRANTABLE = frozenset({"final_weights", "mean_image", "initial_weights", "public_images"})
-
-
-class AttackFault(BenchError):  # noqa: N818  (a verdict on the attack, as the rows word it)
-    """What an attack did wrong: an answer that cannot be scored, or a release that it changed. The cell becomes a failed row."""
 
 
 # --- what the attack gets ---------------------------------------------------------------------------------------------------------------
@@ -62,25 +61,6 @@ def secret_of(setting: Setting) -> Secret:
     return secret_from(split(source.load(), setting), defense, target_id(setting, source.digest()))
 
 
-def ungrantable(needs: frozenset[str], grantable: frozenset[str] = GRANTABLE, track: str = "reconstruction") -> str:
-    """An empty string, or the reason why this track cannot grant an access tier; the cell becomes a skipped row.
-
-    Raises:
-        BenchError: a tier that does not exist.
-    """
-    known = get_args(Tier)
-    for tier in sorted(needs):
-        if tier not in known:
-            raise BenchError(
-                f"unknown access tier '{tier}'.{did_you_mean(tier, known)}",
-                expected="one of " + ", ".join(known),
-                got=repr(tier),
-                hint="correct `needs` of the attack",
-            )
-    missing = sorted(needs - grantable)
-    return f"needs {', '.join(missing)}, which the {track} track does not grant" if missing else ""
-
-
 def narrow(release: Release, needs: frozenset[str]) -> Release:
     """A release with the granted tiers only, made of fresh copies, so that nothing an attack does to it is seen elsewhere.
 
@@ -94,9 +74,12 @@ def narrow(release: Release, needs: frozenset[str]) -> Release:
     Raises:
         BenchError: a tier that is unknown, that the track cannot grant, or that this release lacks; or ``forward`` holds data.
     """
-    reason = ungrantable(needs)
-    if reason:
-        raise BenchError(f"attack {reason}", expected="tiers among " + ", ".join(sorted(GRANTABLE)), got=", ".join(sorted(needs)))
+    tracks.admit("reconstruction", needs)
+    return weights_for(release, needs)
+
+
+def weights_for(release: Release, needs: frozenset[str]) -> Release:
+    """As `narrow`, for every track that releases weights, of tiers that are fields of a release."""
     for tier in sorted(needs - {"final_weights"}):
         if getattr(release, tier) is None:
             raise BenchError(f"the release has no {tier}", expected=f"a target trained with its {tier} kept", got="none")

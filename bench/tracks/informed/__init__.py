@@ -1,0 +1,37 @@
+"""The track ``informed``: the attacker knows all training images but one, and is after that one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from bench.api import Track, TrackWork
+from bench.registry import register
+
+
+@register
+class Informed(Track):
+    """The attacker knows every training image but one, the recipe and the initial weights, and answers with that image."""
+
+    name: ClassVar[str] = "informed"
+    summary: ClassVar[str] = "all training images but one are known; the attack is after that one, in 100 networks"
+    tiers: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
+    version: ClassVar[int] = 1
+    stacks: ClassVar[bool] = False  # the shadows of one target fill the machine; another target brings others
+    models: ClassVar[tuple[str, ...]] = ("mlp",)
+    # the papers' window is not asked for here, and PSNR is the squared error again
+    unpublished: ClassVar[frozenset[str]] = frozenset({"ssim_w3", "psnr"})
+    unpublished_of_controls: ClassVar[frozenset[str]] = frozenset({"lpips", "ncc", "mse"})
+
+    def columns(self, table: str) -> Sequence[Any]:
+        """See Track."""
+        from bench.tracks.informed import columns
+
+        return columns.SCORES if table == "scores" else columns.IMAGES
+
+    @property
+    def work(self) -> TrackWork:
+        """See Track."""
+        from bench.tracks.informed import work
+
+        return work

@@ -1,0 +1,31 @@
+"""The track ``reconstruction``: one network is attacked for all its training images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from bench.api import Track, TrackWork
+from bench.registry import register
+
+
+@register
+class Reconstruction(Track):
+    """One network, attacked for all its training images."""
+
+    name: ClassVar[str] = "reconstruction"
+    summary: ClassVar[str] = "one network, attacked for all its training images"
+    tiers: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights", "public_images"})
+
+    def columns(self, table: str) -> Sequence[Any]:
+        """See Track."""
+        from bench.tracks.reconstruction import columns
+
+        return columns.SCORES if table == "scores" else columns.IMAGES
+
+    @property
+    def work(self) -> TrackWork:
+        """See Track."""
+        from bench.tracks.reconstruction import work
+
+        return work

@@ -1,0 +1,97 @@
+"""What the thief may ask: the owner's network behind its interface, which counts and can refuse; and networks of the thief's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from bench.api import Architecture, Networks
+from bench.data.duplicates import first_occurrences
+from bench.errors import BenchError
+from bench.targets.models import forward, initial_weights
+from bench.tracks.reconstruction.work import copies, copy
+
+LIMIT = 1_000_000  # answers that an oracle gives at most
+KEPT = 50_000  # different images that are kept of what it was asked
+ORACLE = frozenset({"query_labels", "queries", "input_gradients"})
+
+
+class Asked:
+    """The owner's network behind its interface: see `bench.api.Oracle`. A fresh copy for every run, with a count of its own.
+
+    It takes down which images it was asked about. What it holds is what the thief had already; planted inputs meet it in the score alone.
+    """
+
+    def __init__(
+        self, net: Architecture, weights: Mapping[str, Tensor], mean: Tensor, tiers: frozenset[str] = ORACLE, limit: int = LIMIT
+    ) -> None:
+        self._net, self._weights, self._mean, self._tiers = net, weights, mean, tiers
+        self.limit, self.used = limit, 0
+        self._seen: set[bytes] = set()
+        self._images: list[Tensor] = []
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._mean.device
+
+    def asked(self) -> UInt8[Tensor, "q c h w"] | None:
+        """The images that it answered about, each once, in steps of 1/255; None: there are none, or more than `KEPT`."""
+        return torch.cat(self._images) if 0 < len(self._seen) <= KEPT else None
+
+    def granting(self, tiers: frozenset[str]) -> Asked:
+        """A fresh one that gives these kinds of answers only."""
+        return Asked(self._net, copies(self._weights), copy(self._mean), tiers & ORACLE, self.limit)
+
+    def labels(self, images: Tensor) -> Tensor:
+        self._admit("query_labels", images, len(images))
+        return predicted(self._outputs(images).detach())
+
+    def logits(self, images: Tensor) -> Tensor:
+        self._admit("queries", images, len(images))
+        return self._outputs(images).detach()
+
+    def gradients(self, images: Tensor, directions: Tensor) -> Tensor:
+        if directions.ndim != 3 or len(directions) != len(images) or directions.shape[2] != self._net.outputs:
+            wanted = f"{len(images)} × r × {self._net.outputs}"
+            raise BenchError("directions do not fit the images", expected=wanted, got=" × ".join(map(str, directions.shape)))
+        self._admit("input_gradients", images, len(images) * directions.shape[1])
+        x = images.detach().to(self._mean).requires_grad_()
+        with torch.enable_grad():
+            out = self._outputs(x)
+            sums = [(out * directions[:, r].to(out)).sum() for r in range(directions.shape[1])]
+            found = [torch.autograd.grad(s, x, retain_graph=True)[0] for s in sums]
+        return torch.stack(found, 1).detach()
+
+    def _admit(self, tier: str, images: Tensor, answers: int) -> None:
+        if tier not in self._tiers:
+            raise BenchError(f"the oracle does not answer that: the attack's `needs` lack {tier}", got=", ".join(sorted(self._tiers)))
+        if images.ndim != 4 or tuple(images.shape[1:]) != tuple(self._net.input_shape):
+            raise BenchError("the oracle is asked about other images", expected=str(self._net.input_shape), got=str(tuple(images.shape)))
+        if self.used + answers > self.limit:
+            raise BenchError("the oracle refuses", expected=f"at most {self.limit} answers", got=f"{self.used} and {answers} more")
+        self.used += answers
+        self._take_down(images)
+
+    def _take_down(self, images: Tensor) -> None:
+        if len(self._seen) <= KEPT:
+            pixels = (images.detach().clamp(0, 1) * 255).round().to("cpu", torch.uint8)
+            self._images.append(pixels[torch.from_numpy(first_occurrences(pixels.numpy(), self._seen))])
+
+    def _outputs(self, images: Tensor) -> Tensor:
+        return forward(self._net, self._weights, images.to(self._mean) - self._mean)
+
+
+def predicted(out: Float[Tensor, "*b n k"]) -> Int[Tensor, "*b n"]:
+    """The class that outputs stand for."""
+    return (out[..., 0] > 0).long() if out.shape[-1] == 1 else out.argmax(-1)
+
+
+def _start(net: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
+    return initial_weights(net, None, generator)
+
+
+NETWORKS = Networks(_start, forward)
