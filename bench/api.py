@@ -276,6 +276,7 @@ class Attack(ABC):
     role: ClassVar[str] = "attack"  # or "control": in every table, never ranked as an attack
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights"})
     version: ClassVar[int | None] = None  # raise it when results change; None: the hash of the source file stands in
+    kkt: ClassVar[bool] = False  # it looks for a KKT point, so where the network is none it finds nothing, whatever the network holds
     claims: ClassVar[tuple[Claim, ...]] = ()  # of its paper; `python -m bench claims` tests them on the rows
     # where a sweep draws hyperparameters from, if a grid names no ranges: name → (low, high, "log" or "linear")
     ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {}

@@ -6,8 +6,8 @@ Nothing heavy is imported at the top, so that ``--help`` and ``ls`` answer at on
 0    all fine
 1    wrong usage, or surroundings that do not allow it (a missing data set, a full disk): one message, on stderr
 2    some cells failed, or are left to run because a budget was spent; a failed ``check``; cells that ``score`` could not score;
-     an ``audit`` in which an attack failed, or none was scored; with ``--fail-above`` also one that found more, or is inconclusive
-     (without it what is found makes no difference)
+     an ``audit`` in which an attack failed, or that is inconclusive; with ``--fail-above`` also one that found more (without it what is
+     found makes no difference)
 3    a fault in this program: one line, and the traceback with ``--debug`` or ``RECONBENCH_DEBUG=1``
 130  interrupted; after ``run`` and ``score`` finished cells are kept, and the same command resumes
 ===  ====================================================================================================
@@ -464,7 +464,7 @@ def audit(
         typer.Option(
             "--fail-above",
             metavar="X",
-            help="exit code 2 if an attack's excess recall is above X, or the audit is inconclusive",
+            help="exit code 2 if an attack's excess recall is above X",
             show_default=False,
         ),
     ] = None,

@@ -36,6 +36,7 @@ class KKTAttack(Attack):
 
     kind: ClassVar[Kind]
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image"})
+    kkt: ClassVar[bool] = True
     # of the random search of Haim et al. 2022 (their sweep files); lr_lambda stayed at 1e-4 there
     ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
         "sigma": (1e-6, 0.1, "log"),

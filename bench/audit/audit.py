@@ -22,7 +22,6 @@ import torch
 import yaml
 from torch import Tensor
 
-from attacks.kkt.engine import KKTAttack
 from bench import registry, seeds, tracks
 from bench.api import DIVERGED, Architecture, Candidates, Release, Row
 from bench.artefacts import pictures
@@ -230,7 +229,7 @@ def attack(
         else:
             submit = 2 * subject.release.n_train
             found = judge(one.spec.name, candidates, subject.truth.secret, role=one.role, submit=submit, seconds=seconds)
-            judged.append(dataclasses.replace(found, needs_kkt=issubclass(one.cls or object, KKTAttack)))
+            judged.append(dataclasses.replace(found, needs_kkt=one.cls is not None and one.cls.kkt))
     return Report(subject, tuple(judged))
 
 

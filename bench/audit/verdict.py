@@ -29,10 +29,10 @@ class Verdict:
         return f"{self.outcome.capitalize()}: {self.why}"
 
     def passes(self, bar: float | None) -> bool:
-        """Whether something was tested and, with a bar, nothing was found above it by an audit that could tell."""
-        if self.most is None:
+        """Whether something was tested, by attacks that could tell, and with a bar nothing was found above it."""
+        if self.outcome == INCONCLUSIVE or self.most is None:
             return False
-        return bar is None or (self.outcome != INCONCLUSIVE and self.most <= bar)
+        return bar is None or self.most <= bar
 
 
 def verdict(judged: Sequence[Judgement], residual: float | None, *, truth: bool) -> Verdict:

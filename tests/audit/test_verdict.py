@@ -65,7 +65,7 @@ def test_a_finding_is_not_hidden_behind_a_larger_number_that_proves_less():
     [
         ([scored(9, 0.25)], 0.4, True, {0.44: False, 0.46: True}),
         ([scored(2, -0.1)], 0.4, True, {0.05: False, 0.15: True}),
-        ([scored(0, -0.1)], 1.0, True, {0.0: False, 1.0: False}),  # could not have found anything: no pass
+        ([scored(0, -0.1)], 1.0, False, {0.0: False, 1.0: False}),  # could not have found anything: no pass
         ([IDLE, CONTROL], 0.4, False, {1.0: False}),
         ([BROKEN, CONTROL], 0.4, False, {1.0: False}),
     ],

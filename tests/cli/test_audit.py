@@ -207,7 +207,7 @@ def test_where_no_attack_could_find_anything_the_audit_is_inconclusive(bench, tm
     files = ["--members", tmp_path / "members.npz", "--controls", tmp_path / "controls.npz", "--out", tmp_path / "o"]
     words = ["audit", tmp_path / "chance.pth", *files, "--param", "steps=20", "--device", "cpu"]
     code, text, err = bench(*words, "--json")
-    assert code == 0, err
+    assert code == 2, err
     report = json.loads(text)
     assert report["kkt_residual"] >= 0.98
     assert report["outcome"] == "inconclusive"
