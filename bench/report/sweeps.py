@@ -18,7 +18,7 @@ import pandas as pd
 from bench.api import OWN_LOSS, Objective
 from bench.report import correlation
 from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.figures import COLOURS, INK, as_png, panel_title, panels, strongest, styled
+from bench.report.figures import COLOURS, INK, as_png, panel_titles, panels, strongest, styled
 from bench.report.text import NONE, attack_name, clean, escape, hits, interval, signed, table
 
 if TYPE_CHECKING:
@@ -264,14 +264,13 @@ def figure(groups: Sequence[Group], rows: pd.DataFrame, title: str) -> bytes | N
     if not found:
         return None
     picture, axes = panels(len(found), f"{title}: run by run")
-    names = axis_names([group for group, _ in found])
     most = (max(run.members / s.n_members, run.controls / s.n_controls) for _, mine in found for s in mine for run in s.runs)
     top = 1.15 * max(0.2, *most)
     extreme = _extreme([one for _, mine in found for one in mine])
-    for axis, (group, mine) in zip(axes.flat, found, strict=False):
+    panel_titles(axes.flat, [group for group, _ in found])
+    for axis, (_, mine) in zip(axes.flat, found, strict=False):
         _scatter(axis, mine, extreme)
         axis.set_ylim(-0.03 * top, top)
-        panel_title(axis, group, names)
     for axis in axes[:, 0]:
         axis.set_ylabel("share above SSIM 0.4,\nthis run alone")
     height = picture.get_size_inches()[1]
