@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
@@ -187,33 +187,35 @@ def strongest(groups: Sequence[Group]) -> list[Group]:
     return [group for group in groups if places[group.section, group.axis_index, group.label] is group][:MAX_PANELS]
 
 
-def panels(count: int, title: str, right: float = 0.2) -> tuple[Figure, np.ndarray]:
-    """A figure under a title, and its axes, row by row, for so many panels of one size; ``right`` inches stay free beside them."""
+def panels(titles: Sequence[str], title: str, right: float = 0.2) -> tuple[Figure, np.ndarray]:
+    """A figure under a title, and its axes, row by row, for panels of one size; ``right`` inches stay free beside them."""
+    count, over = len(titles), LINE * max(0, labels.tallest(titles) - 2)  # inches that titles of more than two lines take
     across = min(count, 2 if count in (2, 4) else 3)
     down = -(-count // across)
-    width, height = 3.4 * across + 0.7 + right, 3.05 * down + 0.7
+    width, height = 3.4 * across + 0.7 + right, (3.05 + over) * down + 0.7
     figure = new_figure(width, height)
     axes = figure.subplots(down, across, squeeze=False, sharey=True)
-    figure.subplots_adjust(left=0.7 / width, right=1 - right / width, bottom=0.5 / height, top=1 - 0.95 / height, hspace=0.5, wspace=0.1)
+    figure.subplots_adjust(
+        left=0.7 / width, right=1 - right / width, bottom=0.5 / height, top=1 - (0.95 + over) / height, hspace=0.5 + over / 2, wspace=0.1
+    )
     figure.suptitle(clean(title, max(60, 40 * across)), x=0.01, y=1.0, ha="left", va="top", fontweight="bold", fontsize=11)
     for axis in axes.flat[count:]:
         axis.set_visible(False)
-    for axis in axes.flat[:count]:
+    for axis, text in zip(axes.flat, titles, strict=False):
+        axis.set_title(text, loc="left", fontsize=9, fontweight="bold")
         axis.grid(color=FAINT, linewidth=0.7)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def panel_titles(axes: Iterable[Axes], groups: Sequence[Group], *, attacks: bool = True) -> None:
-    """Over each panel its setting, by the axes along which the panels differ, and under it the attack; no two alike."""
+def panel_titles(groups: Sequence[Group], *, attacks: bool = True) -> list[str]:
+    """For each panel its setting, by the axes along which the panels differ, and under it the attack; no two alike."""
     names = axis_names(groups)
     parts = [labels.short([in_words(group.axis, names) or group.section for group in groups])]
     if attacks:
         parts.append(labels.short([group.name for group in groups]))
-    titles = ["\n".join(line for part in one for line in labels.lines(part, PANEL)) for one in zip(*parts, strict=True)]
-    for axis, title in zip(axes, labels.apart(titles), strict=False):
-        axis.set_title(title, loc="left", fontsize=9, fontweight="bold")
+    return labels.apart(["\n".join(line for part in one for line in labels.lines(part, PANEL)) for one in zip(*parts, strict=True)])
 
 
 @styled
@@ -312,10 +314,12 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
             axis.text(starts[band] + columns[band] / 2, head - 0.2, band, ha="center", va="center", fontsize=9, color="#666666")
     for i, ((row, shown), heading) in enumerate(zip(rows, _headings([row for row, _ in rows]), strict=True)):
         top = head + i * height
-        size = 9.5 * min(1.0, LINES / labels.tallest([heading]))
+        tall = labels.tallest([heading])
+        size = 9.5 * min(1.0, LINES / tall)
         axis.text(0, top + 0.1, heading, ha="left", va="top", fontsize=size, fontweight="bold")
         note = f"{clean(row['attack'], 24)}\nseed {int(row['seed'])}, excess {signed(row['excess_recall'])}"
-        axis.text(0, top + 0.2 + 0.3 * min(LINES, labels.tallest([heading])), note, ha="left", va="top", fontsize=8, color="#555555")
+        below = 0.2 + 0.3 * min(tall, 2) + 0.22 * max(0, min(tall, LINES) - 2)
+        axis.text(0, top + below, note, ha="left", va="top", fontsize=8, color="#555555")
         axis.text(label - 0.12, top + 0.5, "rebuilt", ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
         axis.text(label - 0.12, top + 1.52, "truth", ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
         for band in BANDS:
@@ -337,6 +341,9 @@ def _headings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     axes = [axis_of(row) or {"": str(row["dataset_display"])} for row in rows]
     names = list(dict.fromkeys(name for axis in axes for name in axis))
     varied = [name for name in names if len({axis.get(name) for axis in axes}) > 1] or names
+    if len(varied) > 1:  # a number alone does not say of what
+        numbers = {name for name in varied if any(_is_number(axis.get(name, "")) for axis in axes)}
+        axes = [{name: f"{name.replace('_', ' ')} {value}" if name in numbers else value for name, value in axis.items()} for axis in axes]
     points = [tuple(axis.get(name, "") for name in varied) for axis in axes]
     known = list(dict.fromkeys(points))
     return [dict(zip(known, labels.ticks(known, HEADING, broken=True), strict=True))[point] for point in points]

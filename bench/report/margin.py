@@ -273,12 +273,11 @@ def _panels(lines: Sequence[tuple[Group, Cells]], title: str) -> bytes | None:
     from matplotlib.colors import LogNorm
     from matplotlib.lines import Line2D
 
-    picture, axes = panels(len(lines), f"{title}: members near the margin", right=1.0)
+    picture, axes = panels(panel_titles([group for group, _ in lines]), f"{title}: members near the margin", right=1.0)
     shares = np.concatenate([_share(members.multiplier) for _, found in lines for members, _ in found.values()])
     faintest = _decade(shares)
     colours, norm = _colours(), LogNorm(faintest, 1.0)
     bottom = min(-0.05, *(float(side.ssim.min()) - 0.03 for _, found in lines for pair in found.values() for side in pair))
-    panel_titles(axes.flat, [group for group, _ in lines])
     for axis, (_, found) in zip(axes.flat, lines, strict=False):
         _scatter(axis, found, colours, norm)
         axis.set_ylim(bottom, 1.13)

@@ -347,9 +347,8 @@ def _quarters_figure(probe: Probe, settings: Sequence[list[Group]], parts: Mappi
     shown = [(groups, found) for groups in settings if (found := binned(groups, parts, probe.column))][:MAX_PANELS]
     if not shown:
         return None
-    picture, axes = panels(len(shown), f"{title}: planted labels that came along")
+    picture, axes = panels(panel_titles([groups[0] for groups, _ in shown], attacks=False), f"{title}: planted labels that came along")
     looks = {word: (COLOURS[i], "o", "-") for i, word in enumerate(TOLD.values())} | {CLEAN: ("#8a8a8a", "s", (0, (4, 2)))}
-    panel_titles(axes.flat, [groups[0] for groups, _ in shown], attacks=False)
     for axis, (_, found) in zip(axes.flat, shown, strict=False):
         points = {word: [end for q in range(QUARTERS) if (end := one.at(q)) is not None] for word, one in found.items()}
         places = [x for ends in points.values() for x, _ in ends]
@@ -387,8 +386,8 @@ def _gradients_figure(settings: Sequence[list[Group]], title: str) -> bytes | No
     if not shown:
         return None
     every = list(dict.fromkeys(whose for found in shown for whose in _reading_order(found)))
-    picture, axes = panels(len(shown), f"{title}: whose gradients?")
-    panel_titles(axes.flat, [next(iter(found.values())) for found in shown], attacks=False)
+    titles = panel_titles([next(iter(found.values())) for found in shown], attacks=False)
+    picture, axes = panels(titles, f"{title}: whose gradients?")
     for axis, found in zip(axes.flat, shown, strict=False):
         for whose, group in found.items():
             assert group.theft is not None

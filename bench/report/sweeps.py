@@ -263,11 +263,10 @@ def figure(groups: Sequence[Group], rows: pd.DataFrame, title: str) -> bytes | N
     found = [(group, mine) for group, mine in found if id(group) in chosen]
     if not found:
         return None
-    picture, axes = panels(len(found), f"{title}: run by run")
+    picture, axes = panels(panel_titles([group for group, _ in found]), f"{title}: run by run")
     most = (max(run.members / s.n_members, run.controls / s.n_controls) for _, mine in found for s in mine for run in s.runs)
     top = 1.15 * max(0.2, *most)
     extreme = _extreme([one for _, mine in found for one in mine])
-    panel_titles(axes.flat, [group for group, _ in found])
     for axis, (_, mine) in zip(axes.flat, found, strict=False):
         _scatter(axis, mine, extreme)
         axis.set_ylim(-0.03 * top, top)
