@@ -85,11 +85,17 @@ def excess(groups: Sequence[Group], title: str, what: str = "excess recall at SS
     figure = new_figure(max(5.6, min(10.0, 2.6 + 0.8 * most)) + 1.9, 3.4 * len(panels) + 0.35)
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     colour = _colours(groups)
+    below = 0.0  # inches that tick labels of more than a line take
     for axis, (name, mine) in zip(axes, panels, strict=True):
-        _draw_excess(axis, mine, colour, what)
+        below = max(below, _draw_excess(axis, mine, colour, what))
         axis.set_title(clean(name or title, 80), loc="left", fontweight="bold")
         handles, names = axis.get_legend_handles_labels()
         axis.legend(handles, names, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
+    if len(panels) > 1 and below:  # the next panel makes room for them
+        part, gap = figure.subplotpars, len(panels) - 1
+        panel = axes[0].get_position().height * figure.get_figheight()
+        figure.set_figheight(figure.get_figheight() + gap * below / (part.top - part.bottom))
+        figure.subplots_adjust(hspace=part.hspace + below / panel)
     if any(name for name, _ in panels):
         figure.suptitle(clean(title, 80), x=0.01, ha="left", fontweight="bold", fontsize=11)
     return as_png(figure)
@@ -114,7 +120,8 @@ def _colours(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
     return looks
 
 
-def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str, Any]], what: str) -> None:
+def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str, Any]], what: str) -> float:
+    """Draws one panel; returns what `_label_ticks` returns."""
     ticks = list(dict.fromkeys((group.axis_index, group.label) for group in groups))
     place = {tick: i for i, tick in enumerate(ticks)}
     ordered = all(_is_number(label) for _, label in ticks) and len(ticks) > 1
@@ -143,7 +150,7 @@ def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str,
     every = -(-len(ticks) // MAX_TICKS)
     varied = axis_names(groups)
     points = {(group.axis_index, group.label): [group.axis.get(name, "") for name in varied] for group in groups}
-    _label_ticks(axis, range(0, len(ticks), every), [points[tick] for tick in ticks[::every]])
+    below = _label_ticks(axis, range(0, len(ticks), every), [points[tick] for tick in ticks[::every]])
     for i, (left, right) in enumerate(itertools.pairwise(points[tick] for tick in ticks)):
         if left[:-1] != right[:-1]:  # from here on an outer axis has another value
             axis.axvline(i + 0.5, color=FAINT, linewidth=0.8, zorder=0)
@@ -155,10 +162,15 @@ def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str,
     axis.grid(axis="y", color=FAINT, linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
+    return below
 
 
-def _label_ticks(axis: Axes, positions: Sequence[int], points: Sequence[Sequence[str]]) -> None:
-    """Labels under the ticks, on as many lines as they take; upright where even a word does not fit beside the next."""
+def _label_ticks(axis: Axes, positions: Sequence[int], points: Sequence[Sequence[str]]) -> float:
+    """Labels under the ticks, on as many lines as they take; upright where even a word does not fit beside the next.
+
+    Returns:
+        how far they reach down, in inches, beyond labels of one line.
+    """
     figure = axis.get_figure(root=True)
     assert figure is not None
     room = axis.get_position().width * figure.get_figwidth() / len(positions) - 0.08  # inches a tick
@@ -166,11 +178,12 @@ def _label_ticks(axis: Axes, positions: Sequence[int], points: Sequence[Sequence
     found = labels.ticks(points, max(1, width))
     if labels.widest(found) <= width and labels.tallest(found) <= LINES:
         axis.set_xticks(positions, found)
-        return
+        return LINE * (labels.tallest(found) - 1)
     narrow, wide = labels.ticks(points, UPRIGHT), labels.ticks(points, labels.LIMIT)
     found = narrow if labels.tallest(narrow) * LINE <= room else wide
     size = min(1.0, room / (labels.tallest(found) * LINE)) * SIZE
     axis.set_xticks(positions, found, rotation=90, multialignment="right", fontsize=size)
+    return CHARACTER * labels.widest(found)
 
 
 def _is_number(text: str) -> bool:

@@ -52,8 +52,16 @@ def faults(figure: Figure, canvas: Bbox) -> list[str]:
         found += [f"{name}: {a!r} and {b!r} overlap" for (a, b), (one, other) in pairs if _overlap(one, other)]
     titles = Counter(a.get_title(loc="left") for a in axes)
     found += [f"{name}: {count} panels are named {title!r}" for title, count in titles.items() if title and count > 1]
+    ticks = [label for labels in ticked for label in labels]
+    heads = [a.title for a in axes] + [a._left_title for a in axes]  # type: ignore[attr-defined]
+    clash = ((head, tick) for head in heads if head.get_text() for tick in ticks)
+    found += [
+        f"{name}: {head.get_text()!r} and {tick.get_text()!r} overlap"
+        for head, tick in clash
+        if _overlap(head.get_window_extent(), tick.get_window_extent())
+    ]
     page = Bbox(canvas.get_points() * figure.dpi)
-    texts = [*_texts(figure), *(label for labels in ticked for label in labels)]
+    texts = [*_texts(figure), *ticks]
     legends = [(legend, "a legend") for legend in figure.findobj(Legend)]
     for artist, words in [*((text, text.get_text()) for text in texts), *legends]:
         box = artist.get_window_extent()

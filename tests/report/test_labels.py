@@ -95,6 +95,24 @@ def test_pictures_of_settings_with_long_names_can_be_read(tmp_path: Path, axes: 
     assert not faults
 
 
+def test_upright_labels_of_a_panel_stay_clear_of_the_next(tmp_path: Path) -> None:
+    """Two parts of a grid, which differ in a field beyond its axis, are two panels of one picture."""
+    rows: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
+    for loss in ("bce", "mse"):
+        part = fake.grid("quick", "n_per_class", list(range(2, 2 + len(LONG))), {"haim_kkt": [0.5] * len(LONG)}, seeds=2, loss=loss)
+        for row in [*part[0], *part[1]]:
+            row["cell_id"] = loss + row["cell_id"][3:]
+        rows += part[0]
+        images += part[1]
+    for row in rows:
+        row["axis"] = json.dumps({"model": LONG[row["axis_index"]]})
+    publish(rows, images, tmp_path)
+    with watched() as faults:
+        render(tmp_path)
+    assert not faults
+
+
 def test_a_picture_that_cannot_be_read_is_told() -> None:
     """The test of the test: labels alike, labels over each other, a text over the edge."""
     figure = Figure(figsize=(4, 3))
