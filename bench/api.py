@@ -191,7 +191,7 @@ class Network(NamedTuple):
     architecture: Architecture
     weights: Mapping[str, Tensor]  # named as in Architecture
     mean_image: Float[Tensor, "c h w"]  # what is subtracted from images in [0, 1] before they go in
-    loss: float | None = None  # the attack's own final objective, for the row
+    loss: float | None = None  # the attack's own final loss, lower is better, for the row
     used: int = 0  # answers of the oracle that it took; written by the track, as is
     asked: UInt8[Tensor, "q c h w"] | None = None  # which images it asked about, each once, times 255
 
@@ -231,12 +231,29 @@ Row = dict[str, Any]  # one line of results/scores.parquet or results/images/; t
 DIVERGED = -1e30  # the confidence of a run that came to no end, below that of any other
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What an attack goes by when it chooses among its runs, in the words of the pages. A run's objective is that of its best candidate."""
+
+    name: str = "confidence"  # a noun, without an article: "share of the weights left unexplained"
+    better: Literal["higher", "lower"] = "higher"  # lower: the attack's confidences are minus its objective
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ValueError(f"an objective is named by a few words, not {self.name!r}")
+        if self.better not in ("higher", "lower"):
+            raise ValueError(f"of an objective the higher or the lower is better, not {self.better!r}")
+
+
+OWN_LOSS = Objective("own loss", "lower")  # what an attack without confidences goes by
+
+
 class Candidates(NamedTuple):
     """An attack's answer when it can rank across runs: images best first, and its own confidence in each."""
 
     images: Float[Tensor, "m c h w"]  # in [0, 1]; values outside are clipped by the score
     confidence: Float[Tensor, " m"] | None = None  # higher is better, comparable between runs of one attack on one release
-    loss: float | None = None  # the attack's own final objective, for the row
+    loss: float | None = None  # the attack's own final loss, lower is better, for the row
     run: Int[Tensor, " m"] | None = None  # the run of a sweep that made each image; written by the track when it pools runs
 
 
@@ -280,6 +297,7 @@ class Attack(ABC):
     claims: ClassVar[tuple[Claim, ...]] = ()  # of its paper; `python -m bench claims` tests them on the rows
     # where a sweep draws hyperparameters from, if a grid names no ranges: name → (low, high, "log" or "linear")
     ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {}
+    goes_by: ClassVar[Objective] = Objective()  # what its confidences mean
 
     def unsupported(self, architecture: Architecture) -> str:
         """An empty string, or the reason why the attack does not apply; the cell becomes a skipped row."""

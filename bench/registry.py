@@ -23,7 +23,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.api import Attack, DataSource, Defense, Metric, Track
+from bench.api import Attack, DataSource, Defense, Metric, Objective, Track
 from bench.errors import BenchError, did_you_mean
 
 Kind = Literal["attack", "defense", "data", "metric", "track"]
@@ -70,7 +70,7 @@ def register(cls: type) -> type:
     """Class decorator: marks an Attack, Defense, DataSource, Metric or Track as a plug-in.
 
     Raises:
-        BenchError: if the class derives from none of the five, or has no name.
+        BenchError: if the class derives from none of the five, has no name, or goes by what is no Objective.
     """
     kind = next((k for k, base in BASES.items() if issubclass(cls, base)), None)
     if kind is None:
@@ -85,6 +85,13 @@ def register(cls: type) -> type:
             f"plug-in class {cls.__name__} has no name", expected='a class attribute name = "..."', hint="add one, in snake_case"
         )
     _check_name(cls.name, cls.__name__)  # type: ignore[attr-defined]
+    if issubclass(cls, Attack) and not isinstance(cls.goes_by, Objective):
+        raise BenchError(
+            f"attack '{cls.name}': goes_by is no bench.api.Objective",
+            expected='Objective("confidence", "higher"): the words for its confidences, and which side is better',
+            got=repr(cls.goes_by)[:100],
+            hint="declare one, or leave it out; a hyperparameter needs another name",
+        )
     cls.__bench_kind__ = kind  # type: ignore[attr-defined]
     return cls
 

@@ -116,8 +116,8 @@ _SCORES_BEFORE: tuple[Column, ...] = (
     Column(
         "sweep_runs",
         TEXT,
-        "of each run of the sweep: number, drawn hyperparameters, its own final objective, members and controls over the threshold when "
-        "its candidates alone are scored; null: no sweep",
+        "of each run of the sweep: number, drawn hyperparameters, its own final loss, its objective (name, which side is better, "
+        "value), members and controls over the threshold when its candidates alone are scored; null: no sweep",
         json=True,
     ),
     Column("role", TEXT, "attack, or control (a null model)"),
@@ -162,7 +162,7 @@ _SCORES_AFTER: tuple[Column, ...] = (
         "relative KKT residual at the true data: 0 is a KKT point, 1 no nearer than zero multipliers",
         "1",
     ),
-    Column("attack_loss", FLOAT, "the attack's own final objective"),
+    Column("attack_loss", FLOAT, "the attack's own final loss, lower is better; of a sweep the least"),
     Column("seconds_train", FLOAT, "time to train the target; of a cached target, when it was trained", "s", ">= 0", decimals=3),
     Column("seconds_attack", FLOAT, "time of the attack, all runs", "s", ">= 0", decimals=3),
     Column("seconds_score", FLOAT, "time of the scoring", "s", ">= 0", decimals=3),

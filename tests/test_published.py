@@ -7,14 +7,17 @@ import shutil
 from pathlib import Path
 
 import matplotlib
+import pandas as pd
 import pytest
 
+from bench.anatomy import figures
 from bench.metrics.intervals import t_interval
 from bench.report import informed, render
 from bench.report.aggregate import aggregate
 from bench.report.claims import findings
 from bench.report.declarations import declared
 from bench.store import images_files, load_results
+from tests.report.legible import watched
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -28,16 +31,40 @@ def groups():
     return {(g.grid, g.label, g.attack): g for g in aggregate(scores)}
 
 
-def test_the_pages_follow_from_the_parquet_files_alone(tmp_path):
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """The published rows rendered again: the folder, the files, and what cannot be read in the pictures."""
+    folder = tmp_path_factory.mktemp("rendered")
     for path in (RESULTS / "scores.parquet", *images_files(RESULTS)):
-        (tmp_path / path.relative_to(RESULTS)).parent.mkdir(exist_ok=True)
-        shutil.copy(path, tmp_path / path.relative_to(RESULTS))
-    made = [path.relative_to(tmp_path) for path in render(tmp_path)]
+        (folder / path.relative_to(RESULTS)).parent.mkdir(exist_ok=True)
+        shutil.copy(path, folder / path.relative_to(RESULTS))
+    with watched() as faults:
+        made = [path.relative_to(folder) for path in render(folder)]
+    return folder, made, faults
+
+
+def test_the_pictures_can_be_read(rendered):
+    _, made, faults = rendered
+    assert sum(path.suffix == ".png" for path in made) > 50
+    assert not faults
+
+
+def test_the_pictures_of_the_anatomy_can_be_read():
+    table = pd.read_parquet(RESULTS / "anatomy.parquet")
+    with watched() as faults:
+        for name, mine in table.groupby("dataset"):
+            drawn = [figures.dynamics(mine, f"Inside training: {name}"), figures.portrait(mine, 0, f"What its parameters remember: {name}")]
+            assert None not in drawn
+    assert not faults
+
+
+def test_the_pages_follow_from_the_parquet_files_alone(rendered):
+    folder, made, _ = rendered
     assert Path("leaderboard.md") in made
     for path in made:
         if path.suffix == ".png" and matplotlib.__version__ != PINNED["matplotlib"]:
             continue  # another version draws other bytes
-        assert filecmp.cmp(RESULTS / path, tmp_path / path, shallow=False), f"{path} differs; python -m bench report makes it anew"
+        assert filecmp.cmp(RESULTS / path, folder / path, shallow=False), f"{path} differs; python -m bench report makes it anew"
 
 
 def test_files_stay_small():

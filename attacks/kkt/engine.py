@@ -23,7 +23,7 @@ from attacks.kkt.objective import Kind, kkt_loss_general, stacks
 from attacks.kkt.optimizers import OPTIMIZERS
 from attacks.kkt.shallow import Shallow, fits
 from attacks.kkt.subspace import row_space
-from bench.api import DIVERGED, Architecture, Attack, Candidates, Release
+from bench.api import DIVERGED, Architecture, Attack, Candidates, Objective, Release
 
 FIRST = "layers.0.weight"
 DTYPES = ("float32", "float64", "bfloat16")
@@ -44,6 +44,7 @@ class KKTAttack(Attack):
         "min_lambda": (0.01, 0.5, "linear"),
         "alpha": (10.0, 500.0, "linear"),
     }
+    goes_by: ClassVar[Objective] = Objective("share of the weights left unexplained", "lower")
 
     steps: int = 2500  # SGD steps; the papers run 50 000
     sigma: float = 8.9e-4  # std of the initial candidates, in centred pixels

@@ -30,7 +30,7 @@ import torch
 
 import bench
 from bench import registry, seeds, tracks
-from bench.api import Release, Row, Secret, Target
+from bench.api import DIVERGED, OWN_LOSS, Objective, Release, Row, Secret, Target
 from bench.engine.plan import PROTOCOL, Cell, PlannedAttack, draws, runs_id
 from bench.errors import AttackFault, BenchError, StorageError
 from bench.files import Files
@@ -276,20 +276,27 @@ class _Runs:
 
 
 def _sweep_runs(cell: Cell, runs: Sequence[Answer], scores: Sequence[Row]) -> list[Row]:
-    """What the row says of each run of a sweep: its draw, its own objective, and how it scores alone."""
+    """What the row says of each run of a sweep: its draw, its own loss and objective, and how it scores alone."""
     scored = {score["run"]: score for score in scores}
     assert cell.attack.cls is not None
+    ranked = all(getattr(run, "confidence", None) is not None for run in runs)  # as runs are pooled
+    objective = cell.attack.cls.goes_by if ranked else OWN_LOSS
     return [
         {
             "run": k,
             "params": {name: float(f"{value:.6g}") for name, value in draw.items()},
             "loss": run.loss,
-            # confidences of a KKT run lie at minus its unexplained share, the larger the better
-            "unexplained": None if run.loss is None or getattr(run, "confidence", None) is None else float(-run.confidence.max()),
+            "objective": {"name": objective.name, "better": objective.better, "value": _reached(run, objective) if ranked else run.loss},
             **{name: scored.get(k, {}).get(name) for name in ("members", "controls", "submitted")},
         }
         for k, (draw, run) in enumerate(zip(draws(cell.attack.spec, cell.attack.cls), runs, strict=True))
     ]
+
+
+def _reached(run: Answer, objective: Objective) -> float | None:
+    """The objective of a run with confidences; None where it came to no end."""
+    best = float(run.confidence.max())
+    return None if best <= DIVERGED else -best if objective.better == "lower" else best
 
 
 def _attack(

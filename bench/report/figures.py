@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 import pandas as pd
 
+from bench.report import labels
 from bench.report.aggregate import Group, axis_names, axis_of, in_words
 from bench.report.selection import BANDS, shown_cells, shown_images
 from bench.report.text import clean, signed
@@ -28,9 +30,10 @@ GREYS = ("#8a8a8a", "#b0b0b0", "#6a6a6a", "#c4c4c4")
 MARKS = ("o", "s", "D", "^", "v", "P", "X", "<")
 DASHES = ((0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 INK, FAINT = "#222222", "#e3e3e3"
+SIZE = 9.0  # points
 STYLE = {
     "font.family": "DejaVu Sans",
-    "font.size": 9.0,
+    "font.size": SIZE,
     "axes.edgecolor": "#666666",
     "axes.labelcolor": INK,
     "axes.titlesize": 10.0,
@@ -43,8 +46,14 @@ STYLE = {
     "axes.formatter.useoffset": False,
 }
 MAX_PANELS = 6
+PANEL = 46  # characters in a line of a panel's title
 MAX_STRIPS = 16
+HEADING = 20  # characters in a line of a strip's heading
 MAX_TICKS = 24
+CHARACTER = 0.078  # inches across a character of STYLE's size, on average
+LINE = 0.15  # inches from a line to the next
+UPRIGHT = 24  # characters in a line of a tick label that stands upright
+LINES = 5  # of a tick label that does not
 
 
 def styled(draw: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
@@ -76,11 +85,17 @@ def excess(groups: Sequence[Group], title: str, what: str = "excess recall at SS
     figure = new_figure(max(5.6, min(10.0, 2.6 + 0.8 * most)) + 1.9, 3.4 * len(panels) + 0.35)
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     colour = _colours(groups)
+    below = 0.0  # inches that tick labels of more than a line take
     for axis, (name, mine) in zip(axes, panels, strict=True):
-        _draw_excess(axis, mine, colour, what)
+        below = max(below, _draw_excess(axis, mine, colour, what))
         axis.set_title(clean(name or title, 80), loc="left", fontweight="bold")
-        handles, labels = axis.get_legend_handles_labels()
-        axis.legend(handles, labels, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
+        handles, names = axis.get_legend_handles_labels()
+        axis.legend(handles, names, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
+    if len(panels) > 1 and below:  # the next panel makes room for them
+        part, gap = figure.subplotpars, len(panels) - 1
+        panel = axes[0].get_position().height * figure.get_figheight()
+        figure.set_figheight(figure.get_figheight() + gap * below / (part.top - part.bottom))
+        figure.subplots_adjust(hspace=part.hspace + below / panel)
     if any(name for name, _ in panels):
         figure.suptitle(clean(title, 80), x=0.01, ha="left", fontweight="bold", fontsize=11)
     return as_png(figure)
@@ -105,11 +120,13 @@ def _colours(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
     return looks
 
 
-def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str, Any]], what: str) -> None:
+def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str, Any]], what: str) -> float:
+    """Draws one panel; returns what `_label_ticks` returns."""
     ticks = list(dict.fromkeys((group.axis_index, group.label) for group in groups))
     place = {tick: i for i, tick in enumerate(ticks)}
     ordered = all(_is_number(label) for _, label in ticks) and len(ticks) > 1
     names = [name for name in looks if any(g.name == name and g.excess for g in groups)]
+    short = dict(zip(looks, labels.distinct(list(looks), 80), strict=True))
     axis.axhline(0, color="#999999", linewidth=0.8, zorder=1)
     for i, name in enumerate(names):
         mine = [group for group in groups if group.name == name and group.excess]
@@ -120,7 +137,7 @@ def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str,
         high = [group.excess.high - group.excess.estimate for group in mine if group.excess]
         control = mine[0].role == "control"
         look = looks[name]
-        label = f"{clean(name, 80)} (control)" if control else clean(name, 80)
+        label = f"{short[name]} (control)" if control else short[name]
         line = look["linestyle"] if ordered else "none"
         axis.errorbar(
             x, middle, yerr=np.clip([low, high], 0, None), color=look["color"], marker=look["marker"], markersize=4.5 if control else 6,
@@ -131,18 +148,42 @@ def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str,
         if partial:  # hollow: some cells have no scores
             axis.plot(*zip(*partial, strict=True), linestyle="none", marker=look["marker"], markersize=3.5, color="white", zorder=4)
     every = -(-len(ticks) // MAX_TICKS)
-    labels = [clean(label, 24) or "all" for _, label in ticks[::every]]
-    crowded = max(map(len, labels)) * len(ticks) > 90
-    axis.set_xticks(range(0, len(ticks), every), labels, rotation=25 if crowded else 0, ha="right" if crowded else "center")
+    varied = axis_names(groups)
+    points = {(group.axis_index, group.label): [group.axis.get(name, "") for name in varied] for group in groups}
+    below = _label_ticks(axis, range(0, len(ticks), every), [points[tick] for tick in ticks[::every]])
+    for i, (left, right) in enumerate(itertools.pairwise(points[tick] for tick in ticks)):
+        if left[:-1] != right[:-1]:  # from here on an outer axis has another value
+            axis.axvline(i + 0.5, color=FAINT, linewidth=0.8, zorder=0)
     axis.set_xlim(-0.5, len(ticks) - 0.5)
-    names_of_axes = axis_names(groups)
-    axis.set_xlabel(clean(", ".join(names_of_axes).replace("_", " "), 80) or "setting")
+    axis.set_xlabel(clean(", ".join(varied[::-1]).replace("_", " "), 80) or "setting")
     axis.set_ylabel(what)
     ends = [end for group in groups if group.excess for end in (group.excess.low, group.excess.high)]
     axis.set_ylim(min(-0.1, min(ends) - 0.05), max(0.5, min(1.05, max(ends) + 0.06)))
     axis.grid(axis="y", color=FAINT, linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
+    return below
+
+
+def _label_ticks(axis: Axes, positions: Sequence[int], points: Sequence[Sequence[str]]) -> float:
+    """Labels under the ticks, on as many lines as they take; upright where even a word does not fit beside the next.
+
+    Returns:
+        how far they reach down, in inches, beyond labels of one line.
+    """
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    room = axis.get_position().width * figure.get_figwidth() / len(positions) - 0.08  # inches a tick
+    width = int(room / CHARACTER)
+    found = labels.ticks(points, max(1, width))
+    if labels.widest(found) <= width and labels.tallest(found) <= LINES:
+        axis.set_xticks(positions, found)
+        return LINE * (labels.tallest(found) - 1)
+    narrow, wide = labels.ticks(points, UPRIGHT), labels.ticks(points, labels.LIMIT)
+    found = narrow if labels.tallest(narrow) * LINE <= room else wide
+    size = min(1.0, room / (labels.tallest(found) * LINE)) * SIZE
+    axis.set_xticks(positions, found, rotation=90, multialignment="right", fontsize=size)
+    return CHARACTER * labels.widest(found)
 
 
 def _is_number(text: str) -> bool:
@@ -159,28 +200,35 @@ def strongest(groups: Sequence[Group]) -> list[Group]:
     return [group for group in groups if places[group.section, group.axis_index, group.label] is group][:MAX_PANELS]
 
 
-def panels(count: int, title: str, right: float = 0.2) -> tuple[Figure, np.ndarray]:
-    """A figure under a title, and its axes, row by row, for so many panels of one size; ``right`` inches stay free beside them."""
+def panels(titles: Sequence[str], title: str, right: float = 0.2) -> tuple[Figure, np.ndarray]:
+    """A figure under a title, and its axes, row by row, for panels of one size; ``right`` inches stay free beside them."""
+    count, over = len(titles), LINE * max(0, labels.tallest(titles) - 2)  # inches that titles of more than two lines take
     across = min(count, 2 if count in (2, 4) else 3)
     down = -(-count // across)
-    width, height = 3.4 * across + 0.7 + right, 3.05 * down + 0.7
+    width, height = 3.4 * across + 0.7 + right, (3.05 + over) * down + 0.7
     figure = new_figure(width, height)
     axes = figure.subplots(down, across, squeeze=False, sharey=True)
-    figure.subplots_adjust(left=0.7 / width, right=1 - right / width, bottom=0.5 / height, top=1 - 0.95 / height, hspace=0.5, wspace=0.1)
-    figure.suptitle(clean(title, 40 * across), x=0.01, y=1.0, ha="left", va="top", fontweight="bold", fontsize=11)
+    figure.subplots_adjust(
+        left=0.7 / width, right=1 - right / width, bottom=0.5 / height, top=1 - (0.95 + over) / height, hspace=0.5 + over / 2, wspace=0.1
+    )
+    figure.suptitle(clean(title, max(60, 40 * across)), x=0.01, y=1.0, ha="left", va="top", fontweight="bold", fontsize=11)
     for axis in axes.flat[count:]:
         axis.set_visible(False)
-    for axis in axes.flat[:count]:
+    for axis, text in zip(axes.flat, titles, strict=False):
+        axis.set_title(text, loc="left", fontsize=9, fontweight="bold")
         axis.grid(color=FAINT, linewidth=0.7)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def panel_title(axis: Axes, group: Group, names: Sequence[str]) -> None:
-    """The setting, and under it the attack."""
-    where = in_words(group.axis, names) or group.section
-    axis.set_title("\n".join(clean(part, 44) for part in (where, group.name) if part), loc="left", fontsize=9, fontweight="bold")
+def panel_titles(groups: Sequence[Group], *, attacks: bool = True) -> list[str]:
+    """For each panel its setting, by the axes along which the panels differ, and under it the attack; no two alike."""
+    names = axis_names(groups)
+    parts = [labels.short([in_words(group.axis, names) or group.section for group in groups])]
+    if attacks:
+        parts.append(labels.short([group.name for group in groups]))
+    return labels.apart(["\n".join(line for part in one for line in labels.lines(part, PANEL)) for one in zip(*parts, strict=True)])
 
 
 @styled
@@ -206,7 +254,8 @@ def leaderboard(groups: Sequence[Group]) -> bytes | None:
             members, controls = group.hits.get("members", (0, 0)), group.hits.get("controls", (0, 0))
             counts = f"{members[0]}/{members[1]}  ·  {controls[0]}/{controls[1]}"
             axis.text(1.02, y, counts, transform=axis.get_yaxis_transform(), va="center", fontsize=8.5, color=colour)
-        axis.set_yticks(range(len(mine)), [f"{clean(g.name, 80)} (control)" if g.role == "control" else clean(g.name, 80) for g in mine])
+        names = labels.distinct([group.name for group in mine], 80)
+        axis.set_yticks(range(len(mine)), [f"{n} (control)" if g.role == "control" else n for n, g in zip(names, mine, strict=True)])
         for text, group in zip(axis.get_yticklabels(), mine, strict=True):
             text.set_color("#6f6f6f" if group.role == "control" else INK)
         axis.set_ylim(len(mine) - 0.4, -0.6)
@@ -276,12 +325,14 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
     for band in BANDS:
         if columns[band]:
             axis.text(starts[band] + columns[band] / 2, head - 0.2, band, ha="center", va="center", fontsize=9, color="#666666")
-    for i, (row, shown) in enumerate(rows):
+    for i, ((row, shown), heading) in enumerate(zip(rows, _headings([row for row, _ in rows]), strict=True)):
         top = head + i * height
-        heading = _wrapped(clean(", ".join(axis_of(row).values()) or row["dataset_display"]), 20)
-        axis.text(0, top + 0.1, heading, ha="left", va="top", fontsize=9.5, fontweight="bold")
+        tall = labels.tallest([heading])
+        size = 9.5 * min(1.0, LINES / tall)
+        axis.text(0, top + 0.1, heading, ha="left", va="top", fontsize=size, fontweight="bold")
         note = f"{clean(row['attack'], 24)}\nseed {int(row['seed'])}, excess {signed(row['excess_recall'])}"
-        axis.text(0, top + 0.2 + 0.3 * (heading.count("\n") + 1), note, ha="left", va="top", fontsize=8, color="#555555")
+        below = 0.2 + 0.3 * min(tall, 2) + 0.22 * max(0, min(tall, LINES) - 2)
+        axis.text(0, top + below, note, ha="left", va="top", fontsize=8, color="#555555")
         axis.text(label - 0.12, top + 0.5, "rebuilt", ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
         axis.text(label - 0.12, top + 1.52, "truth", ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
         for band in BANDS:
@@ -298,11 +349,17 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
     return as_png(figure)
 
 
-def _wrapped(text: str, width: int) -> str:
-    import textwrap
-
-    lines = textwrap.wrap(text, width) or [""]
-    return "\n".join(lines[:2])
+def _headings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Beside each strip its setting, by the axes along which the strips differ; two tracks may share one."""
+    axes = [axis_of(row) or {"": str(row["dataset_display"])} for row in rows]
+    names = list(dict.fromkeys(name for axis in axes for name in axis))
+    varied = [name for name in names if len({axis.get(name) for axis in axes}) > 1] or names
+    if len(varied) > 1:  # a number alone does not say of what
+        numbers = {name for name in varied if any(_is_number(axis.get(name, "")) for axis in axes)}
+        axes = [{name: f"{name.replace('_', ' ')} {value}" if name in numbers else value for name, value in axis.items()} for axis in axes]
+    points = [tuple(axis.get(name, "") for name in varied) for axis in axes]
+    known = list(dict.fromkeys(points))
+    return [dict(zip(known, labels.ticks(known, HEADING, broken=True), strict=True))[point] for point in points]
 
 
 def tile(axis: Axes, png: Any, left: float, top: float) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report import labels
 from bench.report.aggregate import axis_of, in_words
 from bench.report.figures import INK, as_png, new_figure, styled, tile
 from bench.report.selection import gallery_sizes, ranked, shown_cells
@@ -32,8 +33,8 @@ def figure(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
     axis.axis("off")
     axis.text(0, 0.02, clean(title, 80), ha="left", va="top", fontweight="bold", fontsize=11.5)
     top = 0.75
-    for row, best in blocks:
-        heading = clean(in_words(axis_of(row), axis_of(row)) or row["dataset_display"], 80)
+    headings = labels.short([in_words(axis_of(row), axis_of(row)) or str(row["dataset_display"]) for row, _ in blocks], 80)
+    for heading, (row, best) in zip(headings, blocks, strict=True):
         axis.text(0, top + 0.05, heading, ha="left", va="top", fontsize=9.5, fontweight="bold")
         axis.text(0, top + 0.37, _counts(row), ha="left", va="top", fontsize=8, color="#555555")
         top += HEAD

@@ -19,7 +19,7 @@ from bench import seeds as streams
 from bench.metrics.intervals import Interval, bootstrap_seeds
 from bench.report import correlation
 from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.figures import COLOURS, as_png, panel_title, panels, strongest, styled
+from bench.report.figures import COLOURS, as_png, panel_titles, panels, strongest, styled
 from bench.report.text import NONE, attack_name, escape, general, hits, number, table
 
 if TYPE_CHECKING:
@@ -273,17 +273,15 @@ def _panels(lines: Sequence[tuple[Group, Cells]], title: str) -> bytes | None:
     from matplotlib.colors import LogNorm
     from matplotlib.lines import Line2D
 
-    picture, axes = panels(len(lines), f"{title}: members near the margin", right=1.0)
-    names = axis_names([group for group, _ in lines])
+    picture, axes = panels(panel_titles([group for group, _ in lines]), f"{title}: members near the margin", right=1.0)
     shares = np.concatenate([_share(members.multiplier) for _, found in lines for members, _ in found.values()])
     faintest = _decade(shares)
     colours, norm = _colours(), LogNorm(faintest, 1.0)
     bottom = min(-0.05, *(float(side.ssim.min()) - 0.03 for _, found in lines for pair in found.values() for side in pair))
-    for axis, (group, found) in zip(axes.flat, lines, strict=False):
+    for axis, (_, found) in zip(axes.flat, lines, strict=False):
         _scatter(axis, found, colours, norm)
         axis.set_ylim(bottom, 1.13)
         axis.set_xlabel("distance to the margin")
-        panel_title(axis, group, names)
     for axis in axes[:, 0]:
         axis.set_ylabel("SSIM of the pair")
     width, height = picture.get_size_inches()

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bench.metrics.intervals import auc
-from bench.report import correlation
+from bench.report import correlation, labels
 from bench.report.aggregate import Group, axis_names
 from bench.report.figures import COLOURS, FAINT, as_png, new_figure, strongest, styled
 from bench.report.text import NONE, attack_name, clean, escape, general, hits, number, table
@@ -276,7 +276,10 @@ def _panels(found: Sequence[Line], title: str) -> bytes | None:
     picture.suptitle(clean(f"{title}: planted and ordinary images", 90), x=0.01, ha="left", fontweight="bold", fontsize=11)
     names = axis_names([line.group for line in found])
     several = len({line.group.name for line in found}) > 1
-    ticks = ["\n".join(_wrapped(line.group, names, several)) for line in found]
+    where = [line.group.axis or {"": line.group.section or "all"} for line in found]
+    attacks = [labels.short([line.group.name for line in found], 20)] if several else []
+    settings = labels.ticks([[axis.get(name, "") for name in names] or list(axis.values()) for axis in where], 12)
+    ticks = ["\n".join(parts) for parts in zip(settings, *attacks, strict=True)]
     _draw_excess(axes[0], found)
     if weighed:
         _draw_multipliers(axes[1], found)
@@ -289,13 +292,6 @@ def _panels(found: Sequence[Line], title: str) -> bytes | None:
     axes[0].legend(loc="best", frameon=False, fontsize=8)
     picture.subplots_adjust(top=0.86, bottom=0.2, wspace=0.22)
     return as_png(picture)
-
-
-def _wrapped(group: Group, names: Sequence[str], several: bool) -> list[str]:
-    import textwrap
-
-    where = ", ".join(group.axis.get(name, "") for name in names) or group.section or "all"
-    return textwrap.wrap(clean(where, 40), 12) + ([clean(group.name, 20)] if several else [])
 
 
 def _draw_excess(axis: Axes, found: Sequence[Line]) -> None:

@@ -16,13 +16,12 @@ import pandas as pd
 
 from bench import seeds as streams
 from bench.metrics.intervals import Interval, bootstrap_seeds
-from bench.report import correlation
+from bench.report import correlation, labels
 from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.figures import COLOURS, MAX_PANELS, as_png, panels, styled
-from bench.report.text import NONE, attack_name, clean, escape, general, interval, table
+from bench.report.figures import COLOURS, MAX_PANELS, as_png, panel_titles, panels, styled
+from bench.report.text import NONE, attack_name, escape, general, interval, table
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TRACK = "stealing"
@@ -348,9 +347,9 @@ def _quarters_figure(probe: Probe, settings: Sequence[list[Group]], parts: Mappi
     shown = [(groups, found) for groups in settings if (found := binned(groups, parts, probe.column))][:MAX_PANELS]
     if not shown:
         return None
-    picture, axes = panels(len(shown), f"{title}: planted labels that came along")
+    picture, axes = panels(panel_titles([groups[0] for groups, _ in shown], attacks=False), f"{title}: planted labels that came along")
     looks = {word: (COLOURS[i], "o", "-") for i, word in enumerate(TOLD.values())} | {CLEAN: ("#8a8a8a", "s", (0, (4, 2)))}
-    for axis, (groups, found) in zip(axes.flat, shown, strict=False):
+    for axis, (_, found) in zip(axes.flat, shown, strict=False):
         points = {word: [end for q in range(QUARTERS) if (end := one.at(q)) is not None] for word, one in found.items()}
         places = [x for ends in points.values() for x, _ in ends]
         aside = 0.012 * (max(places) - min(places))  # so that bars at one place stand beside each other
@@ -362,7 +361,6 @@ def _quarters_figure(probe: Probe, settings: Sequence[list[Group]], parts: Mappi
                 x, [share.estimate for share in shares], yerr=_bars(shares), color=colour, marker=mark, markersize=4.5, linestyle=line,
                 linewidth=1.4, elinewidth=1.1, capsize=2.5, label=word,
             )  # fmt: skip
-        _title(axis, groups[0], [g for every, _ in shown for g in every])
         axis.set_xlabel(probe.label)
         axis.set_ylim(-0.04, 1.04)
     for axis in axes[:, 0]:
@@ -388,7 +386,8 @@ def _gradients_figure(settings: Sequence[list[Group]], title: str) -> bytes | No
     if not shown:
         return None
     every = list(dict.fromkeys(whose for found in shown for whose in _reading_order(found)))
-    picture, axes = panels(len(shown), f"{title}: whose gradients?")
+    titles = panel_titles([next(iter(found.values())) for found in shown], attacks=False)
+    picture, axes = panels(titles, f"{title}: whose gradients?")
     for axis, found in zip(axes.flat, shown, strict=False):
         for whose, group in found.items():
             assert group.theft is not None
@@ -400,8 +399,7 @@ def _gradients_figure(settings: Sequence[list[Group]], title: str) -> bytes | No
         last = next(reversed(found.values()))
         assert last.theft is not None
         axis.axvline(last.theft.clean.estimate, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-        _title(axis, last, [g for one in shown for g in one.values()])
-        axis.set_yticks(range(len(every)), [clean(whose) for whose in every])
+        axis.set_yticks(range(len(every)), labels.distinct(every))
         axis.set_ylim(len(every) - 0.5, -0.5)
         axis.set_xlim(-0.02, 1.02)
         axis.set_xlabel("share of planted labels")
@@ -419,8 +417,3 @@ def _bars(shares: Sequence[Interval]) -> np.ndarray:
     """Lengths of the two arms of error bars, 2 × n."""
     ends = [(share.estimate - share.low, share.high - share.estimate) for share in shares]
     return np.clip(np.array(ends).T, 0, None)
-
-
-def _title(axis: Axes, group: Group, groups: Sequence[Group]) -> None:
-    where = in_words(group.axis, axis_names(groups)) or group.section
-    axis.set_title(clean(where, 44), loc="left", fontsize=9, fontweight="bold")

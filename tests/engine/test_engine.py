@@ -172,6 +172,54 @@ def test_a_sweep_resumes_run_by_run_and_grows_run_by_run(tmp_path, monkeypatch):
     assert (three["seconds_attack"] > 0).all()
 
 
+RANKING = """
+noise = (release.mean_image + self.scale * torch.randn(4, *release.mean_image.shape, generator=generator)).clamp(0, 1)
+if self.scale > 0.2:
+    return Candidates(noise, torch.full((4,), -1e30))
+return Candidates(noise, torch.tensor([3.0, 2.0, 1.0, 0.0]) + self.scale)
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "said", "sign"),
+    [
+        ("", {"name": "confidence", "better": "higher"}, 1),
+        ('goes_by: ClassVar = Objective("distance to a prior", "lower")', {"name": "distance to a prior", "better": "lower"}, -1),
+    ],
+)
+def test_a_sweep_says_what_its_attack_goes_by_and_nothing_of_weights(tmp_path, declared, said, sign):
+    """An attack with confidences of its own, and without a loss; its last run comes to no end."""
+    before = "from bench.api import Objective\n"
+    registry.load_plugin(write_plugin(tmp_path, "ranking", RANKING.strip(), before=before, after=f"\n    {declared}\n"))
+    sweep = "{runs: 6, ranges: {scale: {low: 0.1, high: 0.3}}}"
+    _, frame, _ = go(write_grid(tmp_path, f"{{name: ranking, sweep: {sweep}}}"))
+    runs = json.loads(frame["sweep_runs"].iloc[0])
+    assert {run["params"]["scale"] > 0.2 for run in runs} == {False, True}, "the draw has both kinds of runs"
+    for run in runs:
+        scale = run["params"]["scale"]
+        value = run["objective"].pop("value")
+        assert run["objective"] == said
+        assert value is None if scale > 0.2 else value == pytest.approx(sign * (3 + scale), rel=1e-5)
+        assert "unexplained" not in run
+
+
+def test_a_sweep_without_confidences_goes_by_its_own_loss(tmp_path):
+    body = "return Candidates(release.mean_image.expand(4, *release.mean_image.shape).clone(), None, 7 * self.scale)"
+    registry.load_plugin(write_plugin(tmp_path, "losing", body))
+    _, frame, _ = go(write_grid(tmp_path, "{name: losing, sweep: {runs: 2, ranges: {scale: {low: 0.1, high: 0.3}}}}"))
+    for run in json.loads(frame["sweep_runs"].iloc[0]):
+        assert run["objective"] == {"name": "own loss", "better": "lower", "value": run["loss"]}
+        assert run["loss"] == pytest.approx(7 * run["params"]["scale"], rel=1e-5)
+
+
+def test_an_attack_that_goes_by_no_objective_is_refused(tmp_path):
+    with pytest.raises(BenchError, match="goes_by is no bench"):
+        registry.load_plugin(write_plugin(tmp_path, "vague", after='\n    goes_by: ClassVar = "likelihood"\n'))
+    before = "from bench.api import Objective\n"
+    with pytest.raises(BenchError, match="the higher or the lower is better, not 'bigger'"):
+        registry.load_plugin(write_plugin(tmp_path, "big", before=before, after='\n    goes_by: ClassVar = Objective("x", "bigger")\n'))
+
+
 def test_a_sweep_without_ranges_draws_from_those_that_the_attack_declares(tmp_path):
     after = '\n    ranges: ClassVar = {"scale": (0.01, 0.02, "log")}\n'
     registry.load_plugin(write_plugin(tmp_path, after=after))

@@ -92,6 +92,19 @@ def test_of_a_sweep_the_run_counts_that_the_attack_trusts_most():
         informed.pool([])
 
 
+def test_confidences_choose_the_run_network_by_network_and_go_before_the_loss():
+    def run(level: float, confidence: list[float], loss: float | None) -> Candidates:
+        return Candidates(torch.full((3, 1, 2, 2), level), torch.tensor(confidence), loss)
+
+    a, b = run(0.1, [1.0, 5.0, 2.0], 0.1), run(0.9, [3.0, 4.0, 2.0], None)
+    pooled = informed.pool([a, b])
+    assert pooled.images[:, 0, 0, 0].tolist() == pytest.approx([0.9, 0.1, 0.1]), "of equals the first run"
+    assert pooled.confidence is not None
+    assert pooled.confidence.tolist() == [3.0, 5.0, 2.0]
+    assert pooled.loss == 0.1
+    assert informed.pool([a, b._replace(confidence=None)]) is a, "not all runs have confidences"
+
+
 def test_scores_compare_answer_i_with_image_i(target):
     secret = target.secret
     n = len(secret.members)

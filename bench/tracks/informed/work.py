@@ -341,9 +341,20 @@ def networks(release: Release) -> int:
 
 
 def pool(answers: Sequence[Candidates], told: bool = True) -> Candidates:
-    """Of the runs of a sweep the one with the lowest loss by the attack's own account; the first where they tell none."""
+    """Of each network the answer of the most confident run, the first of equals, where every run has confidences; the loss is the least.
+
+    Else the run with the lowest loss by the attack's own account; the first where they tell none.
+
+    Raises:
+        BenchError: no runs.
+    """
     if not answers:
         raise BenchError("no runs to pool", expected="at least one run of an attack")
+    if all(a.confidence is not None for a in answers):
+        best, run = torch.stack([a.confidence for a in answers]).sort(dim=0, descending=True, stable=True)  # type: ignore[misc]
+        images = torch.stack([a.images for a in answers])
+        loss = min((a.loss for a in answers if a.loss is not None), default=None)
+        return Candidates(images[run[0], torch.arange(len(run[0]), device=run.device)], best[0], loss)
     with_loss = [a for a in answers if a.loss is not None]
     return min(with_loss, key=lambda a: float(a.loss or 0.0)) if with_loss else answers[0]
 
