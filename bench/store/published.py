@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +17,18 @@ import pyarrow.compute as pc
 from bench.api import Row
 from bench.errors import BenchError
 from bench.files import atomic_write, cannot_write
-from bench.schema import BYTES, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, schema, to_table
+from bench.schema import (
+    BYTES,
+    COST_COLUMNS,
+    IMAGE_KEY,
+    LABEL_COLUMNS,
+    PROVENANCE_COLUMNS,
+    SCORE_KEY,
+    SETTING_COLUMNS,
+    TEXT,
+    schema,
+    to_table,
+)
 from bench.store.parts import Store
 from bench.store.tables import CorruptError, latest_images, latest_scores, read, serialise, take
 
@@ -28,16 +40,66 @@ LARGEST = 950_000  # bytes of one such file
 def load_results(results_dir: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(scores, images) of a results folder; a file that is not there yet gives a table without rows.
 
+    However the files came together, each cell has one row and each of its images has one: of several that say the same, and of several
+    versions of a cell, the one finished last, as when folders are merged.
+
     Raises:
-        BenchError: a file is corrupt, unreadable or of a newer schema version.
+        BenchError: a file is corrupt, unreadable or of a newer schema version, or holds rows of one cell that differ.
     """
     scores, images = load_tables(Path(results_dir))
     return scores.to_pandas(), images.to_pandas()
 
 
 def load_tables(folder: Path) -> tuple[pa.Table, pa.Table]:
-    parts = [schema("images").empty_table(), *(_load_file(path, "images") for path in images_files(folder))]
-    return _load_file(folder / SCORES_FILE, "scores"), pa.concat_tables(parts)
+    """``load_results`` as Arrow tables."""
+    scores = _load_file(folder / SCORES_FILE, "scores")
+    _refuse_two_that_differ(scores, folder / SCORES_FILE)
+    return latest_scores(latest_scores(scores), VERSION_KEY), _images(images_files(folder))
+
+
+def _images(paths: Sequence[Path]) -> pa.Table:
+    """The image rows of several files. What a kill has left in two of them counts once: a later file was written later."""
+    parts = [_load_file(path, "images") for path in paths]
+    table = pa.concat_tables([schema("images").empty_table(), *parts])
+    keys = table.select(list(IMAGE_KEY)).to_pandas()
+    if not keys.duplicated().any():
+        return table
+    for path, part in zip(paths, parts, strict=True):
+        _refuse_two_that_differ(part, path)
+    keys["file"] = np.repeat(np.arange(len(parts)), [part.num_rows for part in parts])
+    keys["picture"] = table["truth_png"].is_valid().to_pandas()
+    last = keys.sort_values(["file", "picture"], kind="stable").drop_duplicates(list(IMAGE_KEY), keep="last")
+    return take(table, sorted(last.index))
+
+
+# What may differ between two runs that came to the same: their cost, where they ran, and what figures show of them.
+_BESIDE = {"schema_version", *COST_COLUMNS, *PROVENANCE_COLUMNS, *LABEL_COLUMNS, "stack", "stack_halvings", "stderr", "truth_png", "recon_png"}
+
+
+def _refuse_two_that_differ(table: pa.Table, path: Path) -> None:
+    """Raises on two rows with scores under one key that do not say the same. The last finished cannot count then: image rows do not tell
+    which run they are of."""
+    images = "split" in table.column_names
+    key = list(IMAGE_KEY if images else SCORE_KEY)
+    twice = table.select(key).to_pandas().duplicated(keep=False)
+    if not twice.any():
+        return
+    frame = table.select([name for name in table.column_names if name not in _BESIDE]).filter(pa.array(twice)).to_pandas()
+    if not images:
+        frame = frame[frame["status"] == "ok"]
+    frame = frame.drop_duplicates()
+    rivals = frame[frame.duplicated(key, keep=False)]
+    if rivals.empty:
+        return
+    first = rivals.iloc[0]
+    what = f"an image of cell {first['cell_id']}" if images else f"cell {first['cell_id']} of grid '{first['grid']}'"
+    others = rivals["cell_id"].nunique() - 1
+    raise BenchError(
+        f"{path} has two rows of {what} that differ" + (f", and so of {others} more cells" if others else ""),
+        expected="one row each; of rows that say the same, one counts",
+        got="files of several machines, joined by hand?",
+        hint="python -m bench merge FOLDER FOLDER --into DIR on the folders that they came from: it keeps rows and images together",
+    )
 
 
 def images_files(folder: Path) -> list[Path]:
@@ -93,13 +155,14 @@ def publish(
         return write_results(folder, _superseded(old_scores, fresh_scores), old_images, fresh_scores, fresh_images, store)
 
 
-IDENTITY = (
+IDENTITY = (  # what versions of one cell have in common, on one copy of a data set
     "grid",
     "attack",
     "attack_params",
     "sweep",
     *(c.name for c in SETTING_COLUMNS if c.name not in ("dataset_display", "input_shape")),
 )
+VERSION_KEY = (*IDENTITY, "dataset_display")
 
 
 def _superseded(old: pa.Table, fresh: pa.Table) -> pa.Table:
