@@ -451,8 +451,9 @@ def joined(folder: Path, *others: Path) -> Path:
 def test_tables_that_were_joined_by_hand_count_each_cell_once(tmp_path: Path) -> None:
     a, b, into = tmp_path / "a", tmp_path / "b", tmp_path / "joined"
     png = images("1" * 16, truth_png=b"x", recon_png=b"y")
-    S.publish([score("1" * 16, seconds_attack=1.0, finished_at=NOW + timedelta(1))], png, a)
-    S.publish([score("1" * 16, seconds_attack=2.0), score("2" * 16, seed=1)], [*images("1" * 16), *images("2" * 16)], b)
+    noise = {"kkt_residual": 0.1 + 1e-15, "excess_recall": 0.5000001}
+    S.publish([score("1" * 16, seconds_attack=1.0, finished_at=NOW + timedelta(1), **noise)], png, a)
+    S.publish([score("1" * 16, seconds_attack=2.0, kkt_residual=0.1), score("2" * 16, seed=1)], [*images("1" * 16), *images("2" * 16)], b)
     scores, pictures = S.load_results(joined(into, a, b))
     assert sorted(scores["cell_id"]) == ["1" * 16, "2" * 16]
     assert scores.set_index("cell_id")["seconds_attack"]["1" * 16] == 1.0  # the row finished last, wherever it stands
@@ -467,7 +468,10 @@ def test_tables_that_were_joined_by_hand_count_each_cell_once(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("scores", "pictures", "words"),
-    [({"excess_recall": 0.3}, {}, "two rows of cell 1{16} of grid 'quick' that differ"), ({}, {"ssim": 0.7}, "two rows of an image of cell 1{16}")],
+    [
+        ({"excess_recall": 0.3}, {}, "two rows of cell 1{16} of grid 'quick' that differ"),
+        ({}, {"ssim": 0.7}, "two rows of an image of cell 1{16}"),
+    ],
 )
 def test_rows_of_one_cell_that_differ_are_refused_where_nothing_says_which_images_are_whose(
     tmp_path: Path, scores: dict, pictures: dict, words: str

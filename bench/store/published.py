@@ -17,18 +17,7 @@ import pyarrow.compute as pc
 from bench.api import Row
 from bench.errors import BenchError
 from bench.files import atomic_write, cannot_write
-from bench.schema import (
-    BYTES,
-    COST_COLUMNS,
-    IMAGE_KEY,
-    LABEL_COLUMNS,
-    PROVENANCE_COLUMNS,
-    SCORE_KEY,
-    SETTING_COLUMNS,
-    TEXT,
-    schema,
-    to_table,
-)
+from bench.schema import BYTES, COST_COLUMNS, IMAGE_KEY, IMAGES, SCORE_KEY, SCORES, SETTING_COLUMNS, TEXT, schema, to_table
 from bench.store.parts import Store
 from bench.store.tables import CorruptError, latest_images, latest_scores, read, serialise, take
 
@@ -53,7 +42,7 @@ def load_results(results_dir: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
 def load_tables(folder: Path) -> tuple[pa.Table, pa.Table]:
     """``load_results`` as Arrow tables."""
     scores = _load_file(folder / SCORES_FILE, "scores")
-    _refuse_two_that_differ(scores, folder / SCORES_FILE)
+    _refuse_two_that_differ(scores, "scores", folder / SCORES_FILE)
     return latest_scores(latest_scores(scores), VERSION_KEY), _images(images_files(folder))
 
 
@@ -65,37 +54,40 @@ def _images(paths: Sequence[Path]) -> pa.Table:
     if not keys.duplicated().any():
         return table
     for path, part in zip(paths, parts, strict=True):
-        _refuse_two_that_differ(part, path)
+        _refuse_two_that_differ(part, "images", path)
     keys["file"] = np.repeat(np.arange(len(parts)), [part.num_rows for part in parts])
     keys["picture"] = table["truth_png"].is_valid().to_pandas()
     last = keys.sort_values(["file", "picture"], kind="stable").drop_duplicates(list(IMAGE_KEY), keep="last")
     return take(table, sorted(last.index))
 
 
-# What may differ between two runs that came to the same: their cost, where they ran, and what figures show of them.
-_BESIDE = {"schema_version", *COST_COLUMNS, *PROVENANCE_COLUMNS, *LABEL_COLUMNS, "stack", "stack_halvings", "stderr", "truth_png", "recon_png"}
+# What image rows say, and what score rows say that follows from them: by this it is told whether two runs came to the same.
+_SAID = {
+    "scores": [*SCORE_KEY, "status", *(c.name for c in SCORES if c.decimals is not None and c.name not in COST_COLUMNS)],
+    "images": [c.name for c in IMAGES if c.type != BYTES and c.name != "schema_version"],
+}
+_DECIMALS = 3  # more no page shows, and on another processor the last ones of a run differ
 
 
-def _refuse_two_that_differ(table: pa.Table, path: Path) -> None:
+def _refuse_two_that_differ(table: pa.Table, name: Literal["scores", "images"], path: Path) -> None:
     """Raises on two rows with scores under one key that do not say the same. The last finished cannot count then: image rows do not tell
     which run they are of."""
-    images = "split" in table.column_names
-    key = list(IMAGE_KEY if images else SCORE_KEY)
+    key = list(SCORE_KEY if name == "scores" else IMAGE_KEY)
     twice = table.select(key).to_pandas().duplicated(keep=False)
     if not twice.any():
         return
-    frame = table.select([name for name in table.column_names if name not in _BESIDE]).filter(pa.array(twice)).to_pandas()
-    if not images:
+    frame = table.select(_SAID[name]).filter(pa.array(twice)).to_pandas()
+    if name == "scores":
         frame = frame[frame["status"] == "ok"]
-    frame = frame.drop_duplicates()
+    frame = frame.round(_DECIMALS).drop_duplicates()
     rivals = frame[frame.duplicated(key, keep=False)]
     if rivals.empty:
         return
     first = rivals.iloc[0]
-    what = f"an image of cell {first['cell_id']}" if images else f"cell {first['cell_id']} of grid '{first['grid']}'"
+    what = f"cell {first['cell_id']} of grid '{first['grid']}'" if name == "scores" else f"an image of cell {first['cell_id']}"
     others = rivals["cell_id"].nunique() - 1
     raise BenchError(
-        f"{path} has two rows of {what} that differ" + (f", and so of {others} more cells" if others else ""),
+        f"{path} has two rows of {what} that differ" + (f", and so of {others} more {'cells' if others > 1 else 'cell'}" if others else ""),
         expected="one row each; of rows that say the same, one counts",
         got="files of several machines, joined by hand?",
         hint="python -m bench merge FOLDER FOLDER --into DIR on the folders that they came from: it keeps rows and images together",
