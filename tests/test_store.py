@@ -500,3 +500,19 @@ def test_image_rows_that_a_kill_left_in_two_files_count_once(tmp_path: Path) -> 
     pq.write_table(S.to_table(images(ssim=0.1), "images"), tmp_path / "images.parquet")  # the older layout, not yet removed
     pictures = S.load_results(tmp_path)[1]
     assert pictures["ssim"].tolist() == [0.5] * 6
+
+
+def test_the_same_rows_as_another_version_of_the_writer_puts_them_are_left_as_they_are(tmp_path: Path) -> None:
+    first, *_ = S.publish([score("1" * 16, grid="a"), score("2" * 16, grid="b")], [*images("1" * 16), *images("2" * 16)], tmp_path)
+    for path in (first, tmp_path / "images" / "a.parquet", tmp_path / "images" / "b.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns(["mse" if path.parent.name == "images" else "n_clean"]), path, compression="snappy")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    S.publish([score("2" * 16, grid="b", excess_recall=0.1)], images("2" * 16, ssim=0.9), tmp_path)
+    assert {path.name for path in before if path.read_bytes() != before[path]} == {"scores.parquet", "b.parquet"}
+
+
+def test_a_grid_whose_fresh_rows_stand_alone_has_no_others(tmp_path: Path) -> None:
+    S.publish([score("1" * 16), score("2" * 16, grid="b")], [*images("1" * 16), *images("2" * 16)], tmp_path)
+    S.publish([score("3" * 16, seed=7)], images("3" * 16), tmp_path, alone=True)
+    scores, pictures = S.load_results(tmp_path)
+    assert sorted(scores["cell_id"]) == ["2" * 16, "3" * 16] == sorted(pictures["cell_id"].unique())

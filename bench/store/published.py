@@ -126,13 +126,17 @@ def publish(
     results_dir: Path | str,
     *,
     store: Store | None = None,
+    alone: bool = False,
 ) -> list[Path]:
     """Merges fresh rows into ``scores.parquet`` and the image files; the caller passes only what was newly computed.
 
     A fresh row replaces the published row of its key, and also rows of the same grid, setting, attack and parameters under an older
     cell_id (an older version of the attack or of the training code), which it supersedes. Thumbnails are kept only where a figure
     shows them (``bench.report.selection``); where a newly shown cell has none, they are looked up in ``store``. The same content
-    gives the same bytes, and a file that would not change is not touched.
+    gives the same bytes, and a file whose rows would not change is not touched.
+
+    Args:
+        alone: the grids of the fresh rows have no other rows afterwards.
 
     Returns:
         The tables of the folder: ``scores.parquet`` first, then the image rows, a file a grid.
@@ -144,6 +148,8 @@ def publish(
     fresh_scores, fresh_images = latest_scores(to_table(score_rows, "scores")), to_table(image_rows, "images")
     with locked(folder):
         old_scores, old_images = load_tables(folder)
+        if alone:
+            old_scores = old_scores.filter(pc.invert(pc.is_in(old_scores["grid"], fresh_scores["grid"].combine_chunks())))
         return write_results(folder, _superseded(old_scores, fresh_scores), old_images, fresh_scores, fresh_images, store)
 
 
@@ -199,11 +205,22 @@ def write_results(
         folder / IMAGES_FOLDER / name: content for grid, part in _by_grid(frame, images).items() for name, content in _files(grid, part)
     }
     for path, content in [*contents.items(), (folder / SCORES_FILE, serialise(scores))]:
-        if not path.exists() or path.read_bytes() != content:
+        if not _holds(path, content):
             atomic_write(path, content)
     for path in set(images_files(folder)) - set(contents):
         path.unlink(missing_ok=True)  # of a grid that has no rows any more, or of the older layout
     return [folder / SCORES_FILE, *contents]
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file has these rows already. Another version of PyArrow writes them as other bytes, and one of this program may have
+    written them before a column, null for all of them, was there."""
+    table: Literal["scores", "images"] = "scores" if path.name == SCORES_FILE else "images"
+    try:
+        before = path.read_bytes()
+        return before == content or read(before, "", table).equals(read(content, "", table))
+    except (OSError, CorruptError):
+        return False  # absent, or to be mended
 
 
 # Outside the reconstruction track, where a cell has hundreds of image rows; the other numbers stay in the local store.
