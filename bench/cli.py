@@ -273,7 +273,7 @@ def info(
     """Say all about one attack, defence, data set, grid or field."""
     from bench import registry
     from bench.api import Setting
-    from bench.grids.load import builtin
+    from bench.grids.load import builtin, options_of
 
     _load_plugins(plugin)
     if name == "schema":
@@ -303,7 +303,7 @@ def info(
             f"unknown name '{name}'.{did_you_mean(name, known)}",
             expected="an attack, defence, data set, grid, setting field, column of the tables, 'setting' or 'schema'",
             got=repr(name),
-            hint="python -m bench ls",
+            hint=f"python -m bench info {meant[1]}" if (meant := options_of(name).split()) else "python -m bench ls",
         )
     print("\n\n".join(parts))
     return OK
@@ -399,6 +399,7 @@ def score(
             raise BenchError(f"{option} without --reconstructions", expected="--reconstructions FILE, or neither")
     from bench.engine import local
     from bench.engine.progress import choose
+    from bench.grids.load import options_of
 
     rows = local.store()
     frame = rows.rows()
@@ -413,7 +414,7 @@ def score(
         raise BenchError(
             f"no rows of grid '{grid}' here.{did_you_mean(grid, names)}",
             expected="one of " + (", ".join(names) or "(nothing has run yet)"),
-            hint=f"python -m bench run --grid {grid}",
+            hint=f"python -m bench run {options_of(grid) or f'--grid {grid}'}",
         )
     try:
         fresh, missing = local.rescore(rows, grid or None, choose())

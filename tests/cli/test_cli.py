@@ -149,7 +149,7 @@ def test_a_clone_that_reproduces_the_table_leaves_every_file_as_it_was(bench, tm
     code, text, err = bench("run", "--grid", grid, "--republish")
     assert (code, "stays" in text) == (0, False), err
     assert "3 pages to render" in err, (text, err)
-    changed = {path.name for path, what in state().items() if what != before[path]}
+    changed = {path.name for path, what in state().items() if what != before.get(path)}
     assert {"scores.parquet", "tiny.md"} <= changed
     assert not {"other.md", "other.parquet", "other_strips.png"} & changed
     assert set(pd.read_parquet(published / "scores.parquet").query("grid == 'tiny'")["platform"]) == {"another machine"}
