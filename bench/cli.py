@@ -889,7 +889,7 @@ def _publish(planned: Plan, folder: Path, against: Path, quiet: bool, keep: bool
     rows = local.store()
     frame, images = local.collect(planned, rows)
     try:
-        before, _ = store.load_results(against)
+        before = store.load_scores(against)
         fresh, pictures, standing = to_publish(frame, images, before) if keep else (frame, images, 0)
         left = _earlier(planned, folder) if alone else 0
         if len(fresh) or not (folder / store.SCORES_FILE).exists():
@@ -929,7 +929,7 @@ def _earlier(planned: Plan, folder: Path) -> int:
     """How many rows of the plan's grid the folder holds that are not of the plan."""
     from bench import store
 
-    held, _ = store.load_results(folder)
+    held = store.load_scores(folder)
     return int((~held.loc[held["grid"] == planned.grid, "cell_id"].isin([cell.id for cell in planned.cells])).sum())
 
 
@@ -968,7 +968,7 @@ def _owners(fresh: Sequence[dict[str, Any]], folders: Sequence[Path]) -> dict[Pa
 
     result: dict[Path, list[dict[str, Any]]] = {}
     for folder in folders:
-        held = store.load_results(folder)[0]
+        held = store.load_scores(folder)
         keys = set(zip(held["grid"], held["cell_id"], strict=True))
         own = [row for row in fresh if (row["grid"], row["cell_id"]) in keys]
         if own:

@@ -39,11 +39,20 @@ def load_results(results_dir: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return scores.to_pandas(), images.to_pandas()
 
 
+def load_scores(results_dir: Path | str) -> pd.DataFrame:
+    """The scores of ``load_results``, without reading the image rows."""
+    return _scores(Path(results_dir) / SCORES_FILE).to_pandas()
+
+
 def load_tables(folder: Path) -> tuple[pa.Table, pa.Table]:
     """``load_results`` as Arrow tables."""
-    scores = _load_file(folder / SCORES_FILE, "scores")
-    _refuse_two_that_differ(scores, "scores", folder / SCORES_FILE)
-    return latest_scores(latest_scores(scores), VERSION_KEY), _images(images_files(folder))
+    return _scores(folder / SCORES_FILE), _images(images_files(folder))
+
+
+def _scores(path: Path) -> pa.Table:
+    scores = _load_file(path, "scores")
+    _refuse_two_that_differ(scores, "scores", path)
+    return latest_scores(latest_scores(scores), VERSION_KEY)
 
 
 def _images(paths: Sequence[Path]) -> pa.Table:
