@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -130,12 +131,16 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list the cells and what would become of each; run nothing")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="train and attack again even where a result is here")] = False,
     retry: Annotated[str, typer.Option("--retry", metavar="failed", help="'failed': run the cells again that failed before")] = "",
+    republish: Annotated[
+        bool, typer.Option("--republish", help="replace rows of the published table also where this run agrees with them (for maintainers)")
+    ] = False,
     pdb: Annotated[bool, typer.Option("--pdb", help="open Python's debugger where an attack raises an exception; with -j 1 alone")] = False,
     plugin: Plugins = [],  # noqa: B006
     out: Out = "",
     json: Annotated[bool, typer.Option("--json", help="print one JSON summary on stdout, everything else on stderr")] = False,
 ) -> int:
     """Run a grid: train, attack, score, publish, compare. Does only what is not done yet."""
+    began = time.monotonic()
     from bench.grids.load import load, override, select_attacks, select_seeds
 
     if retry not in ("", "failed"):
@@ -189,6 +194,13 @@ def run(
     published = _results_dir("")
     folder = _results_dir(out) if out or not why else _local_results()
     against = folder if out and (folder / "scores.parquet").exists() else published
+    if republish and folder.resolve() != published.resolve():
+        raise BenchError(
+            f"--republish is for the published table, {published}",
+            expected="a grid as a whole, without --out",
+            got=", ".join([*why, *(["--out"] if out else [])]),
+            hint="leave it out: elsewhere the rows of a run always replace older ones",
+        )
     if why and not out:
         say(f"with {', '.join(why)} results go to {folder}, so that the published table stays one of whole grids (--out to choose)")
 
@@ -210,13 +222,17 @@ def run(
     )
     elsewhere = {"--executor": executor, "--address": address, "--gpus-per-worker": "" if gpus is None else f"{gpus:g}"} if cluster else {}
     again = _command(grid, attack, set_, seeds, device, limit, plugin, out, scale, runs, jobs, timeout, elsewhere)
-    result: dict[str, Any] = {"grid": planned.grid, "cells": _counts(summary), "failures": _failures(summary), "seconds": summary.seconds}
+    again += " --republish" if republish else ""
+    result: dict[str, Any] = {"grid": planned.grid, "cells": _counts(summary), "failures": _failures(summary)}
     if summary.interrupted:
         done = summary.ok + summary.failed
         say(f"interrupted: {done} cells finished in this run are kept, {summary.left} are left; resume with\n  {again}")
     else:
-        result |= _publish(planned, folder, against, json)
-    _tell(summary, again)
+        keep = not republish and folder.resolve() == published.resolve()
+        result |= _publish(planned, folder, against, json, keep=keep, alone=not out and bool(why))
+    total = time.monotonic() - began
+    result |= {"seconds": total, "seconds_cells": summary.seconds, "seconds_pages": result.pop("seconds_pages", 0.0)}
+    _tell(summary, again, total, result["seconds_pages"])
     if json:
         import json as json_module
 
@@ -259,7 +275,7 @@ def info(
     """Say all about one attack, defence, metric, data set, grid or field."""
     from bench import registry
     from bench.api import Setting
-    from bench.grids.load import builtin
+    from bench.grids.load import builtin, options_of
 
     _load_plugins(plugin)
     if name == "schema":
@@ -289,7 +305,7 @@ def info(
             f"unknown name '{name}'.{did_you_mean(name, known)}",
             expected="an attack, defence, metric, data set, grid, setting field, column of the tables, 'setting' or 'schema'",
             got=repr(name),
-            hint="python -m bench ls",
+            hint=f"python -m bench info {meant[1]}" if (meant := options_of(name).split()) else "python -m bench ls",
         )
     print("\n\n".join(parts))
     return OK
@@ -299,12 +315,10 @@ def info(
 def report(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
     """Render pages and figures from the Parquet files alone."""
     _load_plugins(plugin)
-    from bench.report import render
-
     folder = _results_dir(out)
     if not (folder / "scores.parquet").exists():
         raise _no_results(folder)
-    render(folder)
+    _render(folder)
     print(folder / "leaderboard.md")
     return OK
 
@@ -388,6 +402,7 @@ def score(
             raise BenchError(f"{option} without --reconstructions", expected="--reconstructions FILE, or neither")
     from bench.engine import local
     from bench.engine.progress import choose
+    from bench.grids.load import options_of
 
     rows = local.store()
     frame = rows.rows()
@@ -402,7 +417,7 @@ def score(
         raise BenchError(
             f"no rows of grid '{grid}' here.{did_you_mean(grid, names)}",
             expected="one of " + (", ".join(names) or "(nothing has run yet)"),
-            hint=f"python -m bench run --grid {grid}",
+            hint=f"python -m bench run {options_of(grid) or f'--grid {grid}'}",
         )
     try:
         fresh, missing = local.rescore(rows, grid or None, choose())
@@ -563,13 +578,12 @@ def merge(
     """Merge rows of other machines into a folder or a store."""
     from bench import store
     from bench.files import is_uri, shown
-    from bench.report import render
 
     folder = into if is_uri(into) else _results_dir(into)
     merged = store.merge(paths, folder, on_conflict)  # type: ignore[arg-type]
     print(f"{merged.rows} rows in {shown(folder)}: {merged.added} new, {len(merged.replaced)} replaced")
     if isinstance(folder, Path) and (folder / "scores.parquet").exists():
-        print(f"read {render(folder)[0]}")
+        print(f"read {_render(folder)[0]}")
     return OK
 
 
@@ -834,14 +848,16 @@ def _failures(summary: Summary) -> list[dict[str, str]]:
     return [{"cell": cell, "reason": reason} for cell, reason in summary.failures]
 
 
-def _tell(summary: Summary, again: str) -> None:
-    """The last lines of a run: how many, which failed, why, and what to type."""
+def _tell(summary: Summary, again: str, total: float, pages: float) -> None:
+    """The last lines of a run: how many, how long (seconds, those for publishing and pages among them), which failed, why, and what to
+    type."""
     parts = [
         f"{getattr(summary, name)} {word}"
         for name, word in (("ok", "run"), ("cached", "cached"), ("skipped", "skipped"))
         if getattr(summary, name)
     ]
-    say(f"{summary.grid}: {', '.join(parts) or 'nothing done'}, {summary.failed} failed of {summary.total} cells, {summary.seconds:.0f} s")
+    took = f"{total:.0f} s" + (f": {summary.seconds:.0f} s for the cells, {pages:.0f} s for tables and pages" if pages >= 1 else "")
+    say(f"{summary.grid}: {', '.join(parts) or 'nothing done'}, {summary.failed} failed of {summary.total} cells, {took}")
     if summary.out_of_budget:
         say(f"the grid's budget of time is spent: {summary.left} cells are left to run; go on with\n  {again}")
     if not summary.failures:
@@ -863,19 +879,28 @@ def _say_grouped(word: str, by_reason: Mapping[str, Sequence[str]]) -> None:
             say(f"  and {len(cells) - 5} more")
 
 
-def _publish(planned: Plan, folder: Path, against: Path, quiet: bool) -> dict[str, Any]:
-    """Merges the plan's rows into the results folder, renders it, and says how they compare with what another (or it, before) holds."""
+def _publish(planned: Plan, folder: Path, against: Path, quiet: bool, keep: bool, alone: bool) -> dict[str, Any]:
+    """Merges the plan's rows into the results folder, renders it, and says how they compare with what another (or it, before) holds.
+
+    Args:
+        keep: rows of the folder that the plan's agree with stay as they are, image rows and pages too.
+        alone: the folder shows the grid's latest run and none before; their rows stay in the store.
+    """
     from bench import store
     from bench.engine import local
-    from bench.report import render
     from bench.report.compare import compare
+    from bench.report.standing import to_publish
 
+    began = time.monotonic()
     rows = local.store()
     frame, images = local.collect(planned, rows)
     try:
-        before, _ = store.load_results(against)
-        store.publish(frame, images, folder, store=rows)
-        render(folder, only_if_changed=True)
+        before = store.load_scores(against)
+        fresh, pictures, standing = to_publish(frame, images, before) if keep else (frame, images, 0)
+        left = _earlier(planned, folder) if alone else 0
+        if len(fresh) or not (folder / store.SCORES_FILE).exists():
+            store.publish(fresh, pictures, folder, store=rows, alone=alone)
+        _render(folder, only_if_changed=True)
     except (BenchError, OSError) as error:
         text = str(error)
         raise BenchError(
@@ -887,25 +912,59 @@ def _publish(planned: Plan, folder: Path, against: Path, quiet: bool) -> dict[st
     comparison = compare(frame, before)
     page = folder / f"{planned.grid}.md"
     page = page if page.exists() else folder / "leaderboard.md"
+    if left:
+        say(f"{left} rows of earlier runs of {planned.grid} left {folder}; the commands that made them bring them back (--out collects)")
     if not quiet:
         print(_table(frame, images))
         print((f"beside {against}: " if comparison.compared and against != folder else "") + comparison.text)
+        if standing and not len(fresh):
+            print("the published table stays as it is")
+        elif standing:
+            print(f"{standing} published rows stay as they are, {len(fresh)} {'is' if len(fresh) == 1 else 'are'} replaced or new")
         print(f"read {page}")
     counts = {"compared": comparison.compared, "agreeing": comparison.agreeing, "new": comparison.new}
     return {
         "comparison": {**counts, "against": str(against)},
         "results": str(folder),
         "read": str(page),
+        "seconds_pages": time.monotonic() - began,
     }
+
+
+def _earlier(planned: Plan, folder: Path) -> int:
+    """How many rows of the plan's grid the folder holds that are not of the plan."""
+    from bench import store
+
+    held = store.load_scores(folder)
+    return int((~held.loc[held["grid"] == planned.grid, "cell_id"].isin([cell.id for cell in planned.cells])).sum())
+
+
+def _render(folder: Path, only_if_changed: bool = False) -> list[Path]:
+    """Renders a results folder, and shows which page it is at."""
+    from bench.engine.progress import choose
+    from bench.report import render
+
+    progress = choose()
+
+    def tell(number: int, total: int, title: str) -> None:
+        if number == 1:
+            progress.start(total, task="render")
+        else:
+            progress.finished("", "ok", "")
+        progress.stage(f"rendering page {title} ({number} of {total})")
+
+    try:
+        return render(folder, only_if_changed=only_if_changed, tell=tell)
+    finally:
+        progress.close()
 
 
 def _publish_rows(fresh: Sequence[Mapping[str, Any]], images: pd.DataFrame, folder: Path) -> None:
     from bench import store
     from bench.engine import local
-    from bench.report import render
 
     store.publish([dict(row) for row in fresh], images, folder, store=local.store())
-    render(folder)
+    _render(folder)
     print(f"published to {folder}")
 
 
@@ -915,7 +974,7 @@ def _owners(fresh: Sequence[dict[str, Any]], folders: Sequence[Path]) -> dict[Pa
 
     result: dict[Path, list[dict[str, Any]]] = {}
     for folder in folders:
-        held = store.load_results(folder)[0]
+        held = store.load_scores(folder)
         keys = set(zip(held["grid"], held["cell_id"], strict=True))
         own = [row for row in fresh if (row["grid"], row["cell_id"]) in keys]
         if own:

@@ -199,6 +199,7 @@ IMAGE_KEY = ("cell_id", "split", "index")
 STATUSES = ("ok", "skipped", "failed", "timeout")
 COST_COLUMNS = ("seconds_train", "seconds_attack", "seconds_score", "peak_memory_mb", "device")
 PROVENANCE_COLUMNS = ("code_version", "versions", "python", "platform", "finished_at")
+LABEL_COLUMNS = ("grid_title", "grid_question", "grid_published", "gallery", "axis", "axis_index")  # of the grid's file, not of the cell
 
 
 TRACKS = ("reconstruction", "informed", "stealing")  # their columns come first, in this order; others by name

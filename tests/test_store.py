@@ -438,3 +438,81 @@ def test_a_cell_of_two_grids_is_published_once_and_the_older_layout_is_taken_ove
     S.publish([], [], tmp_path)
     assert {path.name for path in tmp_path.rglob("*.parquet")} == {"scores.parquet", "a.parquet"}
     assert len(S.load_results(tmp_path)[1]) == len(images())
+
+
+def joined(folder: Path, *others: Path) -> Path:
+    """A results folder whose files are those of several, one after the other, as ``pandas.concat`` leaves them."""
+    for name in {path.relative_to(other) for other in others for path in other.rglob("*.parquet")}:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.concat_tables([pq.read_table(other / name) for other in others]), folder / name)
+    return folder
+
+
+def test_tables_that_were_joined_by_hand_count_each_cell_once(tmp_path: Path) -> None:
+    a, b, into = tmp_path / "a", tmp_path / "b", tmp_path / "joined"
+    png = images("1" * 16, truth_png=b"x", recon_png=b"y")
+    noise = {"kkt_residual": 0.1 + 1e-15, "excess_recall": 0.5000001}
+    S.publish([score("1" * 16, seconds_attack=1.0, finished_at=NOW + timedelta(1), **noise)], png, a)
+    S.publish([score("1" * 16, seconds_attack=2.0, kkt_residual=0.1), score("2" * 16, seed=1)], [*images("1" * 16), *images("2" * 16)], b)
+    scores, pictures = S.load_results(joined(into, a, b))
+    assert sorted(scores["cell_id"]) == ["1" * 16, "2" * 16]
+    assert scores.set_index("cell_id")["seconds_attack"]["1" * 16] == 1.0  # the row finished last, wherever it stands
+    assert len(pictures) == 12
+    assert not pictures.duplicated(["cell_id", "split", "index"]).any()
+    assert pictures["truth_png"].notna().any()  # of rows that say the same, one with its picture
+    assert S.merge([into], tmp_path / "merged").rows == 2
+    S.publish([score("3" * 16, seed=2)], images("3" * 16), into)
+    assert pq.read_table(into / "scores.parquet").num_rows == 3
+    assert pq.read_table(into / "images" / "quick.parquet").num_rows == 18
+
+
+@pytest.mark.parametrize(
+    ("scores", "pictures", "words"),
+    [
+        ({"excess_recall": 0.3}, {}, "two rows of cell 1{16} of grid 'quick' that differ"),
+        ({}, {"ssim": 0.7}, "two rows of an image of cell 1{16}"),
+    ],
+)
+def test_rows_of_one_cell_that_differ_are_refused_where_nothing_says_which_images_are_whose(
+    tmp_path: Path, scores: dict, pictures: dict, words: str
+) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    S.publish([score("1" * 16)], images("1" * 16), a)
+    S.publish([score("1" * 16, finished_at=NOW + timedelta(1), **scores)], images("1" * 16, **pictures), b)
+    with pytest.raises(BenchError, match=words) as caught:
+        S.load_results(joined(tmp_path / "joined", a, b))
+    assert "bench merge" in str(caught.value)
+    assert S.merge([a, b], tmp_path / "into").rows == 1
+
+
+def test_of_two_versions_of_a_cell_and_of_a_failure_the_last_finished_counts_however_they_came_together(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    failed = score("4" * 16, seed=1, status="failed", reason="out of memory", excess_recall=None)
+    S.publish([score("1" * 16, finished_at=NOW + timedelta(1)), failed], images("1" * 16), a)
+    S.publish([score("2" * 16), score("4" * 16, seed=1, finished_at=NOW + timedelta(1))], [*images("2" * 16), *images("4" * 16)], b)
+    for order in ((a, b), (b, a)):
+        scores, _ = S.load_results(joined(tmp_path / f"joined{order[0].name}", *order))
+        assert scores.set_index("cell_id")["status"].to_dict() == {"1" * 16: "ok", "4" * 16: "ok"}
+
+
+def test_image_rows_that_a_kill_left_in_two_files_count_once(tmp_path: Path) -> None:
+    S.publish([score()], images(ssim=0.5), tmp_path)
+    pq.write_table(S.to_table(images(ssim=0.1), "images"), tmp_path / "images.parquet")  # the older layout, not yet removed
+    pictures = S.load_results(tmp_path)[1]
+    assert pictures["ssim"].tolist() == [0.5] * 6
+
+
+def test_the_same_rows_as_another_version_of_the_writer_puts_them_are_left_as_they_are(tmp_path: Path) -> None:
+    first, *_ = S.publish([score("1" * 16, grid="a"), score("2" * 16, grid="b")], [*images("1" * 16), *images("2" * 16)], tmp_path)
+    for path in (first, tmp_path / "images" / "a.parquet", tmp_path / "images" / "b.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns(["mse" if path.parent.name == "images" else "n_clean"]), path, compression="snappy")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    S.publish([score("2" * 16, grid="b", excess_recall=0.1)], images("2" * 16, ssim=0.9), tmp_path)
+    assert {path.name for path in before if path.read_bytes() != before[path]} == {"scores.parquet", "b.parquet"}
+
+
+def test_a_grid_whose_fresh_rows_stand_alone_has_no_others(tmp_path: Path) -> None:
+    S.publish([score("1" * 16), score("2" * 16, grid="b")], [*images("1" * 16), *images("2" * 16)], tmp_path)
+    S.publish([score("3" * 16, seed=7)], images("3" * 16), tmp_path, alone=True)
+    scores, pictures = S.load_results(tmp_path)
+    assert sorted(scores["cell_id"]) == ["2" * 16, "3" * 16] == sorted(pictures["cell_id"].unique())

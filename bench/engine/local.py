@@ -30,7 +30,7 @@ from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress, Silent
 from bench.errors import BenchError, StorageError
 from bench.files import Afresh, Files, store_files
-from bench.grids.load import builtin
+from bench.grids.load import options_of
 from bench.memory import budget, is_out_of_memory
 from bench.store import Store
 from bench.targets.cache import TargetCache
@@ -269,10 +269,8 @@ def _kept(row: Row) -> cells_module.Answer:
     """
     candidates = kept(reconstructions(), row["cell_id"], row["track"] or tracks.DEFAULT)
     if candidates is None:
-        grid = row["grid"] if row["grid"] in builtin() else f"FILE.yaml (the file of grid '{row['grid']}')"
-        raise BenchError(
-            f"no reconstructions in {reconstructions()}", hint=f"python -m bench run --no-cache --grid {grid}, which attacks again"
-        )
+        grid = options_of(row["grid"]) or f"--grid FILE.yaml (the file of grid '{row['grid']}')"
+        raise BenchError(f"no reconstructions in {reconstructions()}", hint=f"python -m bench run --no-cache {grid}, which attacks again")
     return candidates
 
 

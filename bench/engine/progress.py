@@ -22,7 +22,7 @@ class Progress(Protocol):
     """What the engine tells of itself."""
 
     def start(self, to_do: int, cached: int | None = None, task: str = "run") -> None:
-        """So many cells are to run (or to be scored: ``task``); so many are here already, where that can be."""
+        """So many cells are to run (or to be scored, or pages to be rendered: ``task``); so many are here already, where that can be."""
 
     def stage(self, text: str) -> None:
         """What happens now."""
@@ -48,7 +48,8 @@ class Lines:
     def start(self, to_do: int, cached: int | None = None, task: str = "run") -> None:
         self.total, self.cached = to_do, cached_words(cached)
         self.began = self.last = time.monotonic()
-        say(f"{to_do} {'cell' if to_do == 1 else 'cells'} to {task}{self.cached}")
+        thing = "page" if task == "render" else "cell"
+        say(f"{to_do} {thing if to_do == 1 else f'{thing}s'} to {task}{self.cached}")
 
     def stage(self, text: str) -> None:
         if time.monotonic() - self.last >= QUIET_SECONDS:
@@ -88,7 +89,12 @@ class Bar:
 
     def start(self, to_do: int, cached: int | None = None, task: str = "run") -> None:
         self.total, self.began = to_do, time.monotonic()
-        self.bar.update(self.task, description="scoring" if task == "score" else "starting", total=to_do, cached=cached_words(cached))
+        self.bar.update(
+            self.task,
+            description={"score": "scoring", "render": "rendering"}.get(task, "starting"),
+            total=to_do,
+            cached=cached_words(cached),
+        )
         self.bar.start()
 
     def stage(self, text: str) -> None:

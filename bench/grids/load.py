@@ -532,25 +532,39 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9
 _HINT = f"{Path(__file__).parent / 'quick.yaml'} is a complete grid"
 
 
+def options_of(page: str) -> str:
+    """How ``run`` is asked for the rows of a page, ``--grid width --scale medium`` for ``width_medium``; nothing for that of no built-in
+    grid. Any case, with or without a folder and an ending."""
+    stem = re.sub(r"[-\s]", "_", re.split(r"[/\\]", page)[-1].partition(".")[0]).lower()
+    for grid, path in builtin().items():
+        if stem == grid:
+            return f"--grid {grid}"
+        scale = stem.removeprefix(f"{grid}_")
+        if scale != stem and scale in (yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader).get("scales") or {}):
+            return f"--grid {grid} --scale {scale}"
+    return ""
+
+
 def _find(asked: str) -> Path:
     known = builtin()
     if asked in known:
         return known[asked]
     path = Path(asked).expanduser()
-    if asked.endswith((".yaml", ".yml")) or "/" in asked:
+    is_page, meant = path.suffix in (".md", ".parquet"), options_of(asked)
+    if not is_page and (asked.endswith((".yaml", ".yml")) or "/" in asked):
         if path.is_file():
             return path
         raise BenchError(
             f"grid file not found: {asked}",
             expected="a YAML file",
             got="a folder" if path.is_dir() else "no such file",
-            hint="check the path; built in are " + ", ".join(known),
+            hint=f"python -m bench run {meant}" if meant else "check the path; built in are " + ", ".join(known),
         )
     raise BenchError(
-        f"unknown grid '{asked}'.{did_you_mean(asked, known)}",
+        f"unknown grid '{asked}'." + ("" if meant else did_you_mean(asked, known)),
         expected="one of " + ", ".join(known) + ", or a file.yaml",
-        got=repr(asked),
-        hint="python -m bench ls",
+        got="a page of results" if is_page else repr(asked),
+        hint=f"python -m bench run {meant}" if meant else "python -m bench ls",
     )
 
 

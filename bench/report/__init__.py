@@ -1,12 +1,13 @@
 """Pages and pictures from the two Parquet tables, and from nothing else: rendering twice leaves no diff.
 
 ``render(results_dir)`` writes ``leaderboard.md``, ``<grid>.md`` for each grid, ``claims.md`` and ``figures/*.png``. A comment at the end of
-the leaderboard says what all was made of, so that after a run only the pages of grids with new rows are made again.
+the leaderboard says which rows all was made of, so that after a run only the pages of grids with other rows are made again.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.report.unchanged import Rendering, last_rendering, mark, stamp
@@ -30,13 +31,15 @@ RESERVED = ("leaderboard", "claims", "readme", "anatomy")  # pages that are no g
 HEADLINE_GRID = "quick"  # its picture stands on the leaderboard and in the README
 
 
-def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Path]:
+def render(results_dir: Path | str, *, only_if_changed: bool = False, tell: Callable[[int, int, str], None] | None = None) -> list[Path]:
     """Regenerates every page and picture of a results folder; returns their paths, the leaderboard first.
 
     Pages and pictures of grids that are no longer in the tables are removed, if they were generated.
 
     Args:
-        only_if_changed: leave what was made from these very rows by this very code: the pages of other grids, or all of them.
+        only_if_changed: leave what was made from these very rows: the pages and pictures of other grids, or all of them. Whichever code
+            made them, and on whichever machine: another version of Matplotlib draws other bytes.
+        tell: is called before each page is made: which one it is, of how many, and its title.
 
     Raises:
         BenchError: a table is corrupt or of a newer version, or the folder cannot be written.
@@ -65,6 +68,7 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
     scores, images = load_results(folder)
     groups = aggregate(scores, images)
     pages, contents = [], {}
+    changed: list[markdown.Page] = []
     kept: list[str] = []  # files of an earlier rendering
     slugs: dict[str, str] = {}
     marks: dict[str, str] = {}
@@ -76,13 +80,21 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
         own = images[images["cell_id"].isin(rows["cell_id"])]
         paired = rows.loc[rows["track"] == "informed", "cell_id"]
         members = informed.members(own[own["cell_id"].isin(paired)]) if len(paired) else {}
-        page = markdown.Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, {}, members, own)
-        pages.append(page)
+        pages.append(markdown.Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, {}, members, own))
         marks[slug] = mark(rows, own)
         names = {f"{slug}.md", *(f"{FIGURES}/{slug}_{kind}.png" for kind in KINDS)}.intersection(before.files)
         if before.marks.get(slug) == marks[slug] and all((folder / name).is_file() for name in names):
             kept += names
-            continue
+        else:
+            changed.append(pages[-1])
+
+    def telling(number: int, title: str) -> None:
+        if tell is not None:
+            tell(number, len(changed) + 2, title)
+
+    for number, page in enumerate(changed, 1):
+        telling(number, page.title)
+        slug, title, rows, mine, own = page.slug, page.title, page.rows, page.groups, page.images
         made = {
             "excess": figures.excess(mine, title),
             "transfer": stealing.figure(mine, title),
@@ -98,12 +110,16 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False) -> list[Pa
                 page.figures[kind] = f"{FIGURES}/{slug}_{kind}.png"
                 contents[page.figures[kind]] = content
         contents[f"{slug}.md"] = markdown.grid_page(page).encode()
+    telling(len(changed) + 1, "claims")
     said, broken = declarations.declared()
     contents[CLAIMS] = claims_page.page(claims.findings(scores, images, said), broken).encode()
-    glance = figures.leaderboard(pages[0].groups) if pages else None
-    if glance is not None:
-        contents[f"{FIGURES}/leaderboard.png"] = glance
-    board = markdown.leaderboard(pages, f"{FIGURES}/leaderboard.png" if glance is not None else None)
+    telling(len(changed) + 2, "leaderboard")
+    glance = f"{FIGURES}/leaderboard.png"
+    if pages and pages[0] not in changed and glance in before.files and (folder / glance).is_file():
+        kept.append(glance)
+    elif pages and (picture := figures.leaderboard(pages[0].groups)) is not None:
+        contents[glance] = picture
+    board = markdown.leaderboard(pages, glance if glance in (*kept, *contents) else None)
     files = sorted([*contents, *kept])
     listing = Rendering(now, files, marks).comment()
     contents["leaderboard.md"] = board.encode() + listing.encode()  # last, since it says that the rest is there

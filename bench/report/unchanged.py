@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -10,25 +9,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.schema import metrics
+from bench.schema import columns
 from bench.store import SCORES_FILE, images_files
-
-_BENCH = Path(__file__).parent.parent
-_USED = (_BENCH / "metrics" / "intervals.py", _BENCH / "metrics" / "significance.py", _BENCH / "schema.py", _BENCH / "api.py")
 
 
 @dataclass(frozen=True)
 class Rendering:
     """As the comment at the end of the leaderboard says."""
 
-    stamp: str = ""  # of both tables, the code and the claims
+    stamp: str = ""  # of both tables and the claims
     files: list[str] = field(default_factory=list)  # relative to the folder, without the leaderboard
-    marks: dict[str, str] = field(default_factory=dict)  # a grid's slug → hash of its rows and the code
+    marks: dict[str, str] = field(default_factory=dict)  # a grid's slug → hash of its rows
 
     def comment(self) -> str:
         """As Markdown that shows nothing."""
         marks = [f"{slug}: {mark}" for slug, mark in self.marks.items()]
-        return "\n".join(["", f"<!-- tables and code: {self.stamp}", *marks, *self.files, "-->", ""])
+        return "\n".join(["", f"<!-- tables and claims: {self.stamp}", *marks, *self.files, "-->", ""])
 
 
 def last_rendering(folder: Path) -> Rendering:
@@ -37,7 +33,7 @@ def last_rendering(folder: Path) -> Rendering:
         text = (folder / "leaderboard.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return Rendering()
-    found = re.search(r"<!-- tables and code: ([0-9a-f]+)\n(.*?)-->\n\Z", text, flags=re.DOTALL)
+    found = re.search(r"<!-- tables and claims: ([0-9a-f]+)\n(.*?)-->\n\Z", text, flags=re.DOTALL)
     if found is None:
         return Rendering()
     lines = [line.partition(": ") for line in found[2].splitlines() if line]
@@ -45,10 +41,10 @@ def last_rendering(folder: Path) -> Rendering:
 
 
 def stamp(folder: Path) -> str:
-    """Hash of the tables and of the code that renders them, the claims that attacks declare included."""
+    """Hash of the tables, and of the claims that attacks declare."""
     from bench.report import declarations
 
-    digest = hashlib.sha256(_code())
+    digest = hashlib.sha256()
     for path in [folder / SCORES_FILE, *images_files(folder)]:
         digest.update(path.read_bytes() if path.is_file() else b"\0")
     digest.update(declarations.fingerprint().encode())
@@ -56,20 +52,19 @@ def stamp(folder: Path) -> str:
 
 
 def mark(rows: pd.DataFrame, images: pd.DataFrame) -> str:
-    """Hash of all that a grid's page and pictures are made of: its score rows, their image rows, and the code."""
+    """Hash of all that a grid's page and pictures are made of: its score rows and their image rows.
+
+    The same whatever the versions of pandas and PyArrow, and before and after columns that are null for these rows came into the schema.
+    """
     import pyarrow as pa
 
-    digest = hashlib.sha256(_code())
-    for frame in (rows, images):
-        table, sink = pa.Table.from_pandas(frame, preserve_index=False), pa.BufferOutputStream()
+    digest = hashlib.sha256()
+    for frame, known in ((rows, columns("scores")), (images, columns("images"))):
+        there = sorted((column for column in known if frame[column.name].notna().any()), key=lambda column: column.name)
+        plain = pa.schema([(column.name, column.type) for column in there])  # without descriptions, which may be reworded
+        table = pa.Table.from_pandas(frame, schema=plain, preserve_index=False).replace_schema_metadata(None)
+        sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
         digest.update(sink.getvalue())
     return digest.hexdigest()[:16]
-
-
-@functools.cache
-def _code() -> bytes:
-    """Hash of the code that renders, and of what it computes with."""
-    sources = sorted([*Path(__file__).parent.glob("*.py"), *_USED])
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources) + repr(metrics()).encode()).digest()

@@ -17,8 +17,8 @@ from bench.errors import BenchError
 from bench.files import Folder, files_at, is_uri, shown
 from bench.schema import COST_COLUMNS, PROVENANCE_COLUMNS, TEXT, columns, to_table
 from bench.store.parts import Store
-from bench.store.published import IDENTITY, SCORES_FILE, load_tables, locked, write_results
-from bench.store.tables import latest_images, take
+from bench.store.published import SCORES_FILE, VERSION_KEY, load_tables, locked, write_results
+from bench.store.tables import latest_images, latest_scores, take
 
 OnConflict = Literal["last", "best", "refuse"]
 Key = tuple[Any, ...]
@@ -64,13 +64,14 @@ def merge(paths: Sequence[Path | str], into: Path | str, on_conflict: OnConflict
             )
         store.append(settled.fresh.to_pylist(), settled.images.to_pylist())
         return settled.told(base[1])
-    sources = [(place, _current(scores), images) for place, scores, images in sources]
+    # a cell that another version has computed again counts once, as in a results folder
+    sources = [(place, latest_scores(scores, VERSION_KEY), images) for place, scores, images in sources]
     folder = Path(into)
     if on_conflict == "refuse":  # before anything is made
-        _settle(_current(load_tables(folder)[0]), sources, on_conflict, versions=True)
+        _settle(load_tables(folder)[0], sources, on_conflict, versions=True)
     with locked(folder):  # others may have published since
         old, pictures = load_tables(folder)
-        settled = _settle(_current(old), sources, on_conflict, versions=True)
+        settled = _settle(old, sources, on_conflict, versions=True)
         mine = pc.is_in(pictures["cell_id"], settled.fresh["cell_id"].combine_chunks())
         pictures = pictures.filter(pc.invert(mine))  # image rows belong to their score row
         write_results(folder, settled.kept, pictures, settled.fresh, settled.images)
@@ -138,20 +139,9 @@ def _settle(base: pa.Table, sources: Sequence[tuple[str, pa.Table, pa.Table]], o
     return _Settled(take(base, stay), to_table([row for row, _ in taken], "scores"), latest_images(images), added, replaced)
 
 
-def _current(scores: pa.Table) -> pa.Table:
-    """Without the rows that another version of the same cell has superseded: of one source, the one finished last."""
-    last: dict[Key, int] = {}
-    rows = scores.to_pylist()
-    for i, row in enumerate(rows):
-        other = last.setdefault(_version_key(row), i)
-        if _beats(row, rows[other], "last"):
-            last[_version_key(row)] = i
-    return take(scores, sorted(last.values()))
-
-
 def _version_key(row: Row) -> Key:
     """What versions of one cell have in common."""
-    return tuple(row[name] for name in (*IDENTITY, "dataset_display"))
+    return tuple(row[name] for name in VERSION_KEY)
 
 
 def _same_scores(a: Row, b: Row) -> bool:

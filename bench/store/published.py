@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +18,7 @@ from bench import registry
 from bench.api import Row
 from bench.errors import BenchError
 from bench.files import atomic_write, cannot_write
-from bench.schema import BYTES, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, schema, to_table
+from bench.schema import BYTES, COST_COLUMNS, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, columns, schema, to_table
 from bench.store.parts import Store
 from bench.store.tables import CorruptError, latest_images, latest_scores, read, serialise, take
 
@@ -29,16 +30,80 @@ LARGEST = 950_000  # bytes of one such file
 def load_results(results_dir: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(scores, images) of a results folder; a file that is not there yet gives a table without rows.
 
+    However the files came together, each cell has one row and each of its images has one: of several that say the same, and of several
+    versions of a cell, the one finished last, as when folders are merged.
+
     Raises:
-        BenchError: a file is corrupt, unreadable or of a newer schema version.
+        BenchError: a file is corrupt, unreadable or of a newer schema version, or holds rows of one cell that differ.
     """
     scores, images = load_tables(Path(results_dir))
     return scores.to_pandas(), images.to_pandas()
 
 
+def load_scores(results_dir: Path | str) -> pd.DataFrame:
+    """The scores of ``load_results``, without reading the image rows."""
+    return _scores(Path(results_dir) / SCORES_FILE).to_pandas()
+
+
 def load_tables(folder: Path) -> tuple[pa.Table, pa.Table]:
-    parts = [schema("images").empty_table(), *(_load_file(path, "images") for path in images_files(folder))]
-    return _load_file(folder / SCORES_FILE, "scores"), pa.concat_tables(parts)
+    """``load_results`` as Arrow tables."""
+    return _scores(folder / SCORES_FILE), _images(images_files(folder))
+
+
+def _scores(path: Path) -> pa.Table:
+    scores = _load_file(path, "scores")
+    _refuse_two_that_differ(scores, "scores", path)
+    return latest_scores(latest_scores(scores), VERSION_KEY)
+
+
+def _images(paths: Sequence[Path]) -> pa.Table:
+    """The image rows of several files. What a kill has left in two of them counts once: a later file was written later."""
+    parts = [_load_file(path, "images") for path in paths]
+    table = pa.concat_tables([schema("images").empty_table(), *parts])
+    keys = table.select(list(IMAGE_KEY)).to_pandas()
+    if not keys.duplicated().any():
+        return table
+    for path, part in zip(paths, parts, strict=True):
+        _refuse_two_that_differ(part, "images", path)
+    keys["file"] = np.repeat(np.arange(len(parts)), [part.num_rows for part in parts])
+    keys["picture"] = table["truth_png"].is_valid().to_pandas()
+    last = keys.sort_values(["file", "picture"], kind="stable").drop_duplicates(list(IMAGE_KEY), keep="last")
+    return take(table, sorted(last.index))
+
+
+def _said(name: Literal["scores", "images"]) -> list[str]:
+    """What image rows say, and what score rows say that follows from them: by this it is told whether two runs came to the same."""
+    if name == "scores":
+        return [*SCORE_KEY, "status", *(c.name for c in columns(name) if c.decimals is not None and c.name not in COST_COLUMNS)]
+    return [c.name for c in columns(name) if c.type != BYTES and c.name != "schema_version"]
+
+
+_DECIMALS = 3  # more no page shows, and on another processor the last ones of a run differ
+
+
+def _refuse_two_that_differ(table: pa.Table, name: Literal["scores", "images"], path: Path) -> None:
+    """Raises on two rows with scores under one key that do not say the same. The last finished cannot count then: image rows do not tell
+    which run they are of."""
+    key = list(SCORE_KEY if name == "scores" else IMAGE_KEY)
+    twice = table.select(key).to_pandas().duplicated(keep=False)
+    if not twice.any():
+        return
+    frame = table.select(_said(name)).filter(pa.array(twice)).to_pandas()
+    if name == "scores":
+        frame = frame[frame["status"] == "ok"]
+    frame = frame.round(_DECIMALS).drop_duplicates()
+    rivals = frame[frame.duplicated(key, keep=False)]
+    if rivals.empty:
+        return
+    first = rivals.iloc[0]
+    what = f"cell {first['cell_id']} of grid '{first['grid']}'" if name == "scores" else f"an image of cell {first['cell_id']}"
+    others = rivals["cell_id"].nunique() - 1
+    raise BenchError(
+        f"{path} has two rows of {what} that differ" + (f", and so of {others} more {'cells' if others > 1 else 'cell'}" if others else ""),
+        expected="one row each; of rows that say the same, one counts",
+        got="files of several machines, joined by hand?",
+        hint="python -m bench merge FOLDER FOLDER --into DIR on the folders that they came from: it keeps rows and images together",
+    )
 
 
 def images_files(folder: Path) -> list[Path]:
@@ -73,13 +138,17 @@ def publish(
     results_dir: Path | str,
     *,
     store: Store | None = None,
+    alone: bool = False,
 ) -> list[Path]:
     """Merges fresh rows into ``scores.parquet`` and the image files; the caller passes only what was newly computed.
 
     A fresh row replaces the published row of its key, and also rows of the same grid, setting, attack and parameters under an older
     cell_id (an older version of the attack or of the training code), which it supersedes. Thumbnails are kept only where a figure
     shows them (``bench.report.selection``); where a newly shown cell has none, they are looked up in ``store``. The same content
-    gives the same bytes, and a file that would not change is not touched.
+    gives the same bytes, and a file whose rows would not change is not touched.
+
+    Args:
+        alone: the grids of the fresh rows have no other rows afterwards.
 
     Returns:
         The tables of the folder: ``scores.parquet`` first, then the image rows, a file a grid.
@@ -91,16 +160,19 @@ def publish(
     fresh_scores, fresh_images = latest_scores(to_table(score_rows, "scores")), to_table(image_rows, "images")
     with locked(folder):
         old_scores, old_images = load_tables(folder)
+        if alone:
+            old_scores = old_scores.filter(pc.invert(pc.is_in(old_scores["grid"], fresh_scores["grid"].combine_chunks())))
         return write_results(folder, _superseded(old_scores, fresh_scores), old_images, fresh_scores, fresh_images, store)
 
 
-IDENTITY = (
+IDENTITY = (  # what versions of one cell have in common, on one copy of a data set
     "grid",
     "attack",
     "attack_params",
     "sweep",
     *(c.name for c in SETTING_COLUMNS if c.name not in ("dataset_display", "input_shape")),
 )
+VERSION_KEY = (*IDENTITY, "dataset_display")
 
 
 def _superseded(old: pa.Table, fresh: pa.Table) -> pa.Table:
@@ -145,11 +217,22 @@ def write_results(
         folder / IMAGES_FOLDER / name: content for grid, part in _by_grid(frame, images).items() for name, content in _files(grid, part)
     }
     for path, content in [*contents.items(), (folder / SCORES_FILE, serialise(scores))]:
-        if not path.exists() or path.read_bytes() != content:
+        if not _holds(path, content):
             atomic_write(path, content)
     for path in set(images_files(folder)) - set(contents):
         path.unlink(missing_ok=True)  # of a grid that has no rows any more, or of the older layout
     return [folder / SCORES_FILE, *contents]
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file has these rows already. Another version of PyArrow writes them as other bytes, and one of this program may have
+    written them before a column, null for all of them, was there."""
+    table: Literal["scores", "images"] = "scores" if path.name == SCORES_FILE else "images"
+    try:
+        before = path.read_bytes()
+        return before == content or read(before, "", table).equals(read(content, "", table))
+    except (OSError, CorruptError):
+        return False  # absent, or to be mended
 
 
 def _files(grid: str, images: pa.Table) -> Iterator[tuple[str, bytes]]:

@@ -73,11 +73,13 @@ def take(table: pa.Table, keep: pd.Index | Sequence[int]) -> pa.Table:
     return table.take(pa.array(list(keep), pa.int64())).combine_chunks()
 
 
-def latest_scores(table: pa.Table) -> pa.Table:
+def latest_scores(table: pa.Table, key: Sequence[str] = SCORE_KEY) -> pa.Table:
     """Of the rows with one key keeps the one finished last; of equals, the one that comes last."""
-    keys = table.select([*SCORE_KEY, "finished_at"]).to_pandas()
+    keys = table.select([*key, "finished_at"]).to_pandas()
+    if not keys.duplicated(list(key)).any():
+        return table
     order = keys["finished_at"].fillna(pd.Timestamp(0, tz="UTC")).argsort(kind="stable")
-    last = keys.iloc[order].drop_duplicates(list(SCORE_KEY), keep="last")
+    last = keys.iloc[order].drop_duplicates(list(key), keep="last")
     return take(table, sorted(last.index))
 
 

@@ -123,6 +123,88 @@ def test_a_part_of_a_grid_is_compared_with_what_is_published(bench, tmp_path, be
     assert f"beside {published}: 0 of 2 cells agree within their intervals" in text
 
 
+def test_a_clone_that_reproduces_the_table_leaves_every_file_as_it_was(bench, tmp_path, monkeypatch):
+    """From an empty store, on a machine that draws other pictures, with another version of the code that renders."""
+    grid, published = write_grid(tmp_path, "mean_image, first_layer_weights"), tmp_path / "clone" / "results"
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        write_grid(tmp_path, "mean_image").read_text().replace("name: tiny", "name: other").replace("n_per_class: 2", "n_per_class: 3")
+    )
+    write_grid(tmp_path, "mean_image, first_layer_weights")
+    assert (bench("run", "--grid", other)[0], bench("run", "--grid", grid)[0]) == (0, 0)
+
+    def state():
+        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in published.rglob("*") if path.is_file()}
+
+    before = state()
+    monkeypatch.setattr("bench.engine.cell.provenance", lambda: {"platform": "another machine", "code_version": "9"})
+    monkeypatch.setattr("bench.report.markdown.grid_page", lambda page: f"another page of {page.grid}")
+    monkeypatch.setattr("bench.report.figures.strips", lambda *_: b"another picture")
+    for _ in range(2):  # trained anew, then from the store
+        monkeypatch.setenv("RECONBENCH_HOME", str(tmp_path / "another home"))
+        code, text, err = bench("run", "--grid", grid)
+        assert (code, "8 of 8 cells agree within their intervals\nthe published table stays as it is" in text) == (0, True), text + err
+        assert state() == before
+        assert "to render" not in err
+    code, text, err = bench("run", "--grid", grid, "--republish")
+    assert (code, "stays" in text) == (0, False), err
+    assert "3 pages to render" in err, (text, err)
+    changed = {path.name for path, what in state().items() if what != before.get(path)}
+    assert {"scores.parquet", "tiny.md"} <= changed
+    assert not {"other.md", "other.parquet", "other_strips.png"} & changed
+    assert set(pd.read_parquet(published / "scores.parquet").query("grid == 'tiny'")["platform"]) == {"another machine"}
+
+
+def test_only_the_row_that_disagrees_is_replaced(bench, tmp_path):
+    grid, published = write_grid(tmp_path), tmp_path / "clone" / "results"
+    bench("run", "--grid", grid)
+    scores = pd.read_parquet(published / "scores.parquet").assign(platform="theirs")
+    for column in ("recall_members", "excess_recall", "excess_recall_lo", "excess_recall_hi"):
+        scores.loc[1, column] += 2
+    scores.to_parquet(published / "scores.parquet")
+    _, text, _ = bench("run", "--grid", grid)
+    assert "3 of 4 cells agree" in text
+    assert "3 published rows stay as they are, 1 is replaced or new" in text
+    assert (pd.read_parquet(published / "scores.parquet")["platform"] == "theirs").tolist() == [True, False, True, True]
+
+
+def test_a_page_of_a_changed_grid_shows_its_latest_run(bench, tmp_path, bench_home):
+    plugin, grid = write_plugin(tmp_path, "mine"), write_grid(tmp_path)
+    command = ["run", "--grid", grid, "--plugin", plugin, "--attack", "mine", "--attack", "mean_image", "--seeds", "0", "--set"]
+    page = bench_home / "results" / "tiny.md"
+    bench(*command, "n_per_class=3")
+    first = page.read_text()
+    _, text, err = bench(*command, "n_per_class=2")
+    assert f"read {page}" in text
+    assert "4 rows of earlier runs of tiny left" in err
+    assert "n_per_class = " not in page.read_text()
+    assert "2 training images a class" in page.read_text()
+    assert "3 training images a class" in first
+    assert "0 cells to run" in bench(*command, "n_per_class=3")[2]  # nothing was lost
+    assert page.read_text() == first
+    for n in (2, 3):
+        assert "earlier runs" not in bench(*command, f"n_per_class={n}", "--out", tmp_path / "collected")[2]
+    assert set(pd.read_parquet(tmp_path / "collected" / "scores.parquet")["n_per_class"]) == {2, 3}
+
+
+def test_the_seconds_of_a_run_are_those_of_the_whole_command(bench, tmp_path, monkeypatch):
+    from bench import report
+
+    render = report.render
+
+    def slow(*args, **more):
+        time.sleep(1.2)
+        return render(*args, **more)
+
+    monkeypatch.setattr("bench.report.render", slow)
+    _, text, _ = bench("run", "--grid", write_grid(tmp_path), "--json")
+    summary = json.loads(text)
+    assert summary["seconds_pages"] >= 1.2
+    assert summary["seconds"] >= summary["seconds_cells"] + summary["seconds_pages"]
+    _, _, err = bench("run", "--grid", write_grid(tmp_path))
+    assert re.search(r"of 4 cells, \d+ s: \d+ s for the cells, [1-9]\d* s for tables and pages", err)
+
+
 def test_the_command_that_mends_failed_cells_publishes_the_whole_grid(bench, tmp_path, monkeypatch):
     registered = write_plugin(tmp_path, "bad", "raise ValueError('my own fault')")
     from bench import registry
@@ -180,6 +262,8 @@ def test_corrupt_published_results_lose_nothing(bench, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["run", "--grid", "quick", "--republish", "--seeds", "0"], "--republish is for the published table"),
+        (["run", "--grid", "quick", "--republish", "--out", "x"], "--republish is for the published table"),
         (["run", "--grid", "quik"], "unknown grid 'quik'. Did you mean 'quick'?"),
         (["run", "--grid", "quick", "--attack", "haim_ktt"], "unknown attack 'haim_ktt'. Did you mean 'haim_kkt'?"),
         (["run", "--grid", "quick", "--set", "n_per_clas=3"], "unknown setting field 'n_per_clas'. Did you mean 'n_per_class'?"),

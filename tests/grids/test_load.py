@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench.api import Setting
 from bench.errors import BenchError
-from bench.grids.load import builtin, expand, load, override, parse, select_attacks, select_seeds, titles, validate
+from bench.grids.load import at_scale, builtin, expand, load, options_of, override, parse, select_attacks, select_seeds, titles, validate
 from bench.registry import Entry
 
 GOOD = """
@@ -143,6 +143,38 @@ def test_unreadable_and_unknown(tmp_path):
     big.write_text("#" * 1_000_001)
     with pytest.raises(BenchError, match="bytes long"):
         load(big)
+
+
+@pytest.mark.parametrize(
+    ("asked", "command"),
+    [
+        ("width_medium", "--grid width --scale medium"),
+        ("results/width_medium.md", "--grid width --scale medium"),  # which is there, where the suite runs
+        ("width_medium.md", "--grid width --scale medium"),
+        ("Width-Medium", "--grid width --scale medium"),
+        ("images/boost_mnist.parquet", "--grid boost --scale mnist"),
+        ("QUICK", "--grid quick"),
+        ("quick.yaml", "--grid quick"),
+        ("elsewhere/quick.yml", "--grid quick"),
+    ],
+)
+def test_another_name_of_a_grid_is_answered_with_the_command_that_is_meant(asked, command):
+    with pytest.raises(BenchError) as caught:
+        load(asked)
+    assert caught.value.hint == f"python -m bench run {command}"
+    assert "Did you mean" not in caught.value.what
+
+
+def test_each_page_of_a_built_in_grid_is_known_by_name():
+    scales = 0
+    for name, path in builtin().items():
+        assert options_of(name) == f"--grid {name}"
+        raw = parse(path.read_text(encoding="utf-8"), str(path))[0]
+        for scale in raw.get("scales", {}):
+            assert options_of(at_scale(raw, scale)["name"]) == f"--grid {name} --scale {scale}"
+            scales += 1
+    assert scales > 5
+    assert options_of("width_huge") == options_of("mine") == options_of("") == ""
 
 
 def test_too_many_settings(tmp_path):

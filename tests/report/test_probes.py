@@ -31,7 +31,10 @@ def line(attack: str, share: float, near: float, index: int = 0, far: float = 0.
     rows, images = [], []
     defaults = {**DEFAULTS, **(THEFT if attack == "steal_gradients" else {})}
     for seed in range(SEEDS):
-        setting = Setting(dataset="photo_patches", classes=8, loss="ce", n_per_class=N // 2, defense="memorized_examples", seed=seed)
+        setting = Setting(
+            dataset="photo_patches", classes=8, loss="ce", n_per_class=N // 2, hidden=(1000 + index,), defense="memorized_examples",
+            seed=seed,
+        )  # fmt: skip
         more = {
             "track": "stealing", "access": TIERS[attack], "role": "control" if "clean" in attack else "attack",
             "attack_params": params, "attack_defaults": {k: v for k, v in defaults.items() if k not in params},

@@ -375,8 +375,37 @@ def test_no_grid_takes_the_page_of_something_else(name: str) -> None:
     assert report._slug("performance", set()) == "performance"
 
 
-def test_pages_are_made_again_when_what_computes_them_has_changed() -> None:
-    from bench.metrics import intervals, significance
-    from bench.report import unchanged
+def test_after_a_run_other_code_and_another_machine_leave_pages_of_unchanged_rows_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, images = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=2)
+    more, pictures = fake.grid("width", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=2)
+    render(rows + more, images + pictures, tmp_path)
+    before = files(tmp_path)
+    monkeypatch.setattr(report.markdown, "grid_page", lambda page: "another page")
+    for name in ("strips", "leaderboard"):
+        monkeypatch.setattr(f"bench.report.figures.{name}", lambda *_: b"another picture")
+    report.render(tmp_path, only_if_changed=True)
+    assert files(tmp_path) == before
+    told: list[tuple[int, int, str]] = []
+    store.publish([{**more[-1], "grid_title": "Wide"}], [], tmp_path)
+    report.render(tmp_path, only_if_changed=True, tell=lambda *what: told.append(what))
+    after = files(tmp_path)
+    assert told == [(1, 3, "Wide"), (2, 3, "claims"), (3, 3, "leaderboard")]
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"scores.parquet", "leaderboard.md", "width.md", "figures/width_excess.png", "figures/width_strips.png"}
+    report.render(tmp_path)  # by hand: everything
+    assert {files(tmp_path)[name] for name in ("quick.md", "width.md")} == {b"another page"}
 
-    assert {Path(m.__file__) for m in (intervals, significance)} <= set(unchanged._USED)
+
+def test_the_mark_of_rows_is_of_their_values_alone(rendered: Path) -> None:
+    """That of frames which another version of pandas or of the schema would have made is the same."""
+    from bench.report.unchanged import mark
+
+    scores, images = store.load_results(rendered)
+    scores, images = scores[scores["grid"] == "quick"], images.iloc[:50]
+    other = scores.convert_dtypes().assign(finished_at=scores["finished_at"].astype("datetime64[ns, UTC]"))
+    assert mark(other[other.columns[::-1]], images) == mark(scores, images)
+    assert mark(scores.assign(gallery=20), images) != mark(scores, images)
+    assert mark(scores.assign(seconds_attack=1.5), images) != mark(scores, images)
+    assert mark(scores, images.assign(ssim=0.5)) != mark(scores, images)
