@@ -40,7 +40,6 @@ def test_rows_that_agree_stand_whatever_they_cost_and_wherever_they_ran(publishe
         {"status": "failed", "reason": "boom", "excess_recall": None},
         {"protocol": "v2"},
         {"gallery": 20},
-        {"beats_pool": 0.5},  # a score that the published row does not have
     ],
 )
 def test_a_row_that_is_new_disagrees_or_says_more_is_published_with_its_images_and_no_other(published, fields):
@@ -51,6 +50,17 @@ def test_a_row_that_is_new_disagrees_or_says_more_is_published_with_its_images_a
     )
     assert rows["cell_id"].tolist() == [fresh["cell_id"][0]]
     assert set(pictures["cell_id"]) == {fresh["cell_id"][0]}
+    assert standing == 3
+
+
+def test_a_score_that_other_published_rows_have_is_added_and_one_that_none_has_is_left_to_score(published):
+    scores, images = published
+    fresh = changed(scores, beats_pool=0.5)
+    assert to_publish(fresh, images, scores)[2] == 4, "a metric that came later"
+    elsewhere = scores.assign(grid="another", beats_pool=0.4)
+    rows, pictures, standing = to_publish(fresh, images, pd.concat([scores, elsewhere]))
+    assert rows["cell_id"].tolist() == [scores["cell_id"][0]]
+    assert set(pictures["cell_id"]) == {scores["cell_id"][0]}
     assert standing == 3
 
 
