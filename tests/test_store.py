@@ -438,3 +438,23 @@ def test_a_cell_of_two_grids_is_published_once_and_the_older_layout_is_taken_ove
     S.publish([], [], tmp_path)
     assert {path.name for path in tmp_path.rglob("*.parquet")} == {"scores.parquet", "a.parquet"}
     assert len(S.load_results(tmp_path)[1]) == len(images())
+
+
+def test_who_waits_for_another_writer_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = []
+
+    def second() -> None:
+        with store_published.locked(tmp_path):
+            done.append(1)
+
+    with store_published.locked(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.5)
+        assert done == []
+    thread.join(10)
+    assert done == [1]
+    assert capsys.readouterr().err == f"waiting for another process that writes {tmp_path}\n"
+    with store_published.locked(tmp_path):
+        pass
+    assert capsys.readouterr().err == ""
