@@ -37,7 +37,7 @@ floors: | $(VENV)/bin/python  ## test with the oldest versions that pyproject.to
 	FLOORS_KEEP="$(FLOORS_KEEP)" $(FLOORS)/bin/python .ci/floors.py > $(FLOORS)/floors.txt
 	$(FLOORS_PIP) torch
 	$(FLOORS_PIP) -e '.[dev]'
-	$(FLOORS)/bin/python -m pytest -o timeout=600 tests/test_floors.py tests/test_store.py tests/test_remote_store.py tests/cli/test_cli.py
+	$(FLOORS)/bin/python -m pytest -o timeout=600 --tb=short tests/test_floors.py tests/test_store.py tests/test_remote_store.py tests/cli/test_cli.py
 
 fuzz: $(VENV)/.installed-dev  ## random input and damaged files: a hundred thousand cases, other ones each time
 	RECONBENCH_FUZZ=60 $(RUN) -m pytest -m fuzz -o timeout=0
