@@ -6,7 +6,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help venv bench claims test fuzz chaos full-gpu papers-full perf perf-gpu lint clean
+.PHONY: help venv bench claims test floors fuzz chaos full-gpu papers-full perf perf-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -25,6 +25,19 @@ claims: $(VENV)/.installed  ## test what the papers claim on the published rows 
 test: $(VENV)/.installed-dev  ## run the whole test suite
 	@$(RUN) -m bench fetch lpips || echo "warning: no LPIPS weights: the tests of LPIPS values will be skipped" >&2
 	$(RUN) -m pytest
+
+# Torch stays at the version of constraints.txt: an older one comes from its index as a build for CUDA, which is gigabytes. FLOORS_KEEP= tests
+# its floor too. What dependencies depend on (click under typer) is the newest, as whoever installs today gets it.
+FLOORS_KEEP ?= torch torchvision
+FLOORS := .venv-floors
+FLOORS_PIP := $(FLOORS)/bin/python -m pip --disable-pip-version-check install --quiet --upgrade -c $(FLOORS)/floors.txt
+
+floors: | $(VENV)/bin/python  ## test with the oldest versions that pyproject.toml allows, in .venv-floors
+	@$(RUN) -m venv --clear $(FLOORS) >/dev/null 2>&1 || { $(RUN) -m venv --clear --without-pip $(FLOORS) && $(FLOORS)/bin/python .ci/get_pip.py; }
+	FLOORS_KEEP="$(FLOORS_KEEP)" $(FLOORS)/bin/python .ci/floors.py > $(FLOORS)/floors.txt
+	$(FLOORS_PIP) torch
+	$(FLOORS_PIP) -e '.[dev]'
+	$(FLOORS)/bin/python -m pytest -o timeout=600 --tb=short tests/test_floors.py tests/test_store.py tests/test_remote_store.py tests/cli/test_cli.py
 
 fuzz: $(VENV)/.installed-dev  ## random input and damaged files: a hundred thousand cases, other ones each time
 	RECONBENCH_FUZZ=60 $(RUN) -m pytest -m fuzz -o timeout=0
@@ -53,7 +66,7 @@ lint: $(VENV)/.installed-dev  ## check style and types
 	$(RUN) -m mypy
 
 clean:  ## remove .venv and caches; keeps .reconbench (trained targets, reconstructions) and results
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(FLOORS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

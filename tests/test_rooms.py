@@ -16,7 +16,10 @@ ALLOWED: dict[str, set[str]] = {
     "bench.home": set(),
     "bench.memory": set(),
     "bench.sealed": set(),
-    "bench.files": {"bench.errors", "bench.home"},
+    "bench.say": set(),
+    "bench.posix": {"bench.errors"},
+    "bench.line": {"bench.say"},
+    "bench.files": {"bench.errors", "bench.home", "bench.line"},
     "bench.schema": {"bench", "bench.api", "bench.errors", "bench.registry"},
     "bench.api": {"bench.errors"},
     "bench.registry": {"bench.api", "bench.errors"},
@@ -35,7 +38,9 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bench.grids": {"bench.api", "bench.registry", "bench.errors"},
     # store and report read rows only: no data, no targets, no attacks, and not the engine
-    "bench.store": {"bench", "bench.api", "bench.registry", "bench.errors", "bench.schema", "bench.home", "bench.files", "bench.report"},
+    "bench.store": {
+        "bench", "bench.api", "bench.registry", "bench.errors", "bench.schema", "bench.home", "bench.say", "bench.files", "bench.report",
+    },
     "bench.report": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry"},
 }  # fmt: skip
 PLUGIN_MAY = {"bench.api", "bench.registry"}

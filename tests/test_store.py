@@ -516,3 +516,23 @@ def test_a_grid_whose_fresh_rows_stand_alone_has_no_others(tmp_path: Path) -> No
     S.publish([score("3" * 16, seed=7)], images("3" * 16), tmp_path, alone=True)
     scores, pictures = S.load_results(tmp_path)
     assert sorted(scores["cell_id"]) == ["2" * 16, "3" * 16] == sorted(pictures["cell_id"].unique())
+
+
+def test_who_waits_for_another_writer_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = []
+
+    def second() -> None:
+        with store_published.locked(tmp_path):
+            done.append(1)
+
+    with store_published.locked(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.5)
+        assert done == []
+    thread.join(10)
+    assert done == [1]
+    assert capsys.readouterr().err == f"waiting for another process that writes {tmp_path}\n"
+    with store_published.locked(tmp_path):
+        pass
+    assert capsys.readouterr().err == ""

@@ -66,8 +66,8 @@ def anatomy(dataset: str, activations: Sequence[str], seed: int, folder: Path) -
 
     from bench import registry
     from bench.anatomy import dynamics, page, portrait
-    from bench.engine.progress import say
     from bench.files import Folder
+    from bench.say import say
     from bench.store import atomic_write
     from bench.targets.cache import TargetCache
 

@@ -7,15 +7,9 @@ import sys
 import time
 from typing import Protocol
 
+from bench.say import say
+
 QUIET_SECONDS = 10.0  # between two plain lines, unless something failed
-
-
-def say(text: str) -> None:
-    """A line on stderr. Where nobody reads it any more, work goes on without a word."""
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 class Progress(Protocol):

@@ -38,6 +38,7 @@ from bench.engine.workers import Chunk, Job, Queue, fail, places_of, settled, sp
 from bench.errors import BenchError
 from bench.files import is_uri, store_files
 from bench.home import STORE, home
+from bench.line import Line
 from bench.registry import plugin_files
 
 LOSSES = 3  # workers that a cell may have been with when they were lost
@@ -214,24 +215,26 @@ def _check_address(address: str) -> None:
     Raises:
         BenchError: nobody answers there, or not as the head of a cluster of this version of Ray.
     """
-    if address in ("auto", "local"):
+    if address == "local":
         return
-    host, colon, port = address.rpartition(":")
-    if not colon or "//" in address or not port.isdecimal():
-        raise BenchError(
-            f"--address {address}: not understood",
-            expected="HOST:PORT of the cluster's head, as `ray start --head` prints it, or auto",
-            got=repr(address),
-            hint="run this on a node of the cluster, which may be one without a GPU",
-        )
+    line, command = Line(f"the Ray cluster at {address}"), [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    if address != "auto":  # else Ray finds a head that runs here, or one that ran here once
+        host, colon, port = address.rpartition(":")
+        if not colon or "//" in address or not port.isdecimal():
+            raise BenchError(
+                f"--address {address}: not understood",
+                expected="HOST:PORT of the cluster's head, as `ray start --head` prints it, or auto",
+                got=repr(address),
+                hint="run this on a node of the cluster, which may be one without a GPU",
+            )
+        try:  # over the line, since the name of the host is looked up before the timeout counts
+            line.call(lambda: socket.create_connection((host.strip("[]"), int(port)), timeout=5).close())
+        except (OSError, OverflowError) as error:
+            raise _unreachable(address, str(error)) from error
+        command += ["--address", address]
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:
-        raise _unreachable(address, str(error)) from error
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    except subprocess.TimeoutExpired as error:
+        done = line.call(lambda: subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE))
+    except (TimeoutError, subprocess.TimeoutExpired) as error:
         raise _unreachable(address, f"no answer in {PATIENCE:g} s") from error
     if done.returncode:
         raise _unreachable(address, ((done.stderr or done.stdout).strip().splitlines() or ["it is not well"])[-1])

@@ -18,6 +18,7 @@ from bench import registry
 from bench.api import Row
 from bench.errors import BenchError
 from bench.files import atomic_write, cannot_write
+from bench.say import say
 from bench.schema import BYTES, COST_COLUMNS, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, columns, schema, to_table
 from bench.store.parts import Store
 from bench.store.tables import CorruptError, latest_images, latest_scores, read, serialise, take
@@ -309,7 +310,7 @@ def _sorted(table: pa.Table, by: list[str]) -> pa.Table:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One writer of a results folder at a time, where the system has advisory locks."""
+    """One writer of a results folder at a time, where the file system has advisory locks. Whoever waits for another is told so."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
@@ -319,7 +320,11 @@ def locked(folder: Path) -> Iterator[None]:
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"waiting for another process that writes {folder}")
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

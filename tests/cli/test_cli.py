@@ -390,7 +390,7 @@ def test_no_network(bench, monkeypatch):
     monkeypatch.setattr("socket.socket.connect", refuse)
     code, _, err = bench("fetch", "mnist")
     assert code == 1
-    assert err.startswith("mnist could not be downloaded")
+    assert err.startswith("mnist: downloading\nmnist could not be downloaded")
     assert "try: " in err
 
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
-from bench import registry
+from bench import line, registry
 from bench.cli import main
 from bench.engine import local, seat
 from bench.engine.plan import plan
@@ -274,6 +274,23 @@ def test_an_address_where_nobody_answers_is_said_at_once(monkeypatch, capsys):
         with pytest.raises(BenchError, match="no Ray cluster answers at 127") as error:
             on_ray._check_address(f"127.0.0.1:{deaf.getsockname()[1]}")
         assert error.value.got == "no answer in 3 s"
+
+
+def test_a_head_that_ran_here_once_is_not_waited_for_beyond_the_bound(monkeypatch, tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        (tmp_path / "ray").mkdir()
+        (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{deaf.getsockname()[1]}")
+        monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        monkeypatch.setattr(on_ray, "PATIENCE", 3.0)
+        monkeypatch.setattr(line, "WORD", 0.5)
+        began = time.monotonic()
+        assert main(["run", "--grid", "quick", "--limit", "1", "--executor", "ray", "--address", "auto"]) == 1
+        assert time.monotonic() - began < 60
+    said = capsys.readouterr().err
+    assert "waiting for the Ray cluster at auto" in said
+    assert "no Ray cluster answers at auto" in said
+    assert "no answer in 3 s" in said
 
 
 @pytest.mark.parametrize(
