@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import filecmp
 import shutil
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pytest
+from PIL import Image
 
 from bench.metrics.intervals import t_interval
 from bench.report import informed, render
@@ -18,7 +19,8 @@ from bench.store import images_files, load_results
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
-PINNED = dict(line.split(";")[0].strip().split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+LINES = [line.partition(";") for line in (ROOT / "constraints.txt").read_text().splitlines()]
+NEWEST = dict(line.strip().split("==") for line, _, where in LINES if "==" in line and "<" not in where)  # of which the pages were made
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +37,20 @@ def test_the_pages_follow_from_the_parquet_files_alone(tmp_path):
     made = [path.relative_to(tmp_path) for path in render(tmp_path)]
     assert Path("leaderboard.md") in made
     for path in made:
-        if path.suffix == ".png" and matplotlib.__version__ != PINNED["matplotlib"]:
-            continue  # another version draws other bytes
-        assert filecmp.cmp(RESULTS / path, tmp_path / path, shallow=False), f"{path} differs; python -m bench report makes it anew"
+        if path.suffix == ".png" and matplotlib.__version__ != NEWEST["matplotlib"]:
+            continue  # another version draws other pictures
+        same = same_picture if path.suffix == ".png" else same_page
+        assert same(RESULTS / path, tmp_path / path), f"{path} differs; python -m bench report makes it anew"
+
+
+def same_page(one: Path, two: Path) -> bool:
+    return one.read_bytes() == two.read_bytes()
+
+
+def same_picture(one: Path, two: Path) -> bool:
+    """The same but for a few levels: a compressor's bytes and the edges of letters hang on the processor."""
+    first, second = (np.asarray(Image.open(path).convert("RGBA"), float) for path in (one, two))
+    return first.shape == second.shape and float(np.abs(first - second).max()) <= 32  # of 255; what is new is black on white
 
 
 def test_files_stay_small():
