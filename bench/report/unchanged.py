@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.store import SCORES_FILE, images_files
+from bench.store import SCORES_FILE, images_files, to_table
 
 _BENCH = Path(__file__).parent.parent
 _USED = (_BENCH / "metrics" / "intervals.py", _BENCH / "metrics" / "significance.py", _BENCH / "schema.py", _BENCH / "api.py")
@@ -55,12 +55,14 @@ def stamp(folder: Path) -> str:
 
 
 def mark(rows: pd.DataFrame, images: pd.DataFrame) -> str:
-    """Hash of all that a grid's page and pictures are made of: its score rows, their image rows, and the code."""
+    """Hash of all that a grid's page and pictures are made of: its score rows, their image rows, and the code.
+
+    The rows count in the types of the schema, which no version of pandas changes.
+    """
     import pyarrow as pa
 
     digest = hashlib.sha256(_code())
-    for frame in (rows, images):
-        table, sink = pa.Table.from_pandas(frame, preserve_index=False), pa.BufferOutputStream()
+    for table, sink in ((to_table(rows, "scores"), pa.BufferOutputStream()), (to_table(images, "images"), pa.BufferOutputStream())):
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
         digest.update(sink.getvalue())
