@@ -58,7 +58,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_for(what, seconds=90):
+def wait_for(what, seconds=200):
     """Waits until something is true, as long as a slow machine may take."""
     deadline = time.monotonic() + seconds
     while not what():
