@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import filecmp
 import shutil
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from bench.anatomy import figures
 from bench.metrics.intervals import t_interval
@@ -21,7 +22,8 @@ from tests.report.legible import watched
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
-PINNED = dict(line.split(";")[0].strip().split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+LINES = [line.partition(";") for line in (ROOT / "constraints.txt").read_text().splitlines()]
+NEWEST = dict(line.strip().split("==") for line, _, where in LINES if "==" in line and "<" not in where)  # of which the pages were made
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +64,20 @@ def test_the_pages_follow_from_the_parquet_files_alone(rendered):
     folder, made, _ = rendered
     assert Path("leaderboard.md") in made
     for path in made:
-        if path.suffix == ".png" and matplotlib.__version__ != PINNED["matplotlib"]:
-            continue  # another version draws other bytes
-        assert filecmp.cmp(RESULTS / path, folder / path, shallow=False), f"{path} differs; python -m bench report makes it anew"
+        if path.suffix == ".png" and matplotlib.__version__ != NEWEST["matplotlib"]:
+            continue  # another version draws other pictures
+        same = same_picture if path.suffix == ".png" else same_page
+        assert same(RESULTS / path, folder / path), f"{path} differs; python -m bench report makes it anew"
+
+
+def same_page(one: Path, two: Path) -> bool:
+    return one.read_bytes() == two.read_bytes()
+
+
+def same_picture(one: Path, two: Path) -> bool:
+    """The same but for a few levels: a compressor's bytes and the edges of letters hang on the processor."""
+    first, second = (np.asarray(Image.open(path).convert("RGBA"), float) for path in (one, two))
+    return first.shape == second.shape and float(np.abs(first - second).max()) <= 32  # of 255; what is new is black on white
 
 
 def test_files_stay_small():

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from bench.schema import COST_COLUMNS, IMAGE_KEY, PROVENANCE_COLUMNS, SCORE_KEY
+from bench.schema import IMAGE_KEY, SCORE_KEY
 
+from ..same_rows import NOT_COMPARED, differing
 from .trial import GUILTY, OUTSIDE, Trial
 
-SKIPPED = {*COST_COLUMNS, *PROVENANCE_COLUMNS, "stack", "stack_halvings", "stderr", "reason"}  # reasons are judged by themselves
-UNROUNDED = {"train_loss": 1e-12, "kkt_residual": 1e-9, "attack_loss": 1e-9}  # column → relative difference that stacking may make
+SKIPPED = NOT_COMPARED | {"stderr", "reason"}  # reasons are judged by themselves
 
 
 @dataclass
@@ -87,45 +84,7 @@ def judge(home: Path, out: Path, peace: tuple[pd.DataFrame, pd.DataFrame], plann
         verdict.lost += [f"{cell} has no image rows in {where}" for cell in sorted(scored - set(pictures["cell_id"]))]
     verdict.untrue = unexplained(scores, trial, {}, killed=0)
     done = set(scores.loc[scores["status"] == "ok", "cell_id"])
-    of_done = [frame[frame["cell_id"].isin(done)] for frame in (images, peace[1])]
-    verdict.differing = [*_differing(scores, peace[0]), *_differing_images(*of_done)]
+    for table, mine, theirs in (("score", scores.drop_duplicates("cell_id"), peace[0]), ("image", images, peace[1])):
+        of_done = [frame[frame["cell_id"].isin(done & set(peace[0]["cell_id"]))] for frame in (mine, theirs)]
+        verdict.differing += [f"{table} rows: {what}" for what in differing(*of_done, leave=SKIPPED)]
     return verdict
-
-
-def _differing(scores: pd.DataFrame, peace: pd.DataFrame) -> list[str]:
-    """Columns that differ, each with the first cell."""
-    peace = peace.set_index("cell_id")
-    scores = scores[(scores["status"] == "ok") & scores["cell_id"].isin(peace.index)].drop_duplicates("cell_id").set_index("cell_id")
-    found = []
-    for cell, row in scores.iterrows():
-        wrong = [name for name in scores.columns if name not in SKIPPED and not _same(str(name), row[name], peace.loc[cell, name])]
-        if wrong:
-            name = wrong[0]
-            found.append(f"{row['attack']} [{cell}]: {', '.join(wrong)}; {name} is {row[name]!r}, undisturbed {peace.loc[cell, name]!r}")
-    return found
-
-
-def _same(column: str, a: Any, b: Any) -> bool:
-    if column == "sweep_runs" and isinstance(a, str) and isinstance(b, str):
-        return _close(json.loads(a), json.loads(b))
-    if isinstance(a, float) and isinstance(b, float):
-        return (math.isnan(a) and math.isnan(b)) or a == b or abs(a - b) <= UNROUNDED.get(column, 0.0) * max(abs(a), abs(b), 1e-3)
-    return bool(a == b) or (pd.isna(a) and pd.isna(b))
-
-
-def _close(a: Any, b: Any) -> bool:
-    """JSON that is the same but for the last digits of unrounded numbers."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_close(a[k], b[k]) for k in a)
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_close, a, b))
-    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) if isinstance(a, float) and isinstance(b, float) else bool(a == b)
-
-
-def _differing_images(images: pd.DataFrame, peace: pd.DataFrame) -> list[str]:
-    """Image rows that differ from the undisturbed ones in a number or in a thumbnail."""
-    key = list(IMAGE_KEY)
-    mine, peace = images.sort_values(key, ignore_index=True), peace.sort_values(key, ignore_index=True)
-    if not mine[key].equals(peace[key]):
-        return [f"{len(mine)} image rows, undisturbed {len(peace)}, or of other images"]
-    return [f"image rows differ in {name}" for name in peace.columns if not mine[name].equals(peace[name])]

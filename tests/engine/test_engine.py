@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from same_rows import differing
 from tiny_grid import GREEDY, clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
@@ -57,11 +58,7 @@ def test_a_run_ends_in_rows_and_resumes(tmp_path):
     assert frame2.equals(frame)  # a second run writes nothing, not even skipped rows
     fresh, frame3, _ = go(path, no_cache=True)
     assert fresh.ok == 8
-    cost = [c for c in frame.columns if c.startswith(("seconds", "peak", "finished"))]
-    key = ["attack", "cell_id"]
-    assert (
-        frame3.drop(columns=cost).sort_values(key, ignore_index=True).equals(frame.drop(columns=cost).sort_values(key, ignore_index=True))
-    )
+    assert not differing(frame3, frame)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +92,7 @@ def test_a_bad_attack_fails_its_own_cells_and_no_other(tmp_path, body, reason):
 
 
 def test_one_bad_cell_does_not_spoil_its_batch(tmp_path):
-    body = "if release.weights['layers.0.weight'].norm() == WORST:\n    raise ValueError('this one')\n"
+    body = "if abs(release.weights['layers.0.weight'].norm() / WORST - 1) < 1e-5:\n    raise ValueError('this one')\n"
     body += "return release.mean_image.expand(4, -1, -1, -1).clone()"
     registry.load_plugin(write_plugin(tmp_path, "picky", body, before="\nWORST = None\n"))
     path = write_grid(tmp_path, "picky")
@@ -129,8 +126,7 @@ def test_how_cells_are_batched_changes_no_score(tmp_path, monkeypatch):
     monkeypatch.setitem(cell_module.RUNS_AT_ONCE, "cpu", 1)
     monkeypatch.setitem(local.TARGETS_AT_ONCE, "cpu", 1)
     _, apart, _ = go(path, no_cache=True)
-    for column in ("ssim_mean", "excess_recall", "auc", "ssim_mean_controls"):
-        assert together.set_index("cell_id")[column].sort_index().equals(apart.set_index("cell_id")[column].sort_index()), column
+    assert not differing(together, apart)
 
 
 SWEPT = "{name: counting, sweep: {runs: RUNS, ranges: {scale: {low: 0.01, high: 0.3, scale: log}}}}"
@@ -162,7 +158,7 @@ def test_a_sweep_resumes_run_by_run_and_grows_run_by_run(tmp_path, monkeypatch):
     assert calls.read_text() == "x" * (9 + 4), "the third run of each cell, and none of the others again"
     _, fresh, _ = go(longer, no_cache=True)
     assert calls.read_text() == "x" * (13 + 12)
-    assert three["ssim_mean"].equals(fresh["ssim_mean"]), "kept runs score as runs that were never kept"
+    assert not differing(three, fresh), "kept runs score as runs that were never kept"
     runs = json.loads(three["sweep_runs"].iloc[0])
     first = json.loads(two["sweep_runs"].iloc[0])
     assert [run["run"] for run in runs] == [0, 1, 2]
@@ -263,7 +259,7 @@ def test_out_of_memory_halves_the_stack_and_changes_no_score(tmp_path, monkeypat
     _, single, _ = go(path, no_cache=True)
     assert set(single["stack"]) == {1}
     assert set(single["stack_halvings"]) == {0}
-    assert halved.set_index("cell_id")["ssim_mean"].sort_index().equals(single.set_index("cell_id")["ssim_mean"].sort_index())
+    assert not differing(halved, single)
 
 
 def test_training_that_runs_out_of_memory_is_halved_and_its_rows_say_so(tmp_path, monkeypatch):
@@ -492,13 +488,8 @@ def test_scoring_again_gives_the_same_numbers(tmp_path, bench_home):
     fresh, missing = local.rescore(local.store(), "tiny")
     assert (len(fresh), missing) == (8, {})
     after = local.store().rows()
-    skip = ["finished_at", "seconds_score"]
-    a, b = (f.sort_values("cell_id", ignore_index=True).drop(columns=skip) for f in (before, after))
-    for column in a.columns:
-        assert a[column].equals(b[column]), (column, a[column].tolist(), b[column].tolist())
-    again = local.store().images()
-    key = ["cell_id", "split", "index"]
-    assert images.sort_values(key, ignore_index=True).equals(again.sort_values(key, ignore_index=True))
+    assert not differing(before, after, leave=("finished_at", "seconds_score"))
+    assert not differing(images, local.store().images())
     lost = next((bench_home / "reconstructions").glob("*.safetensors"))
     lost.write_bytes(b"short")
     fresh, missing = local.rescore(local.store(), None)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from same_rows import differing
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import line, registry
@@ -116,13 +117,7 @@ def test_a_node_is_lost_and_the_rows_are_those_of_one_process(tmp_path, bench_ho
         summary, together = go(path, cluster)
     assert (summary.ok, summary.failed, summary.left, summary.exit_code) == (12, 0, 0, 0)
     assert lost == ["the run's"], "the node was not in use when it went"
-    skip = ["seconds_train", "seconds_attack", "seconds_score", "peak_memory_mb", "finished_at", "stack"]
-    one, two = (frame.drop(columns=skip).sort_values("cell_id", ignore_index=True) for frame in (alone, together))
-    for column in one.columns:
-        if one[column].dtype == "float64":
-            assert torch.allclose(torch.tensor(one[column]), torch.tensor(two[column]), atol=1e-5, equal_nan=True), column
-        else:
-            assert one[column].equals(two[column]), (column, one[column].tolist(), two[column].tolist())
+    assert not differing(alone, together)
     kept = {file.name for file in (bench_home / "reconstructions").glob("*.safetensors")}
     assert kept == {f"{cell}.safetensors" for cell in together["cell_id"]}, "reconstructions come back with the rows"
     assert list((cluster.store / "targets").glob("*.safetensors")), "targets stay where they are trained"

@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
+from same_rows import differing
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry, targets
@@ -57,7 +58,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_for(what, seconds=90):
+def wait_for(what, seconds=200):
     """Waits until something is true, as long as a slow machine may take."""
     deadline = time.monotonic() + seconds
     while not what():
@@ -77,13 +78,7 @@ def test_scores_are_the_same_in_one_process_and_in_several(tmp_path, bench_home)
         shutil.rmtree(bench_home / folder)
     summary, together = go(path, jobs=2)
     assert (summary.ok, summary.failed, summary.left, summary.exit_code) == (12, 0, 0, 0)
-    skip = ["seconds_train", "seconds_attack", "seconds_score", "peak_memory_mb", "finished_at", "stack"]
-    one, two = (frame.drop(columns=skip).sort_values("cell_id", ignore_index=True) for frame in (alone, together))
-    for column in one.columns:
-        if one[column].dtype == "float64":
-            assert torch.allclose(torch.tensor(one[column]), torch.tensor(two[column]), atol=1e-5, equal_nan=True), column
-        else:
-            assert one[column].equals(two[column]), (column, one[column].tolist(), two[column].tolist())
+    assert not differing(alone, together)
     again, _ = go(path, jobs=2)
     assert (again.cached, again.ok) == (12, 0)
     assert len(local.store().rows()) == 12
