@@ -75,6 +75,11 @@ class PlannedAttack:
         """The sweep as canonical JSON, or None."""
         return None if self.spec.sweep is None else canonical(self.spec.sweep.model_dump(mode="json"))
 
+    @property
+    def identity(self) -> tuple[str, str, str | None, str]:
+        """What makes two lines of a grid the same: name, parameters, sweep and own setting."""
+        return self.spec.name, self.params_json, self.sweep_json, canonical(self.spec.setting)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -268,27 +273,39 @@ def _declared(name: str) -> set[str]:
 def with_runs(grid: Grid, runs: int) -> Grid:
     """The grid with so many runs a cell, hyperparameters drawn, of every attack that has a sweep or declares ranges for one.
 
+    Where a grid lists an attack with a sweep, its other lines on the same targets stay as they are: whoever wrote it set values chosen by
+    hand beside values drawn. Sweeps that differed in their number of runs alone become one.
+
     Raises:
         BenchError: fewer than one run, more than ten thousand, or no such attack.
     """
     if not 1 <= runs <= 10_000:
         raise BenchError(f"--runs {runs}: not understood", expected="runs a cell, 1 to 10000", got=str(runs))
-    swept = []
+    listed = {(spec.name, canonical(spec.setting)) for spec in grid.attacks if spec.sweep is not None}
+    lines: list[AttackSpec] = []
+    seen = set()
     for spec in grid.attacks:
+        ranges = None
         if spec.sweep is not None:
-            swept.append(spec.model_copy(update={"sweep": spec.sweep.model_copy(update={"runs": runs})}))
-        elif _declared(spec.name) - set(spec.params):
-            swept.append(spec.model_copy(update={"sweep": Sweep(runs=runs)}))
-        else:
-            swept.append(spec)
-    if all(spec.sweep is None for spec in swept):
+            ranges = spec.sweep.ranges
+        elif (spec.name, canonical(spec.setting)) not in listed and _declared(spec.name) - set(spec.params):
+            ranges = {}
+        if ranges is not None:
+            spec = spec.model_copy(update={"sweep": Sweep(runs=runs, ranges=ranges)})
+            one = spec.model_copy(update={"sweep": Sweep(runs=1, ranges=ranges)})  # as good for telling lines apart, and sooner drawn
+            identity = prepare(one).identity
+            if identity in seen:
+                continue
+            seen.add(identity)
+        lines.append(spec)
+    if all(spec.sweep is None for spec in lines):
         raise BenchError(
             f"--runs {runs}: no attack of grid '{grid.name}' has hyperparameters to draw",
             expected="an attack with a sweep, or with `ranges` on its class",
-            got=", ".join(spec.name for spec in grid.attacks),
-            hint="--attack haim_kkt",
+            got=", ".join(dict.fromkeys(spec.name for spec in grid.attacks)),
+            hint="leave --runs out",
         )
-    return grid.model_copy(update={"attacks": swept})
+    return grid.model_copy(update={"attacks": lines})
 
 
 def _is_default(cls: type[Attack], name: str, value: Any) -> bool:
@@ -321,15 +338,14 @@ def _check_published(loaded: Loaded) -> None:
 def _check_distinct(attacks: Sequence[PlannedAttack]) -> None:
     seen: set[tuple[str, str, str | None, str]] = set()
     for attack in attacks:
-        key = (attack.spec.name, attack.params_json, attack.sweep_json, canonical(attack.spec.setting))
-        if key in seen:
+        if attack.identity in seen:
             raise BenchError(
                 f"attack '{attack.spec.name}' stands twice with the same parameters",
                 expected="each once",
                 got=f"params {attack.params_json} twice; a parameter at its default counts as left out",
                 hint="remove one",
             )
-        seen.add(key)
+        seen.add(attack.identity)
 
 
 def draws(spec: AttackSpec, cls: type) -> list[dict[str, Any]]:
