@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 OK, USAGE, SOME_FAILED, BUG, INTERRUPTED = 0, 1, 2, 3, 130
+ONCE = ("--no-cache", "--retry", "--pdb", "--json")  # options that the command which resumes a run leaves out
 
 app = typer.Typer(
     name="bench",
@@ -79,6 +80,7 @@ def _main(
 
 @app.command()
 def run(
+    context: typer.Context,
     grid: Annotated[str, typer.Option("--grid", metavar="NAME|FILE.yaml", help="which grid (python -m bench ls)")],
     attack: Annotated[list[str], typer.Option("--attack", metavar="NAME", help="only this attack; may be repeated")] = [],  # noqa: B006
     set_: Annotated[
@@ -207,8 +209,7 @@ def run(
         cluster=cluster,
         debug=post_mortem if pdb else None,
     )
-    elsewhere = {"--executor": executor, "--address": address, "--gpus-per-worker": "" if gpus is None else f"{gpus:g}"} if cluster else {}
-    again = _command(grid, attack, set_, seeds, device, limit, plugin, out, scale, runs, jobs, timeout, elsewhere)
+    again = _again(context)
     result: dict[str, Any] = {"grid": planned.grid, "cells": _counts(summary), "failures": _failures(summary), "seconds": summary.seconds}
     if summary.interrupted:
         done = summary.ok + summary.failed
@@ -332,6 +333,7 @@ def claims(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
 
 @app.command()
 def score(
+    context: typer.Context,
     grid: Annotated[str, typer.Option("--grid", metavar="NAME", help="only this grid's cells")] = "",
     plugin: Plugins = [],  # noqa: B006
     out: Annotated[
@@ -404,7 +406,7 @@ def score(
     try:
         fresh, missing = local.rescore(rows, grid or None, choose())
     except KeyboardInterrupt:
-        say("interrupted: cells scored so far are kept; run the same command again")
+        say(f"interrupted: cells scored so far are kept; resume with\n  {_again(context)}")
         return INTERRUPTED
     if fresh:
         held = {_results_dir(out): fresh} if out else _owners(fresh, (_results_dir(""), _local_results()))
@@ -607,7 +609,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
     try:
         command = typer.main.get_command(app)  # called by itself, since typer's own main turns Ctrl-C and closed pipes into exit codes
-        with command.make_context("python -m bench", words) as context:
+        with command.make_context("python -m bench", words, obj=words) as context:
             code = command.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
@@ -784,39 +786,17 @@ def _cluster(executor: str, address: str, gpus: float | None, device: str) -> Cl
     return Cluster(address, device, gpus)
 
 
-def _command(
-    grid: str,
-    attack: Sequence[str],
-    set_: Sequence[str],
-    seeds: str,
-    device: str,
-    limit: int | None,
-    plugin: Sequence[str],
-    out: str,
-    scale: str = "",
-    runs: int | None = None,
-    jobs: int | None = None,
-    timeout: str = "",
-    elsewhere: Mapping[str, str] = {},
-) -> str:
-    """The command that was given, without --no-cache, --retry and --json: it resumes."""
-    words = ["python", "-m", "bench", "run", "--grid", grid]
-    for option, values in (("--attack", attack), ("--set", set_), ("--plugin", plugin)):
-        for value in values:
-            words += [option, value]
-    for option, value, default in (
-        ("--scale", scale, ""),
-        ("--runs", str(runs or ""), ""),
-        ("--seeds", seeds, ""),
-        ("--device", device, "auto"),
-        ("--jobs", str(jobs or ""), ""),
-        ("--timeout", timeout, ""),
-        *((option, value, "") for option, value in elsewhere.items()),
-        ("--limit", str(limit or ""), ""),
-        ("--out", out, ""),
-    ):
-        words += [option, value] if value != default else []
-    return shlex.join(words)
+def _again(context: typer.Context) -> str:
+    """The command that was typed, less the options that are meant for once: it resumes."""
+    takes_value = {name: not getattr(param, "is_flag", False) for param in context.command.params for name in param.opts}
+    kept, words = [], iter(context.find_root().obj)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        whole = [word, next(words)] if takes_value.get(name) and not equals else [word]
+        if name not in ONCE:
+            kept += whole
+    program = ["reconbench"] if Path(sys.argv[0]).stem == "reconbench" else ["python", "-m", "bench"]
+    return shlex.join([*program, *kept])
 
 
 def _counts(summary: Summary) -> dict[str, int]:
