@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench import streams
 from bench.engine.progress import say
 from bench.errors import BenchError, did_you_mean
 
@@ -592,7 +593,17 @@ def doctor() -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; every foreseeable fault becomes one message on stderr."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    streams.prepare()
+    code = _answer(list(sys.argv[1:] if argv is None else argv))
+    lost = streams.fault()
+    if lost is not None and code == OK:
+        say(str(BenchError("what was printed could not be written", expected="a standard output with room", got=str(lost))))
+        return USAGE
+    return code
+
+
+def _answer(words: list[str]) -> int:
+    """The exit code of one command."""
     debug = "--debug" in words or os.environ.get("RECONBENCH_DEBUG", "") not in ("", "0")
     words = [word for word in words if word != "--debug"]
     empty = next((i for i, word in enumerate(words) if not word or (word.startswith("--") and word.endswith("="))), None)
@@ -611,7 +622,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = typer.main.get_command(app)  # called by itself, since typer's own main turns Ctrl-C and closed pipes into exit codes
         with command.make_context("python -m bench", words, obj=words) as context:
             code = command.invoke(context)
-        sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except typer.Exit as done:  # --help
         return done.exit_code
@@ -624,8 +634,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         resumes = words[:1] in (["run"], ["score"]) and "--reconstructions" not in words
         say("interrupted" + ("; finished cells are kept, the same command resumes" if resumes else ", nothing was kept of it"))
         return INTERRUPTED
-    except BrokenPipeError:
-        return _nobody_reads()
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer; its class moved between versions
             text = error.format_message()
@@ -635,15 +643,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         say(f"unexpected {type(error).__name__}: {error}\n  try:      the same command with --debug, and report what it shows")
         return BUG
-
-
-def _nobody_reads() -> int:
-    """The reader of our output has left, as in ``bench ls | head -1``, which is no fault; what Python flushes at its end goes nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            os.dup2(nowhere, stream.fileno())
-    return OK
 
 
 # ----------------------------------------------------------------------------------------------------------------- running

@@ -7,6 +7,7 @@ from whatever language, goes into a second pipe, of which the parent keeps the e
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -109,6 +110,9 @@ def main(tasks: Connection, streams: Connection, setup: Setup) -> None:
     for number in (1, 2):
         os.dup2(streams.fileno(), number)
     streams.close()
+    for stream in (sys.stdout, sys.stderr):  # as the parent reads it, whatever this machine's terminals speak
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     os.environ.update(setup.environment)
     import faulthandler
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -12,10 +13,9 @@ QUIET_SECONDS = 10.0  # between two plain lines, unless something failed
 
 def say(text: str) -> None:
     """A line on stderr. Where nobody reads it any more, work goes on without a word."""
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    if sys.stderr is not None:  # to print, None means stdout
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
 
 
 class Progress(Protocol):
@@ -124,7 +124,11 @@ class Silent:
 
 def choose() -> Progress:
     """A bar where stderr is a terminal that can redraw a line, else lines."""
-    return Bar() if sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown") else Lines()
+    return (
+        Bar()
+        if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+        else Lines()
+    )
 
 
 def cached_words(cached: int | None) -> str:

@@ -230,7 +230,7 @@ def _check_address(address: str) -> None:
         raise _unreachable(address, str(error)) from error
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise _unreachable(address, f"no answer in {PATIENCE:g} s") from error
     if done.returncode:
