@@ -1,7 +1,7 @@
 """Standard output and error as this program uses them: no character and no reader that has left ends its work.
 
-A character that a terminal's encoding lacks is written in ASCII. Where a stream is closed, its reader has left (``| head``) or its device is
-full, the rest goes nowhere and work goes on; ``fault`` tells in the end what could not be written, of which a reader that left is no part.
+A character that a terminal's encoding lacks is written in ASCII. Where a stream is closed, its reader has left (``| head``) or its device
+is full, the rest goes nowhere and work goes on; ``fault`` tells in the end why something could not be written, but for a reader that left.
 """
 
 from __future__ import annotations
@@ -75,17 +75,14 @@ def prepare() -> None:
             _nowhere(number)
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream: TextIO | None = getattr(sys, name)
-        if stream is None:
-            stream = open(number, "w", encoding="utf-8", errors=ERRORS, closefd=False)
-        elif os.name == "posix" and stream is getattr(sys, f"__{name}__") and not _raw(stream):
-            stream.flush()
-            lines = name == "stderr" or stream.isatty()
+        if stream is None or (os.name == "posix" and stream is getattr(sys, f"__{name}__") and not _raw(stream)):
             raw = _Forgiving(number, "wb", closefd=False)
-            stream = io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, errors=ERRORS, line_buffering=lines)
-            setattr(sys, f"__{name}__", stream)
+            encoding, lines = stream.encoding if stream else "utf-8", name == "stderr" or raw.isatty()
+            own = io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors=ERRORS, line_buffering=lines)
+            setattr(sys, name, own)
+            setattr(sys, f"__{name}__", own)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ERRORS)
-        setattr(sys, name, stream)
 
 
 def fault() -> OSError | None:
