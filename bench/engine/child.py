@@ -107,12 +107,12 @@ def pack(cell: Cell, position: int) -> dict[str, Any]:
 def main(tasks: Connection, streams: Connection, setup: Setup) -> None:
     """The life of a worker."""
     _apart(setup.parent)
+    for stream in (sys.stdout, sys.stderr):  # as the parent reads them, before they become its pipe
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     for number in (1, 2):
         os.dup2(streams.fileno(), number)
     streams.close()
-    for stream in (sys.stdout, sys.stderr):  # as the parent reads it, whatever this machine's terminals speak
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     os.environ.update(setup.environment)
     import faulthandler
 
