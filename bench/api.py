@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +72,14 @@ class Setting(BaseModel):
     defense: str = Field("none", description="defence applied by the owner")
     defense_params: dict[str, Any] = Field(default_factory=dict, description="hyperparameters of the defence")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="draws the members, the controls and the initial weights")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: Any) -> Any:
+        # pydantic takes true for 1
+        if any(isinstance(item, bool) for item in (value if isinstance(value, list | tuple) else [value])):
+            raise ValueError("a number or a name is wanted, not true or false, as which YAML reads yes, no, on and off too")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Setting:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench import streams
 from bench.errors import BenchError, did_you_mean
 from bench.say import say
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 OK, USAGE, SOME_FAILED, BUG, INTERRUPTED = 0, 1, 2, 3, 130
+ONCE = ("--no-cache", "--retry", "--pdb", "--json")  # options that the command which resumes a run leaves out
 
 app = typer.Typer(
     name="bench",
@@ -81,6 +83,7 @@ def _main(
 
 @app.command()
 def run(
+    context: typer.Context,
     grid: Annotated[str, typer.Option("--grid", metavar="NAME|FILE.yaml", help="which grid (python -m bench ls)")],
     attack: Annotated[list[str], typer.Option("--attack", metavar="NAME", help="only this attack; may be repeated")] = [],  # noqa: B006
     set_: Annotated[
@@ -220,9 +223,7 @@ def run(
         cluster=cluster,
         debug=post_mortem if pdb else None,
     )
-    elsewhere = {"--executor": executor, "--address": address, "--gpus-per-worker": "" if gpus is None else f"{gpus:g}"} if cluster else {}
-    again = _command(grid, attack, set_, seeds, device, limit, plugin, out, scale, runs, jobs, timeout, elsewhere)
-    again += " --republish" if republish else ""
+    again = _again(context)
     result: dict[str, Any] = {"grid": planned.grid, "cells": _counts(summary), "failures": _failures(summary)}
     if summary.interrupted:
         done = summary.ok + summary.failed
@@ -349,6 +350,7 @@ def claims(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
 
 @app.command()
 def score(
+    context: typer.Context,
     grid: Annotated[str, typer.Option("--grid", metavar="NAME", help="only this grid's cells")] = "",
     plugin: Plugins = [],  # noqa: B006
     out: Annotated[
@@ -422,7 +424,7 @@ def score(
     try:
         fresh, missing = local.rescore(rows, grid or None, choose())
     except KeyboardInterrupt:
-        say("interrupted: cells scored so far are kept; run the same command again")
+        say(f"interrupted: cells scored so far are kept; resume with\n  {_again(context)}")
         return INTERRUPTED
     if fresh:
         held = {_results_dir(out): fresh} if out else _owners(fresh, (_results_dir(""), _local_results()))
@@ -610,7 +612,17 @@ def doctor() -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; every foreseeable fault becomes one message on stderr."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    streams.prepare()
+    code = _answer(list(sys.argv[1:] if argv is None else argv))
+    lost = streams.fault()
+    if lost is not None and code == OK:
+        say(str(BenchError("what was printed could not be written", expected="a standard output with room", got=str(lost))))
+        return USAGE
+    return code
+
+
+def _answer(words: list[str]) -> int:
+    """The exit code of one command."""
     debug = "--debug" in words or os.environ.get("RECONBENCH_DEBUG", "") not in ("", "0")
     words = [word for word in words if word != "--debug"]
     empty = next((i for i, word in enumerate(words) if not word or (word.startswith("--") and word.endswith("="))), None)
@@ -631,9 +643,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             posix.check()
         command = typer.main.get_command(app)  # called by itself, since typer's own main turns Ctrl-C and closed pipes into exit codes
-        with command.make_context("python -m bench", words) as context:
+        with command.make_context("python -m bench", words, obj=words) as context:
             code = command.invoke(context)
-        sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except typer.Exit as done:  # --help
         return done.exit_code
@@ -646,8 +657,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         resumes = words[:1] in (["run"], ["score"]) and "--reconstructions" not in words
         say("interrupted" + ("; finished cells are kept, the same command resumes" if resumes else ", nothing was kept of it"))
         return INTERRUPTED
-    except BrokenPipeError:
-        return _nobody_reads()
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer; its class moved between versions
             text = error.format_message()
@@ -657,15 +666,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         say(f"unexpected {type(error).__name__}: {error}\n  try:      the same command with --debug, and report what it shows")
         return BUG
-
-
-def _nobody_reads() -> int:
-    """The reader of our output has left, as in ``bench ls | head -1``, which is no fault; what Python flushes at its end goes nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            os.dup2(nowhere, stream.fileno())
-    return OK
 
 
 # ----------------------------------------------------------------------------------------------------------------- running
@@ -808,39 +808,17 @@ def _cluster(executor: str, address: str, gpus: float | None, device: str) -> Cl
     return Cluster(address, device, gpus)
 
 
-def _command(
-    grid: str,
-    attack: Sequence[str],
-    set_: Sequence[str],
-    seeds: str,
-    device: str,
-    limit: int | None,
-    plugin: Sequence[str],
-    out: str,
-    scale: str = "",
-    runs: int | None = None,
-    jobs: int | None = None,
-    timeout: str = "",
-    elsewhere: Mapping[str, str] = {},
-) -> str:
-    """The command that was given, without --no-cache, --retry and --json: it resumes."""
-    words = ["python", "-m", "bench", "run", "--grid", grid]
-    for option, values in (("--attack", attack), ("--set", set_), ("--plugin", plugin)):
-        for value in values:
-            words += [option, value]
-    for option, value, default in (
-        ("--scale", scale, ""),
-        ("--runs", str(runs or ""), ""),
-        ("--seeds", seeds, ""),
-        ("--device", device, "auto"),
-        ("--jobs", str(jobs or ""), ""),
-        ("--timeout", timeout, ""),
-        *((option, value, "") for option, value in elsewhere.items()),
-        ("--limit", str(limit or ""), ""),
-        ("--out", out, ""),
-    ):
-        words += [option, value] if value != default else []
-    return shlex.join(words)
+def _again(context: typer.Context) -> str:
+    """The command that was typed, less the options that are meant for once: it resumes."""
+    takes_value = {name: not getattr(param, "is_flag", False) for param in context.command.params for name in param.opts}
+    kept, words = [], iter(context.find_root().obj)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        whole = [word, next(words)] if takes_value.get(name) and not equals else [word]
+        if name not in ONCE:
+            kept += whole
+    program = ["reconbench"] if Path(sys.argv[0]).stem == "reconbench" else ["python", "-m", "bench"]
+    return shlex.join([*program, *kept])
 
 
 def _counts(summary: Summary) -> dict[str, int]:

@@ -213,7 +213,7 @@ def _run_pip(arguments: list[str]) -> None:
         "1",
     ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_DEADLINE, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=PIP_DEADLINE, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _NotThereError(f"{type(error).__name__}: {error}") from error
     if done.returncode:

@@ -91,9 +91,9 @@ def cgroup_bytes(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
             for level in (folder, *folder.parents):  # within a container the path may be that of the host, and its root is the group
                 if level.is_relative_to(root):
                     with contextlib.suppress(OSError, ValueError):
-                        most = int((level / limit).read_text())
-                        stat = dict(line.split() for line in (level / "memory.stat").read_text().splitlines())
-                        least = min(least, most - int((level / used).read_text()) + int(stat.get(inactive, 0)))
+                        most = int((level / limit).read_text(encoding="utf-8"))
+                        stat = dict(line.split() for line in (level / "memory.stat").read_text(encoding="utf-8").splitlines())
+                        least = min(least, most - int((level / used).read_text(encoding="utf-8")) + int(stat.get(inactive, 0)))
     return max(0, least)
 
 

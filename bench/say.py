@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 
 
 def say(text: str) -> None:
     """A line on stderr. Where nobody reads it any more, work goes on without a word."""
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    if sys.stderr is not None:  # to print, None means stdout
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)

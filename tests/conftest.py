@@ -14,6 +14,7 @@ from jaxtyping import install_import_hook
 
 # Idle OpenMP threads sleep instead of spinning: on a machine shared with others spinning costs ten times the work. Read when torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.pop("MPLBACKEND", None)  # of a notebook that started the suite; tests that import matplotlib themselves would not start
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:

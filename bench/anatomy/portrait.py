@@ -14,6 +14,7 @@ import numpy as np
 from bench import registry, seeds
 from bench.anatomy.dynamics import informed_setting
 from bench.api import ImageSet
+from bench.report.canvas import matplotlib
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,9 +95,7 @@ def _first_layer(first: Tensor, masks: Mapping[str, Mapping[str, Tensor]], shape
 
 def _diverging(values: np.ndarray) -> np.ndarray:
     """−1 … 1 as blue, white, red; h × w × 3, uint8."""
-    import matplotlib as mpl
-
-    return (mpl.colormaps["RdBu_r"]((values.clip(-1, 1) + 1) / 2)[..., :3] * 255).round().astype(np.uint8)
+    return (matplotlib().colormaps["RdBu_r"]((values.clip(-1, 1) + 1) / 2)[..., :3] * 255).round().astype(np.uint8)
 
 
 def png(image: Tensor) -> bytes:

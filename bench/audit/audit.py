@@ -7,7 +7,6 @@ does not say (the mean image, the number of training images) comes from the memb
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from bench import registry, seeds, tracks
@@ -35,7 +33,7 @@ from bench.audit.verdict import Verdict, verdict
 from bench.engine.cell import RUNS_AT_ONCE, PluginExitError, blame
 from bench.engine.plan import PlannedAttack, hyperparameters, prepare
 from bench.errors import BenchError, did_you_mean
-from bench.grids.load import AttackSpec, Sweep
+from bench.grids.load import AttackSpec, Sweep, value_of
 from bench.memory import budget, in_pieces
 from bench.report.text import escape, number
 from bench.store import atomic_write
@@ -439,15 +437,9 @@ def _at_members(read: Checkpoint, images: Tensor, labels: Tensor | None, centre:
 
 def _param(text: str) -> tuple[str, Any]:
     name, equals, raw = text.partition("=")
-    try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError:
-        value = None
+    value = value_of(raw, f"--param {text}", f"--param '{name}=...'")
     if not equals or not name.strip() or value is None:
         raise BenchError(f"--param {text}: not understood", expected="name=value, as in --param steps=500", got=repr(text))
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)  # 1e-4, which YAML takes for a word
     if isinstance(value, float) and not math.isfinite(value):
         raise BenchError(f"--param {text}: not understood", expected="a finite number", got=raw, hint="--param lr=0.1")
     return name.strip(), value

@@ -481,7 +481,7 @@ def code_version() -> str:
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(registry.ROOT), *words], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(registry.ROOT), *words], capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=True
         ).stdout.strip()
 
     if not (registry.ROOT / ".git").exists():

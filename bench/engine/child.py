@@ -7,6 +7,7 @@ from whatever language, goes into a second pipe, of which the parent keeps the e
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -106,6 +107,9 @@ def pack(cell: Cell, position: int) -> dict[str, Any]:
 def main(tasks: Connection, streams: Connection, setup: Setup) -> None:
     """The life of a worker."""
     _apart(setup.parent)
+    for stream in (sys.stdout, sys.stderr):  # as the parent reads them, before they become its pipe
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     for number in (1, 2):
         os.dup2(streams.fileno(), number)
     streams.close()

@@ -75,6 +75,11 @@ class PlannedAttack:
         """The sweep as canonical JSON, or None."""
         return None if self.spec.sweep is None else canonical(self.spec.sweep.model_dump(mode="json"))
 
+    @property
+    def identity(self) -> tuple[str, str, str | None, str]:
+        """What makes two lines of a grid the same: name, parameters, sweep and own setting."""
+        return self.spec.name, self.params_json, self.sweep_json, canonical(self.spec.setting)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -141,10 +146,8 @@ def plan(
     supported: dict[tuple[int, Architecture], str] = {}
     cells: list[Cell] = []
     for number, point in enumerate(points):
-        settings = [of_attack(point.setting, attack.spec, loaded.source) for attack in attacks]
+        settings = [_with_defense(of_attack(point.setting, attack.spec, loaded.source)) for attack in attacks]
         own = [sources.get(s.dataset) or sources.setdefault(s.dataset, _Source.of(s.dataset)) for s in settings]
-        for setting in settings:
-            _check_defense(setting)
         ids: dict[tuple[int, str], str] = {}  # attacks share settings, and hashing one takes longer than looking it up
         for position, attack in enumerate(attacks):
             setting, source = settings[position], own[position]
@@ -193,16 +196,8 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
                 got=repr(name),
                 hint=f"python -m bench info {spec.name}",
             )
+    spec = spec.model_copy(update={"params": _of_kinds(cls, spec.params, f"attack '{spec.name}'", spec.name)})
     params = {name: _frozen(value) for name, value in spec.params.items()}
-    for name, value in params.items():
-        wanted = _wrong_kind(cls, name, value)
-        if wanted:
-            raise BenchError(
-                f"attack '{spec.name}': {name} is of the wrong kind",
-                expected=wanted,
-                got=repr(value),
-                hint=f"python -m bench info {spec.name}",
-            )
     try:
         spec = spec.model_copy(update={"params": {name: spec.params[name] for name in params if not _is_default(cls, name, params[name])}})
         instances = tuple(cls(**params, **draw) for draw in draws(spec, cls))
@@ -223,19 +218,44 @@ def hyperparameters(cls: type | None) -> set[str]:
     return {f.name for f in dataclasses.fields(cast(Any, cls)) if f.init} if dataclasses.is_dataclass(cls) else set()
 
 
-def _wrong_kind(cls: type[Attack], name: str, value: Any) -> str:
-    """What a hyperparameter of a plain type should be and is not; empty where it is, or the type is of another kind."""
-    kind = next((f.type for f in dataclasses.fields(cast(Any, cls)) if f.name == name), None)
-    kind = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = {
-        "int": (isinstance(value, int) and not isinstance(value, bool), "a whole number"),
-        "float": (number and math.isfinite(value), "a number"),
-        "bool": (value in (True, False), "true or false"),
-        "str": (isinstance(value, str), "a text"),
-    }
-    fine, wanted = fits.get(kind, (True, ""))
-    return "" if fine else wanted
+def _of_kinds(cls: type, params: Mapping[str, Any], who: str, name: str) -> dict[str, Any]:
+    """Hyperparameters of plain types as their class declares them: 1e3, a float in YAML, is a whole number where one is wanted.
+
+    Raises:
+        BenchError: a value of another kind.
+    """
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    declared = {f.name: f.type if isinstance(f.type, str) else getattr(f.type, "__name__", "") for f in fields}
+    result = {}
+    for key, given in params.items():
+        kind = declared[key]
+        value = given
+        if kind == "int":
+            value = _whole(given)
+        elif kind == "tuple[int, ...]" and isinstance(given, list | tuple):
+            value = [_whole(item) for item in given]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = {
+            "int": (_is_int(value), "a whole number"),
+            "float": (number and math.isfinite(value), "a number"),
+            "bool": (value in (True, False), "true or false"),
+            "str": (isinstance(value, str), "a text"),
+            "tuple[int, ...]": (isinstance(value, list) and all(map(_is_int, value)), "a list of whole numbers"),
+        }
+        fine, wanted = fits.get(kind, (True, ""))
+        if not fine:
+            raise BenchError(f"{who}: {key} is of the wrong kind", expected=wanted, got=repr(given), hint=f"python -m bench info {name}")
+        result[key] = value
+    return result
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _whole(value: Any) -> Any:
+    """A float that is a whole number as one; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _with_ranges(spec: AttackSpec, cls: type[Attack]) -> AttackSpec:
@@ -268,27 +288,39 @@ def _declared(name: str) -> set[str]:
 def with_runs(grid: Grid, runs: int) -> Grid:
     """The grid with so many runs a cell, hyperparameters drawn, of every attack that has a sweep or declares ranges for one.
 
+    Where a grid lists an attack with a sweep, its other lines on the same targets stay as they are: whoever wrote it set values chosen by
+    hand beside values drawn. Sweeps that differed in their number of runs alone become one.
+
     Raises:
         BenchError: fewer than one run, more than ten thousand, or no such attack.
     """
     if not 1 <= runs <= 10_000:
         raise BenchError(f"--runs {runs}: not understood", expected="runs a cell, 1 to 10000", got=str(runs))
-    swept = []
+    listed = {(spec.name, canonical(spec.setting)) for spec in grid.attacks if spec.sweep is not None}
+    lines: list[AttackSpec] = []
+    seen = set()
     for spec in grid.attacks:
+        ranges = None
         if spec.sweep is not None:
-            swept.append(spec.model_copy(update={"sweep": spec.sweep.model_copy(update={"runs": runs})}))
-        elif _declared(spec.name) - set(spec.params):
-            swept.append(spec.model_copy(update={"sweep": Sweep(runs=runs)}))
-        else:
-            swept.append(spec)
-    if all(spec.sweep is None for spec in swept):
+            ranges = spec.sweep.ranges
+        elif (spec.name, canonical(spec.setting)) not in listed and _declared(spec.name) - set(spec.params):
+            ranges = {}
+        if ranges is not None:
+            spec = spec.model_copy(update={"sweep": Sweep(runs=runs, ranges=ranges)})
+            one = spec.model_copy(update={"sweep": Sweep(runs=1, ranges=ranges)})  # as good for telling lines apart, and sooner drawn
+            identity = prepare(one).identity
+            if identity in seen:
+                continue
+            seen.add(identity)
+        lines.append(spec)
+    if all(spec.sweep is None for spec in lines):
         raise BenchError(
             f"--runs {runs}: no attack of grid '{grid.name}' has hyperparameters to draw",
             expected="an attack with a sweep, or with `ranges` on its class",
-            got=", ".join(spec.name for spec in grid.attacks),
-            hint="--attack haim_kkt",
+            got=", ".join(dict.fromkeys(spec.name for spec in grid.attacks)),
+            hint="leave --runs out",
         )
-    return grid.model_copy(update={"attacks": swept})
+    return grid.model_copy(update={"attacks": lines})
 
 
 def _is_default(cls: type[Attack], name: str, value: Any) -> bool:
@@ -321,15 +353,14 @@ def _check_published(loaded: Loaded) -> None:
 def _check_distinct(attacks: Sequence[PlannedAttack]) -> None:
     seen: set[tuple[str, str, str | None, str]] = set()
     for attack in attacks:
-        key = (attack.spec.name, attack.params_json, attack.sweep_json, canonical(attack.spec.setting))
-        if key in seen:
+        if attack.identity in seen:
             raise BenchError(
                 f"attack '{attack.spec.name}' stands twice with the same parameters",
                 expected="each once",
                 got=f"params {attack.params_json} twice; a parameter at its default counts as left out",
                 hint="remove one",
             )
-        seen.add(key)
+        seen.add(attack.identity)
 
 
 def draws(spec: AttackSpec, cls: type) -> list[dict[str, Any]]:
@@ -468,14 +499,20 @@ def unsupported(attack: PlannedAttack, shape: Architecture) -> str:
     return reason if isinstance(reason, str) else f"!unsupported() returned {type(reason).__name__}, not a text"
 
 
-_checked_defenses: set[tuple[str, str]] = set()
+_checked_defenses: dict[tuple[str, str], dict[str, Any]] = {}
 
 
-def _check_defense(setting: Setting) -> None:
-    """An unknown defence or parameter is wrong usage, and said before anything trains."""
-    params = canonical(setting.defense_params)
-    if (setting.defense, params) in _checked_defenses:
-        return
+def _with_defense(setting: Setting) -> Setting:
+    """The setting, its defence's hyperparameters as declared. An unknown defence or parameter is wrong usage, said before training."""
+    given = canonical(setting.defense_params)
+    key = (setting.defense, given)
+    if key not in _checked_defenses:
+        _checked_defenses[key] = _defense_params(setting)
+    params = _checked_defenses[key]
+    return setting if canonical(params) == given else setting.model_copy(update={"defense_params": params})
+
+
+def _defense_params(setting: Setting) -> dict[str, Any]:
     cls = registry.get("defense", setting.defense)
     fields = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
     for name in setting.defense_params:
@@ -486,11 +523,12 @@ def _check_defense(setting: Setting) -> None:
                 got=repr(name),
                 hint=f"python -m bench info {setting.defense}",
             )
+    params = _of_kinds(cls, setting.defense_params, f"defence '{setting.defense}'", setting.defense)
     try:
-        cls(**setting.defense_params)
+        cls(**params)
     except Exception as error:
         raise BenchError(f"defence '{setting.defense}' refuses its hyperparameters", got=f"{type(error).__name__}: {error}") from error
-    _checked_defenses.add((setting.defense, params))
+    return params
 
 
 def _frozen(value: Any) -> Any:

@@ -124,7 +124,11 @@ class Silent:
 
 def choose() -> Progress:
     """A bar where stderr is a terminal that can redraw a line, else lines."""
-    return Bar() if sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown") else Lines()
+    return (
+        Bar()
+        if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+        else Lines()
+    )
 
 
 def cached_words(cached: int | None) -> str:

@@ -233,7 +233,7 @@ def _check_address(address: str) -> None:
             raise _unreachable(address, str(error)) from error
         command += ["--address", address]
     try:
-        done = line.call(lambda: subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE))
+        done = line.call(lambda: subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE))
     except (TimeoutError, subprocess.TimeoutExpired) as error:
         raise _unreachable(address, f"no answer in {PATIENCE:g} s") from error
     if done.returncode:

@@ -378,15 +378,7 @@ def override(grid: Grid, overrides: Sequence[str]) -> Grid:
             raise BenchError(f"--set {text}: not understood", expected="field=value, as in --set n_per_class=20", got=repr(text))
         if name == "seed":
             raise BenchError(f"--set {text}: seeds have their own option", expected="--seeds 0,1,2 or --seeds 0-4", got=repr(text))
-        try:
-            value = yaml.load(raw, Loader=_Loader)
-        except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-            raise BenchError(
-                f"--set {text}: the value is no YAML",
-                expected="a number, a word, or a list like [500, 500]",
-                got=raw,
-                hint=f"--set '{name}=...', in quotes where a space is in it",
-            ) from error
+        value = value_of(raw, f"--set {text}", f"--set '{name}=...'")
         if name in axes and name not in fields:
             chosen = [v for v in axes[name] if v.label == str(value) or v.label == raw.strip()]
             if not chosen:
@@ -418,6 +410,23 @@ def override(grid: Grid, overrides: Sequence[str]) -> Grid:
             axes[axis] = list(distinct.values())
         attacks = [spec.model_copy(update={"setting": {**spec.setting, name: value}}) if name in spec.setting else spec for spec in attacks]
     return grid.model_copy(update={"base": base, "axes": axes, "attacks": attacks})
+
+
+def value_of(raw: str, where: str, example: str) -> Any:
+    """The value of an option ``NAME=VALUE``, as a grid file would have it.
+
+    Raises:
+        BenchError: no YAML.
+    """
+    try:
+        return yaml.load(raw, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+        raise BenchError(
+            f"{where}: the value is no YAML",
+            expected="a number, a word, or a list like [500, 500]",
+            got=raw,
+            hint=f"{example}, in quotes where a space is in it",
+        ) from error
 
 
 def select_attacks(grid: Grid, names: Sequence[str], extra: Sequence[str] = ()) -> Grid:
@@ -523,11 +532,20 @@ def expand(grid: Grid, source: str = "") -> list[Point]:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which reads 1e-4 as a number (YAML 1.1 wants 1.0e-4)."""
+    """PyYAML's safe loader with numbers as people write them: 1e-4 and 1.5e3 are some, where YAML 1.1 wants 1.0e-4 and 1.5e+3; and 010 and
+    1:30 are no 8 and 90, nor is 2001-01-01 a date."""
 
 
-_Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
+_INTEGER = r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)"
+_FLOAT = (
+    r"[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
+)
+_OWN = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp", "value")}
+_Loader.yaml_implicit_resolvers = {
+    key: [(tag, pattern) for tag, pattern in value if tag not in _OWN] for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(f"^(?:{_INTEGER})$"), list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{_FLOAT})$"), list("-+.0123456789"))
 
 _HINT = f"{Path(__file__).parent / 'quick.yaml'} is a complete grid"
 
@@ -664,12 +682,18 @@ def _check_value(name: str, value: Any, where: str) -> None:
     except ValidationError as error:
         own = [e for e in error.errors() if e["loc"][:1] == (name,)]
         if own:
+            one = own[0]["type"] == "tuple_type" and isinstance(value, int | float)
             raise BenchError(
-                f"{where}: {own[0]['msg']}",
+                f"{where}: {_message(own[0])}",
                 expected=_expected(Setting.model_fields[name]),
                 got=_shown(value),
-                hint="python -m bench info setting",
+                hint=f"--set '{name}=[{value}]'" if one else "python -m bench info setting",
             ) from error
+
+
+def _message(fault: Any) -> str:
+    """What pydantic finds wrong, in words of this project."""
+    return "a list is wanted" if fault["type"] == "tuple_type" else str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _check_tied(grid: Grid, source: str) -> None:
@@ -712,7 +736,7 @@ def _invalid(error: ValidationError, where: str, raw: Any, node: yaml.Node | Non
         return BenchError(
             f"{at}: no attacks", expected="at least one name under `attacks:`", got="an empty list", hint="python -m bench ls"
         )
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = _message(fault)
     came = fault.get("input")
     return BenchError(
         f"{at}: {name}: {message}",

@@ -16,6 +16,7 @@ import pandas as pd
 
 from bench.report import labels
 from bench.report.aggregate import Group, axis_names, axis_of, in_words
+from bench.report.canvas import matplotlib
 from bench.report.selection import BANDS, shown_cells, shown_images
 from bench.report.text import clean, signed
 
@@ -61,11 +62,10 @@ def styled(draw: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
 
     @functools.wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> bytes | None:
-        import matplotlib as mpl
-
+        mpl = matplotlib()
         with mpl.rc_context():
             mpl.rcdefaults()
-            mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
+            mpl.rcParams.update(STYLE)
             return draw(*args, **kwargs)
 
     return wrapper

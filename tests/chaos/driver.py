@@ -27,7 +27,7 @@ class Driver:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             errors="replace",
         )
         with contextlib.suppress(ProcessLookupError):  # it starts its workers seconds later; they inherit the limit
@@ -55,7 +55,7 @@ class Driver:
         """Process ids of its workers."""
         found = []
         with contextlib.suppress(OSError):
-            for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+            for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="utf-8").split():
                 with contextlib.suppress(OSError):
                     if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
                         found.append(int(pid))
@@ -83,6 +83,6 @@ class Driver:
 def alive(pid: int) -> bool:
     """Whether a process runs; one that is dead and not yet buried does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False

@@ -8,7 +8,7 @@ import pytest
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
-from bench.engine.plan import cell_id, draws, plan, prepare
+from bench.engine.plan import cell_id, draws, plan, prepare, with_runs
 from bench.errors import BenchError
 from bench.grids.load import AttackSpec, Range, Sweep, load
 
@@ -225,3 +225,36 @@ def test_a_paper_s_figure_stands_beside_a_column_of_numbers(tmp_path):
         path.write_text(text + figure.format(column))
         with pytest.raises(BenchError, match=f"no score column '{column}' holds numbers"):
             plan(load(path), {})
+
+
+RANGES = '\n    ranges: ClassVar = {"scale": (0.01, 0.02, "log")}\n'
+SWEPT = "{name: noise, sweep: {runs: 2}}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "swept"),
+    [
+        (["noise"], [5]),
+        (["noise", SWEPT], [None, 5]),  # chosen by hand beside drawn, as the grid's author set them
+        (["{name: noise, params: {scale: 0.5}}", SWEPT], [None, 5]),
+        ([SWEPT, "{name: noise, sweep: {runs: 4}}"], [5]),
+        ([SWEPT, "{name: noise, sweep: {runs: 2, ranges: {scale: {low: 0.01, high: 0.02, scale: log}}}}"], [5]),  # the same, spelt out
+        ([SWEPT, "{name: noise, sweep: {runs: 2, ranges: {scale: {low: 0.01, high: 0.03, scale: log}}}}"], [5, 5]),
+        ([SWEPT, "{name: noise, setting: {n_per_class: 3}}"], [5, 5]),  # other targets
+        ([SWEPT, "mean_image"], [5, None]),
+    ],
+)
+def test_runs_of_a_grid_that_lists_an_attack_more_than_once(tmp_path, lines, swept):
+    registry.load_plugin(write_plugin(tmp_path, after=RANGES))
+    loaded = load(write_grid(tmp_path, ", ".join(lines)))
+    grid = with_runs(loaded.grid, 5)
+    assert [spec.sweep and spec.sweep.runs for spec in grid.attacks] == swept
+    planned = plan(dataclasses.replace(loaded, grid=grid), {})
+    assert len(set(ids(planned))) == len(planned.cells) == 4 * len(swept)
+
+
+def test_runs_hide_no_line_that_stands_twice(tmp_path):
+    registry.load_plugin(write_plugin(tmp_path, after=RANGES))
+    loaded = load(write_grid(tmp_path, f"noise, mean_image, {{name: noise, params: {{scale: 0.1}}}}, {SWEPT}"))
+    with pytest.raises(BenchError, match="stands twice"):
+        plan(dataclasses.replace(loaded, grid=with_runs(loaded.grid, 5)), {})

@@ -336,4 +336,4 @@ def test_stdout_is_one_json_object_and_the_command_that_resumes_says_where(tmp_p
     assert main([*words, "--out", str(tmp_path / "out"), "--json"]) == 2
     said = capfd.readouterr()
     assert json.loads(said.out)["cells"]["left"] == 4
-    assert f"--jobs 1 --executor ray --address {cluster.address} --gpus-per-worker 0" in said.err
+    assert f"--executor ray --address {cluster.address} -j 1 --gpus-per-worker 0" in said.err

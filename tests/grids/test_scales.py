@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bench import registry
+from bench.cli import main
+from bench.engine import plan
 from bench.errors import BenchError
 from bench.grids.load import builtin, expand, load
 
@@ -64,3 +67,19 @@ def test_an_unknown_scale_names_those_there_are(tmp_path: Path) -> None:
 def test_every_scale_of_a_built_in_grid_can_be_planned(name: str) -> None:
     for scale in load(name).grid.scales:
         assert load(name, scale=scale).grid.name == f"{name}_{scale}"
+
+
+SCALES = [(name, scale) for name in sorted(builtin()) for scale in ("small", *load(name).grid.scales)]
+
+
+@pytest.mark.parametrize(("name", "scale"), SCALES)
+def test_a_sweep_of_every_grid_is_planned(name: str, scale: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """Whatever its data set, which need not be here. A grid without any attack to sweep says that, and nothing else."""
+    pretended = classmethod(lambda cls, name: cls(name, None, "", "0" * 16, (3, 32, 32)))
+    monkeypatch.setattr(plan._Source, "of", pretended)
+    listed = load(name, scale=scale).grid.attacks
+    sweeps = any(registry.get("attack", spec.name).ranges for spec in listed)
+    code = main(["run", "--grid", name, "--scale", scale, "--runs", "3", "--dry-run"])
+    out, err = capsys.readouterr()
+    assert (code, "no attack of grid" in err) == ((0, False) if sweeps else (1, True)), err
+    assert all(spec.name in out for spec in listed) or not sweeps

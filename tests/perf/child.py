@@ -38,7 +38,7 @@ def call(module: str, function: str, home: Path | str = "", **arguments: Any) ->
         env["RECONBENCH_HOME"] = str(home)
     command = [sys.executable, "-m", "tests.perf.child", module, function, json.dumps(arguments)]
     began = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8")
     spent = time.perf_counter() - began
     if done.returncode:
         raise RuntimeError(f"{module}.{function} failed: {done.stderr.strip()[-2000:]}")
@@ -52,7 +52,7 @@ def peak_bytes() -> int:
     From Linux's own account of this program: what getrusage says there begins with the parent's figure.
     """
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:

@@ -10,6 +10,7 @@ import numpy as np
 
 from attacks.haim_kkt import HaimKKT
 from bench.api import Release
+from bench.report.canvas import matplotlib
 
 from .clock import Samples, interleaved, seconds
 from .line import Line, Part
@@ -120,6 +121,7 @@ def exponent(values: Sequence[float], times: Sequence[float]) -> float:
 
 def picture(axes: Sequence[Axis]) -> bytes:
     """Small log-log panels, ours and theirs, medians."""
+    matplotlib()
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 

@@ -12,6 +12,7 @@ import numpy as np
 from attacks.haim_kkt import HaimKKT
 from bench import seeds
 from bench.api import Candidates, Target
+from bench.report.canvas import matplotlib
 
 from . import recovery
 from .clock import Samples, seconds
@@ -135,6 +136,7 @@ def median(rounds: Sequence[Curve]) -> Curve:
 
 def picture(curves: list[Curve], level: float) -> bytes:
     """Excess recall against seconds, the papers' final level as a line."""
+    matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")

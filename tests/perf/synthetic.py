@@ -32,7 +32,7 @@ attacks: [haim_kkt, mean_image]
 def write_grid(folder: Path, cells: int) -> Path:
     """A grid file of so many cells, a multiple of ten."""
     path = folder / "perf_plan.yaml"
-    path.write_text(GRID.format(seeds=cells // 10))
+    path.write_text(GRID.format(seeds=cells // 10), encoding="utf-8")
     return path
 
 

@@ -45,7 +45,7 @@ def run(size: Size) -> Part:
     """Lines for the time that a cell costs, here and on Ray, and for the memory that so many cells leave behind."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "perf_workers.yaml"
-        path.write_text(GRID.format(seeds=size.cells // 5))
+        path.write_text(GRID.format(seeds=size.cells // 5), encoding="utf-8")
         found = call("workers", "trivial", Path(name) / "home", grid=str(path)).answer
     busy = found["work"] / found["cells"]
     return Part(
@@ -82,7 +82,7 @@ def on_ray(cells: int) -> Line:
     for executor in ("ray", "none"):
         with tempfile.TemporaryDirectory() as name:
             path = Path(name) / "perf_workers.yaml"
-            path.write_text(GRID.format(seeds=cells // 5))
+            path.write_text(GRID.format(seeds=cells // 5), encoding="utf-8")
             found[executor] = call("workers", "trivial", Path(name) / "home", grid=str(path), executor=executor).answer
     ours, alone = found["ray"], found["none"]
     return Line(
@@ -156,6 +156,6 @@ def trivial(grid: str, executor: str = "processes") -> dict[str, float]:
 def resident() -> int:
     """Bytes of this process in memory now; 0 where the system does not say."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0

@@ -1,0 +1,134 @@
+"""What the terminal cannot show, and who has stopped listening, ends no command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
+
+from bench import cli, streams
+from bench.cli import main
+
+pytestmark = pytest.mark.usefixtures("clean_registry")
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = typer.main.get_command(cli.app).commands
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+TERMINALS = [{"PYTHONIOENCODING": name} for name in ("cp1252", "latin-1", "ascii")] + [C_LOCALE]
+
+
+def shell(line: str, folder: Path, **env: str) -> subprocess.CompletedProcess:
+    """A line of sh in which ``bench`` is this program."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **env}
+    script = f'bench() {{ "{sys.executable}" -m bench "$@"; }}\n{line}'
+    return subprocess.run(["sh", "-c", script], cwd=folder, env=env, capture_output=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory):
+    """A command line of each command that ends well, and the folder in which it does."""
+    folder = tmp_path_factory.mktemp("every")
+    grid = folder / "größe ×2.yaml"  # a name that no narrow terminal can show
+    write_grid(folder).rename(grid)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECONBENCH_HOME", str(folder / "home"))
+        assert main(["run", "--grid", str(grid), "--out", str(folder / "out ×")]) == 0
+    run = f"run --grid '{grid}' --out '{folder}/out ×'"
+    lines = {
+        "run": run,
+        "ls": "ls",
+        "info": "info schema",
+        "report": f"report --out '{folder}/out ×'",
+        "claims": f"claims --out '{folder}/out ×'",
+        "score": f"score --out '{folder}/out ×'",
+        "check": "check mean_image",
+        "merge": f"merge '{folder}/out ×' --into '{folder}/merged ×'",
+        "doctor": "doctor",
+        # what would take long is refused, which is said in as many words
+        "audit": "audit 'größe ×.pth'",
+        "anatomy": "anatomy --dataset 'größe ×'",
+        "fetch": "fetch 'größe ×'",
+    }
+    assert set(lines) == set(COMMANDS)
+    return folder, lines
+
+
+REFUSED = ("audit", "anatomy", "fetch")
+
+
+@pytest.fixture
+def home(every, monkeypatch):
+    """One store for all lines: the cells that ``every`` has run."""
+    store = every[0] / "home"
+    monkeypatch.setenv("RECONBENCH_HOME", str(store))
+    return store
+
+
+# (terminal, redirection, exit code), every command in each; then what the light ones do everywhere, since the rest is the same for all
+STRICTEST = [(C_LOCALE, "", 0), ({"PYTHONIOENCODING": "ascii"}, ">/dev/full", 1)]
+CLOSED = [(">/dev/full 2>&1", 1), (">&-", 0), (">&- 2>&-", 0), ("2>/dev/full", 0), ("<&- >&- 2>&-", 0), ("| true", 0), (">/dev/null", 0)]
+WAYS = [(name, *way) for name in COMMANDS for way in STRICTEST]
+WAYS += [(name, terminal, "", 0) for name in ("ls", "info", "fetch") for terminal in TERMINALS]
+WAYS += [(name, {}, *way) for name in ("ls", "fetch") for way in CLOSED] + [("run", {}, "<&- >&- 2>&-", 0)]
+
+
+@pytest.mark.parametrize(("name", "terminal", "output", "code"), WAYS)
+def test_every_command_on_every_terminal_and_without(every, home, name, terminal, output, code):
+    folder, lines = every
+    done = shell(f"{{ bench {lines[name]}; echo $? >&3; }} 3>code {output}", folder, **terminal)
+    assert int((folder / "code").read_text()) == (1 if name in REFUSED else code), done.stderr
+    for fault in (b"Traceback", b"unexpected", b"Exception ignored", b"UnicodeEncodeError"):
+        assert fault not in done.stderr
+    if code == 1 and "2>&1" not in output and name not in REFUSED:
+        assert b"what was printed could not be written" in done.stderr
+        assert b"No space left" in done.stderr
+    assert done.stdout or name in REFUSED or output not in ("", "2>/dev/full")
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "run --help"])
+def test_help_too(tmp_path, words):
+    done = shell(f"bench {words}", tmp_path, **C_LOCALE)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert shell(f"bench {words} >/dev/full", tmp_path).returncode == 1
+
+
+def test_json_is_the_same_on_every_terminal(every, home):
+    folder, lines = every
+    done = shell(f"bench {lines['run']} --json", folder, **C_LOCALE)
+    assert json.loads(done.stdout.decode("ascii"))["cells"]["cached"] == 4, done.stderr
+    plan = shell(f"bench {lines['run']} --dry-run --json", folder, PYTHONIOENCODING="cp1252")
+    assert json.loads(plan.stdout.decode("ascii"))["counts"]["cached"] == 4
+    assert shell(f"bench {lines['run']} --json 2>&-", folder).stdout.startswith(b"{")  # what is for stderr does not go there instead
+
+
+def test_characters_become_what_a_reader_makes_of_them(tmp_path):
+    code = "from bench import streams\nstreams.prepare()\nprint('32\\u00d732 \\u2265 \\u03bb\\u1d62 \\u00e9 \\udcff')"
+    for encoding, wanted in (("ascii", b"32x32 >= lambda_i \\xe9 \xff\n"), ("cp1252", b"32\xd732 >= lambda_i \xe9 \xff\n")):
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, timeout=60)
+        assert done.stdout == wanted, done.stderr
+    assert all(text.isascii() and not char.isascii() for char, text in streams.ASCII.items())
+
+
+@pytest.mark.parametrize(("workers", "closed"), [("", ""), ("", "2>/dev/full"), ("", "2>&-"), ("-j 2", "2>&-")])
+def test_what_an_attack_prints_is_no_fault_of_the_attack(tmp_path, bench_home, workers, closed):
+    plugin = write_plugin(tmp_path, "loud", "import sys\nprint('≥ é \\udce9')\nprint('é' * 9999, file=sys.stderr)\n" + NOISE)
+    words = f"run --grid '{write_grid(tmp_path, 'loud')}' --plugin '{plugin}' --out out --seeds 0 --json {workers}"
+    done = shell(f"bench {words} {closed}", tmp_path, PYTHONIOENCODING="ascii")
+    assert json.loads(done.stdout)["cells"]["ok"] == 2, done.stderr
+
+
+NOISE = "return torch.rand(4, *release.mean_image.shape, generator=generator)"
+
+
+def test_a_reader_that_leaves_changes_no_exit_code(tmp_path, bench_home):
+    plugin = write_plugin(tmp_path, "bad", "raise ValueError('my own fault')")
+    words = f"run --grid '{write_grid(tmp_path)}' --plugin '{plugin}' --out out --seeds 0"
+    done = shell(f"{{ bench {words}; echo $? >&3; }} 3>code | true", tmp_path)
+    assert (tmp_path / "code").read_text().strip() == "2"
+    assert b"run just these again" in done.stderr
