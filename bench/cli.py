@@ -273,7 +273,7 @@ def info(
     name: Annotated[str, typer.Argument(help="an attack, defence, metric, data set or grid; a field; a column; 'setting'; 'schema'")],
     plugin: Plugins = [],  # noqa: B006
 ) -> int:
-    """Say all about one attack, defence, metric, data set, grid or field."""
+    """Say all about one plug-in, data set, grid or field."""
     from bench import registry
     from bench.api import Setting
     from bench.grids.load import builtin, options_of
