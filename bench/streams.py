@@ -12,7 +12,7 @@ import io
 import os
 import select
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 # what the messages of this program hold beyond ASCII; any other character is written as its escape, such as \xe9
 ASCII = {
@@ -45,16 +45,16 @@ class _Forgiving(io.FileIO):
 
     fault: OSError | None = None
 
-    def write(self, data: object) -> int:
+    def write(self, data: Any) -> int:
         try:
-            while (count := super().write(data)) is None:  # type: ignore[call-overload]
+            while (count := super().write(data)) is None:
                 select.select([], [self], [])  # set not to block by whoever shares it
             return int(count)
         except OSError as error:
             if not isinstance(error, BrokenPipeError):
                 self.fault = error
             _nowhere(self.fileno())
-            return super().write(data)  # type: ignore[call-overload,no-any-return]
+            return super().write(data)
 
 
 def _nowhere(number: int) -> None:
