@@ -54,7 +54,7 @@ class _Forgiving(io.FileIO):
             if not isinstance(error, BrokenPipeError):
                 self.fault = error
             _nowhere(self.fileno())
-            return super().write(data)  # type: ignore[no-any-return]
+            return super().write(data)
 
 
 def _nowhere(number: int) -> None:

@@ -289,7 +289,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_pat
     assert time.monotonic() - began < 30
     assert process.returncode == 130, err
     assert "2 cells finished in this run are kept, 6 are left" in err
-    assert "--jobs 2" in err
+    assert "-j 2" in err
     assert "Traceback" not in err
     assert not any(alive(int(pid)) for pid in pids.read_text().split())
     assert set(local.store().rows()["attack"]) == {"mean_image"}

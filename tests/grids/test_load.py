@@ -117,7 +117,7 @@ def test_faults_name_the_line(tmp_path):
         ("name: !mine x", "is refused"),
         ("a: &a [*a]", "refers to itself"),
         ("[" * 5000, "YAML"),
-        ("a: 2024-99-99", "cannot be read"),
+        ("a: !!timestamp 2024-99-99", "cannot be read"),
         ("? [a, b]\n: c", "YAML"),
         ("name: x\nattacks: []\nseeds: 1", "no attacks"),
         ("name: x\nattacks: [flat]\nseeds: [.nan]", "seeds"),
