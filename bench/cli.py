@@ -31,9 +31,9 @@ from bench.errors import BenchError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.engine.executors.ray import Cluster
     from bench.engine.local import Summary
     from bench.engine.plan import Plan
-    from bench.engine.ray import Cluster
     from bench.grids.load import Loaded
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -799,7 +799,7 @@ def _cluster(executor: str, address: str, gpus: float | None, device: str) -> Cl
             got=f"{gpus:g} with --device {device}",
             hint="--gpus-per-worker 0.25",
         )
-    from bench.engine.ray import Cluster
+    from bench.engine.executors.ray import Cluster
 
     return Cluster(address, device, gpus)
 

@@ -2,8 +2,8 @@
 
 Targets of one shape are trained together, attacked, and let go before the next shape. A KeyboardInterrupt ends the run with what is
 stored; the same command resumes. A budget that is spent starts no new batch. A cell that fails is a row with its reason.
-With more than one job, or a timeout, the batches run in worker processes instead (``bench.engine.workers``), or on a cluster
-(``bench.engine.ray``).
+With more than one job, or a timeout, the batches run in worker processes instead (``executors.workers``), or on a cluster
+(``executors.ray``).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from bench.targets.models import weight_shapes
 from bench.torch_state import restored
 
 if TYPE_CHECKING:
-    from bench.engine.ray import Cluster
+    from bench.engine.executors.ray import Cluster
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)  # of the machine, whoever meets them
 BYTES_PER_WEIGHT = 40  # initial and current weights, float64 among them, and the products of one step
@@ -139,13 +139,13 @@ def run(
         progress.start(len(waiting), summary.cached)
         _settled(plan, rows, summary)
         if cluster is not None:
-            from bench.engine import ray as on_ray
+            from bench.engine.executors import ray as on_ray
 
             source = on_ray.results(
                 waiting, plan, cluster, progress, deadline, jobs=jobs, timeout=timeout, memory_gib=memory_gib, no_cache=no_cache
             )
         elif (jobs or 1) > 1 or timeout is not None:
-            from bench.engine import workers
+            from bench.engine.executors import workers
 
             source = workers.results(
                 waiting, plan, device.type, progress, deadline, jobs=jobs or 1, timeout=timeout, memory_gib=memory_gib, no_cache=no_cache

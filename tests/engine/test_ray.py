@@ -21,15 +21,16 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
 from bench.cli import main
-from bench.engine import local, seat
+from bench.engine import local
+from bench.engine.executors import seat
 from bench.engine.plan import plan
 from bench.engine.progress import Silent
 from bench.errors import BenchError
 from bench.grids.load import load
 
 ray = pytest.importorskip("ray")
-from bench.engine import ray as on_ray  # noqa: E402
-from bench.engine.ray import Cluster  # noqa: E402
+from bench.engine.executors import ray as on_ray  # noqa: E402
+from bench.engine.executors.ray import Cluster  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 CPU = torch.device("cpu")

@@ -20,7 +20,8 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry, targets
 from bench.cli import _seconds, main
-from bench.engine import child, local, process, workers
+from bench.engine import local
+from bench.engine.executors import child, process, workers
 from bench.engine.plan import plan
 from bench.engine.progress import Silent
 from bench.errors import BenchError

@@ -20,12 +20,12 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from bench.engine import child
 from bench.engine.cell import Result, failed
-from bench.engine.child import Attacked, Fault, Ready, Setup, Stopped, Task, Trained
+from bench.engine.executors import child
+from bench.engine.executors.child import Attacked, Fault, Ready, Setup, Stopped, Task, Trained
+from bench.engine.executors.process import Died, Outcome, Process, heard
 from bench.engine.local import chunks, stacks
 from bench.engine.plan import Cell, Plan
-from bench.engine.process import Died, Outcome, Process, heard
 from bench.engine.progress import Progress
 from bench.registry import plugin_files
 

@@ -1,6 +1,6 @@
 """A worker process as its parent sees it: started, sent tasks, listened to, timed, killed and replaced.
 
-Nothing heavy is imported here: what keeps such a process on another machine (``bench.engine.seat``) needs no more than this.
+Nothing heavy is imported here: what keeps such a process on another machine (``executors.seat``) needs no more than this.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, TypeVar
 
-from bench.engine import child
-from bench.engine.child import Answer, Ready, Setup, Stopped, Task
+from bench.engine.executors import child
+from bench.engine.executors.child import Answer, Ready, Setup, Stopped, Task
 from bench.errors import BenchError
 
 TAIL = 2000  # characters of standard error that a row keeps

@@ -1,7 +1,7 @@
 """Runs cells on a Ray cluster: ``run --executor ray --address HOST:PORT``.
 
-The plan is cut as for the worker processes of one machine (``bench.engine.workers``), whose jobs and queue these are. Each seat on the
-cluster is an actor that keeps one worker process on its node (``bench.engine.seat``). Results come back here, and this process alone stores
+The plan is cut as for the worker processes of one machine (``executors.workers``), whose jobs and queue these are. Each seat on the
+cluster is an actor that keeps one worker process on its node (``executors.seat``). Results come back here, and this process alone stores
 them, so that work which is done twice is written once.
 
 A seat that is lost, with its node or alone, is replaced wherever the cluster has room, and its job is done again: at first as it was, then
@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.engine.cell import Result, file_name
-from bench.engine.child import Attacked, Setup, Stopped
+from bench.engine.executors.child import Attacked, Setup, Stopped
+from bench.engine.executors.process import STARTS
+from bench.engine.executors.seat import Place, Plugin, Seat, Started, program
+from bench.engine.executors.workers import Chunk, Job, Queue, fail, places_of, settled, spread, stage
 from bench.engine.local import chunks, reconstructions, stacks
 from bench.engine.plan import Cell, Plan
-from bench.engine.process import STARTS
 from bench.engine.progress import Progress
-from bench.engine.seat import Place, Plugin, Seat, Started, program
-from bench.engine.workers import Chunk, Job, Queue, fail, places_of, settled, spread, stage
 from bench.errors import BenchError
 from bench.files import is_uri, store_files
 from bench.home import STORE, home

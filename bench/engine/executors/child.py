@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.grids.load import Loaded
 
 LOST_CONTEXT = 71  # exit code of a worker whose GPU no longer answers
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_PACKAGE = str(Path(__file__).resolve().parent.parent.parent)
 
 
 @dataclass(frozen=True)
