@@ -20,8 +20,8 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry, targets
 from bench.cli import _seconds, main
-from bench.engine import local
-from bench.engine.executors import child, process, workers
+from bench.engine import local, messages
+from bench.engine.executors import process, workers
 from bench.engine.plan import plan
 from bench.engine.progress import Silent
 from bench.errors import BenchError
@@ -332,6 +332,6 @@ def test_options_that_make_no_sense_are_one_message(words, capsys):
 
 def test_a_cell_travels_without_its_attack(tmp_path):
     [cell, *_] = plan(load(write_grid(tmp_path)), {}).cells
-    sent = child.pack(cell, 0)
+    sent = messages.pack(cell, 0)
     assert sent.pop("attack") == 0
     assert sent == {name: getattr(cell, name) for name in cell.__dataclass_fields__ if name != "attack"}

@@ -12,95 +12,17 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from bench.engine.messages import LOST_CONTEXT, Answer, Attacked, Fault, Ready, Setup, Stopped, Task, Trained
 
 if TYPE_CHECKING:
     from bench.api import Row, Target
     from bench.engine.plan import Cell, PlannedAttack
-    from bench.errors import BenchError
-    from bench.grids.load import Loaded
 
-LOST_CONTEXT = 71  # exit code of a worker whose GPU no longer answers
 _PACKAGE = str(Path(__file__).resolve().parent.parent.parent)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a worker must know before its first task."""
-
-    parent: int  # process id
-    environment: Mapping[str, str]  # set before torch is imported
-    loaded: Loaded
-    versions: Mapping[int, str]  # of the attacks, by their place in the grid, as the cells were planned with
-    plugins: Sequence[str]  # files to load
-    device: str
-    share: int  # workers that share the device's memory
-    threads: int | None  # of PyTorch; None: as the environment says
-    memory_gib: float | None
-    no_cache: bool
-    digests: Mapping[str, str] = field(default_factory=dict)  # of data sets when the cells were planned; another machine may hold others
-    returns: bool = False  # reconstructions travel with the rows, since the store here is not the one of the run
-
-
-class Task(NamedTuple):
-    """Targets to train, or cells of one attack to run."""
-
-    kind: Literal["train", "attack"]
-    cells: Sequence[Mapping[str, Any]]
-
-
-class Ready(NamedTuple):
-    """The worker has imported everything."""
-
-    memory: int  # bytes that a stack may plan to use
-
-
-class Trained(NamedTuple):
-    """The targets are in the cache."""
-
-    faults: Mapping[str, str]  # target id → why there is none
-    batches: Sequence[Sequence[str]]  # ids of cells of one attack that are to run together
-    notes: Sequence[str]
-
-
-class Attacked(NamedTuple):
-    """What became of the cells: id, score row, image rows."""
-
-    rows: Sequence[tuple[str, Row, list[Row]]]
-    notes: Sequence[str]
-    files: Sequence[tuple[str, bytes]] = ()  # id, kept reconstructions; where the setup asks for them
-
-
-class Stopped(NamedTuple):
-    """The machine is to blame (a full disk), or the worker could not be set up: the run ends with this message."""
-
-    what: str
-    expected: str
-    got: str
-    hint: str
-
-    def error(self) -> BenchError:
-        """The message, to be raised where the run is."""
-        from bench.errors import BenchError
-
-        return BenchError(self.what, expected=self.expected, got=self.got, hint=self.hint)
-
-
-class Fault(NamedTuple):
-    """An error that nobody expected, in one line."""
-
-    reason: str
-
-
-Answer = Ready | Trained | Attacked | Stopped | Fault
-
-
-def pack(cell: Cell, position: int) -> dict[str, Any]:
-    """A cell without its attack, whose place in the grid is sent instead: hyperparameters of a plug-in need not be picklable."""
-    return {f.name: getattr(cell, f.name) for f in fields(cell) if f.name != "attack"} | {"attack": position}
 
 
 def main(tasks: Connection, streams: Connection, setup: Setup) -> None:

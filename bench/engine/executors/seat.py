@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import bench
 from bench import registry
-from bench.engine.executors.child import Setup, Stopped, Task
-from bench.engine.executors.process import Died, Outcome, Process, heard
+from bench.engine.executors.process import Process, heard
+from bench.engine.messages import Died, Outcome, Setup, Stopped, Task
 from bench.errors import BenchError
 from bench.files import is_uri, store_files
 from bench.home import STORE, home

@@ -21,10 +21,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from bench.engine.cell import Result, failed
-from bench.engine.executors import child
-from bench.engine.executors.child import Attacked, Fault, Ready, Setup, Stopped, Task, Trained
-from bench.engine.executors.process import Died, Outcome, Process, heard
+from bench.engine.executors.process import Process, heard
 from bench.engine.local import chunks, stacks
+from bench.engine.messages import Attacked, Died, Fault, Outcome, Ready, Setup, Stopped, Task, Trained, pack
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress
 from bench.registry import plugin_files
@@ -64,7 +63,7 @@ class Job:
 
     def task(self, places: Mapping[int, int]) -> Task:
         """What a worker is sent."""
-        return Task(self.kind, [child.pack(cell, places[id(cell.attack)]) for cell in self.cells])
+        return Task(self.kind, [pack(cell, places[id(cell.attack)]) for cell in self.cells])
 
 
 class Hand(Protocol):
