@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.engine.executors.ray import Cluster
-    from bench.engine.local import Summary
     from bench.engine.plan import Plan
+    from bench.engine.run import Summary
     from bench.grids.load import Loaded
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -171,12 +171,13 @@ def run(
         changed = with_runs(changed, runs)
     loaded = _with(loaded, changed, set_)
 
-    from bench.engine import local
+    from bench.engine import run as engine
+    from bench.engine import stored
     from bench.engine.plan import plan
 
-    where = local.pick_device("cpu" if cluster else device)
-    rows = local.store()
-    planned = plan(loaded, local.known(rows), no_cache=no_cache, retry=retry == "failed", limit=limit)
+    where = engine.pick_device("cpu" if cluster else device)
+    rows = stored.store()
+    planned = plan(loaded, stored.known(rows), no_cache=no_cache, retry=retry == "failed", limit=limit)
     if dry_run:
         _show_plan(planned, json)
         return OK
@@ -208,7 +209,7 @@ def run(
     from bench.engine.progress import Lines, choose
 
     _interrupt_on_sigterm()
-    summary = local.run(
+    summary = engine.run(
         planned,
         rows,
         where,
@@ -400,11 +401,11 @@ def score(
     for option, given in (*loose, ("--rescale", rescale), ("--submit", submit), ("--add-mean", add_mean != "auto"), ("--seed", seed)):
         if given:
             raise BenchError(f"{option} without --reconstructions", expected="--reconstructions FILE, or neither")
-    from bench.engine import local
+    from bench.engine import rescore, stored
     from bench.engine.progress import choose
     from bench.grids.load import options_of
 
-    rows = local.store()
+    rows = stored.store()
     frame = rows.rows()
     names = sorted(set(frame["grid"]))
     if not grid and not (frame["status"] == "ok").any():
@@ -420,7 +421,7 @@ def score(
             hint=f"python -m bench run {options_of(grid) or f'--grid {grid}'}",
         )
     try:
-        fresh, missing = local.rescore(rows, grid or None, choose())
+        fresh, missing = rescore.rescore(rows, grid or None, choose())
     except KeyboardInterrupt:
         say("interrupted: cells scored so far are kept; run the same command again")
         return INTERRUPTED
@@ -496,7 +497,7 @@ def audit(
     from bench.audit import audit as auditor
     from bench.audit import page
     from bench.audit.asked import truth_of
-    from bench.engine.local import pick_device
+    from bench.engine.run import pick_device
     from bench.files import Folder
     from bench.home import home
 
@@ -887,13 +888,13 @@ def _publish(planned: Plan, folder: Path, against: Path, quiet: bool, keep: bool
         alone: the folder shows the grid's latest run and none before; their rows stay in the store.
     """
     from bench import store
-    from bench.engine import local
+    from bench.engine import stored
     from bench.report.compare import compare
     from bench.report.standing import to_publish
 
     began = time.monotonic()
-    rows = local.store()
-    frame, images = local.collect(planned, rows)
+    rows = stored.store()
+    frame, images = stored.collect(planned, rows)
     try:
         before = store.load_scores(against)
         fresh, pictures, standing = to_publish(frame, images, before) if keep else (frame, images, 0)
@@ -961,9 +962,9 @@ def _render(folder: Path, only_if_changed: bool = False) -> list[Path]:
 
 def _publish_rows(fresh: Sequence[Mapping[str, Any]], images: pd.DataFrame, folder: Path) -> None:
     from bench import store
-    from bench.engine import local
+    from bench.engine import stored
 
-    store.publish([dict(row) for row in fresh], images, folder, store=local.store())
+    store.publish([dict(row) for row in fresh], images, folder, store=stored.store())
     _render(folder)
     print(f"published to {folder}")
 

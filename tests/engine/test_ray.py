@@ -21,7 +21,8 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
 from bench.cli import main
-from bench.engine import local
+from bench.engine import run as engine
+from bench.engine import stored
 from bench.engine.executors import seat
 from bench.engine.plan import plan
 from bench.engine.progress import Silent
@@ -72,11 +73,11 @@ def _program_of_now() -> None:
 
 def go(path, cluster, **options):
     """Plans and runs a grid file on the cluster, or in this process where there is none; returns the summary and this grid's rows."""
-    rows = local.store()
-    planned = plan(load(path), local.known(rows))
+    rows = stored.store()
+    planned = plan(load(path), stored.known(rows))
     where = None if cluster is None else Cluster(cluster.address)
-    summary = local.run(planned, rows, CPU, jobs=None if cluster else 1, cluster=where, **options)
-    frame = local.collect(planned, rows)[0]
+    summary = engine.run(planned, rows, CPU, jobs=None if cluster else 1, cluster=where, **options)
+    frame = stored.collect(planned, rows)[0]
     assert len(frame) == len(rows.rows()) == len(planned.cells), "a row a cell"
     return summary, frame
 
@@ -229,7 +230,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_pat
     body = f"import os, time\nopen({str(pids)!r}, 'a').write(f'{{os.getpid()}} ')\ntime.sleep(600)"
     registry.load_plugin(write_plugin(tmp_path, "sleeper", body))
     path = write_grid(tmp_path, "mean_image, sleeper")
-    rows = local.store()
+    rows = stored.store()
     planned = plan(load(path), {})
 
     def interrupt() -> None:
@@ -239,7 +240,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_pat
 
     watch = threading.Thread(target=interrupt, daemon=True)
     watch.start()
-    summary = local.run(planned, rows, CPU, jobs=None, cluster=Cluster(cluster.address))
+    summary = engine.run(planned, rows, CPU, jobs=None, cluster=Cluster(cluster.address))
     watch.join()
     assert (summary.interrupted, summary.exit_code) == (True, 130)
     assert (summary.ok, summary.left) == (len(rows.rows()), 8 - len(rows.rows()))

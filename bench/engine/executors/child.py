@@ -105,8 +105,7 @@ class _Worker:
 
     def answer(self, task: Task) -> Answer:
         """Does a task. Whatever goes wrong is an answer too."""
-        from bench.engine.cell import blame
-        from bench.engine.local import is_full
+        from bench.engine.faults import blame, is_full
 
         cells = [self._cell(sent) for sent in task.cells]
         try:
@@ -134,8 +133,8 @@ class _Worker:
 
     @staticmethod
     def _kept(rows: Sequence[tuple[str, Row, list[Row]]]) -> list[tuple[str, bytes]]:
-        from bench.engine.cell import file_name
-        from bench.engine.local import reconstructions
+        from bench.engine.answers import file_name
+        from bench.engine.stored import reconstructions
 
         files = reconstructions()
         return [(name, files.read(file_name(name))) for name, row, _ in rows if row["status"] == "ok"]
@@ -146,7 +145,7 @@ class _Worker:
         return Cell(**{**sent, "attack": self.attacks[sent["attack"]]})
 
     def _train(self, cells: Sequence[Cell]) -> Trained:
-        from bench.engine.cell import batches
+        from bench.engine.stacks import batches
 
         faults = self._obtain(cells, afresh=self.setup.no_cache)
         by_attack: dict[int, list[Cell]] = {}
@@ -157,23 +156,25 @@ class _Worker:
         return Trained(faults, [[cell.id for cell in batch] for batch in cut], self._noted())
 
     def _attack(self, cells: Sequence[Cell]) -> Iterator[Any]:
-        from bench.engine import cell as engine
-        from bench.engine.local import reconstructions
+        from bench.engine.batch import run_batch
+        from bench.engine.rows import failed
+        from bench.engine.stored import reconstructions
 
         faults: Mapping[str, str] = {}
         if any(cell.target_id not in self.held for cell in cells):
             faults = self._obtain(cells)
         for cell in cells:
             if cell.target_id in faults:
-                yield engine.failed(cell, self.grid, faults[cell.target_id])
+                yield failed(cell, self.grid, faults[cell.target_id])
         left = [cell for cell in cells if cell.target_id not in faults]
         if left:
             folder, no_cache = reconstructions(), self.setup.no_cache
-            yield from engine.run_batch(left, self.held, self.grid, folder, self.device, self.memory, no_cache=no_cache)
+            yield from run_batch(left, self.held, self.grid, folder, self.device, self.memory, no_cache=no_cache)
             self._check_context()
 
     def _obtain(self, cells: Sequence[Cell], afresh: bool = False) -> dict[str, str]:
-        from bench.engine.local import cache_of, train
+        from bench.engine.stored import cache_of
+        from bench.engine.training import train
 
         self.held = {}  # before others take the memory
         settings = {cell.target_id: cell.setting for cell in cells}

@@ -27,14 +27,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.engine.cell import Result, file_name
+from bench.engine.answers import file_name
 from bench.engine.executors.process import STARTS
 from bench.engine.executors.seat import Place, Plugin, Seat, Started, program
 from bench.engine.executors.workers import Chunk, Job, Queue, fail, places_of, settled, spread, stage
-from bench.engine.local import chunks, reconstructions, stacks
 from bench.engine.messages import Attacked, Setup, Stopped
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress
+from bench.engine.rows import Result
+from bench.engine.stacks import chunks, stacks
+from bench.engine.stored import reconstructions
 from bench.errors import BenchError
 from bench.files import is_uri, store_files
 from bench.home import STORE, home

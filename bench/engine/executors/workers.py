@@ -20,12 +20,12 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from bench.engine.cell import Result, failed
 from bench.engine.executors.process import Process, heard
-from bench.engine.local import chunks, stacks
 from bench.engine.messages import Attacked, Died, Fault, Outcome, Ready, Setup, Stopped, Task, Trained, pack
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress
+from bench.engine.rows import Result, failed
+from bench.engine.stacks import chunks, stacks
 from bench.registry import plugin_files
 
 TRIES = 2  # of a cell alone whose worker is killed from outside: the machine may have run out of memory for the neighbour's sake
