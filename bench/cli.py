@@ -31,7 +31,7 @@ from bench.errors import BenchError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.engine.executors.ray import Cluster
+    from bench.engine.executors.cluster import Cluster
     from bench.engine.plan import Plan
     from bench.engine.run import Summary
     from bench.grids.load import Loaded
@@ -800,7 +800,7 @@ def _cluster(executor: str, address: str, gpus: float | None, device: str) -> Cl
             got=f"{gpus:g} with --device {device}",
             hint="--gpus-per-worker 0.25",
         )
-    from bench.engine.executors.ray import Cluster
+    from bench.engine.executors.cluster import Cluster
 
     return Cluster(address, device, gpus)
 

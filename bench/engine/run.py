@@ -28,7 +28,7 @@ from bench.memory import budget
 from bench.store import Store
 
 if TYPE_CHECKING:
-    from bench.engine.executors.ray import Cluster
+    from bench.engine.executors.cluster import Cluster
 
 
 @dataclass

@@ -30,8 +30,9 @@ from bench.errors import BenchError
 from bench.grids.load import load
 
 ray = pytest.importorskip("ray")
+from bench.engine.executors import cluster as reached  # noqa: E402
 from bench.engine.executors import ray as on_ray  # noqa: E402
-from bench.engine.executors.ray import Cluster  # noqa: E402
+from bench.engine.executors.cluster import Cluster  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 CPU = torch.device("cpu")
@@ -271,10 +272,10 @@ def test_an_address_where_nobody_answers_is_said_at_once(monkeypatch, capsys):
         assert main(["run", "--grid", "quick", "--limit", "1", "--executor", "ray", "--address", address]) == 1
         assert time.monotonic() - began < 60
     assert f"no Ray cluster answers at {address}" in capsys.readouterr().err
-    monkeypatch.setattr(on_ray, "PATIENCE", 3.0)
+    monkeypatch.setattr(reached, "PATIENCE", 3.0)
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # somebody who is no Ray head
         with pytest.raises(BenchError, match="no Ray cluster answers at 127") as error:
-            on_ray._check_address(f"127.0.0.1:{deaf.getsockname()[1]}")
+            reached._check_address(f"127.0.0.1:{deaf.getsockname()[1]}")
         assert error.value.got == "no answer in 3 s"
 
 
@@ -309,14 +310,14 @@ class FakeRay:
 
 def test_there_are_as_many_workers_as_the_nodes_have_room_for():
     mixed = FakeRay({"CPU": 4.0}, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 3.0, "GPU": 1.0})
-    assert on_ray._room(mixed, Cluster()) == ("cuda", 1.0, [0, 2, 1])
-    assert on_ray._room(mixed, Cluster(gpus=0.25)) == ("cuda", 0.25, [0, 8, 3])
-    assert on_ray._room(mixed, Cluster(gpus=0.1))[2] == [0, 8, 3]
-    assert on_ray._room(mixed, Cluster(device="cpu")) == ("cpu", 0.0, [4, 8, 3])
-    assert on_ray._room(mixed, Cluster(gpus=0.0)) == ("cpu", 0.0, [4, 8, 3])
-    assert on_ray._room(FakeRay({"CPU": 2.0}), Cluster()) == ("cpu", 0.0, [2])
+    assert reached.room(mixed, Cluster()) == ("cuda", 1.0, [0, 2, 1])
+    assert reached.room(mixed, Cluster(gpus=0.25)) == ("cuda", 0.25, [0, 8, 3])
+    assert reached.room(mixed, Cluster(gpus=0.1))[2] == [0, 8, 3]
+    assert reached.room(mixed, Cluster(device="cpu")) == ("cpu", 0.0, [4, 8, 3])
+    assert reached.room(mixed, Cluster(gpus=0.0)) == ("cpu", 0.0, [4, 8, 3])
+    assert reached.room(FakeRay({"CPU": 2.0}), Cluster()) == ("cpu", 0.0, [2])
     with pytest.raises(BenchError, match="the cluster has no room for a worker") as error:
-        on_ray._room(FakeRay({"CPU": 2.0}), Cluster(device="cuda"))
+        reached.room(FakeRay({"CPU": 2.0}), Cluster(device="cuda"))
     assert error.value.got == "1 nodes with 2 CPUs and 0 GPUs in all"
 
 

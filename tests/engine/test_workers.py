@@ -20,7 +20,7 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry, targets
 from bench.cli import _seconds, main
-from bench.engine import messages, stored
+from bench.engine import messages, queue, stored
 from bench.engine import run as engine
 from bench.engine.executors import process, workers
 from bench.engine.plan import plan
@@ -107,24 +107,24 @@ class Fake:
 
 def test_chunks_are_halved_until_every_worker_has_one():
     cells = [Fake(f"{i // 2}") for i in range(10)]
-    cut = workers.spread([cells], 3)
+    cut = queue.spread([cells], 3)
     assert [len({c.target_id for c in part}) for part in cut] == [1] * 5
-    assert workers.spread([cells], 1) == [cells]
+    assert queue.spread([cells], 1) == [cells]
     assert [c for part in cut for c in part] == cells
     assert all(len([p for p in cut if any(c.target_id == t for c in p)]) == 1 for t in map(str, range(5)))
-    assert workers.spread([cells[:2]], 3) == [cells[:2]]
-    assert workers.spread([], 3) == []
+    assert queue.spread([cells[:2]], 3) == [cells[:2]]
+    assert queue.spread([], 3) == []
 
 
 def test_no_worker_trains_the_one_large_chunk_while_others_have_small_ones():
-    sizes = [len(part) for part in workers.spread([[Fake(i) for i in range(35)], [Fake(100)], [Fake(101)]], 2)]
+    sizes = [len(part) for part in queue.spread([[Fake(i) for i in range(35)], [Fake(100)], [Fake(101)]], 2)]
     assert max(sizes) <= 10
     assert sum(sizes) == 37
 
 
 def test_each_worker_sees_one_gpu_and_its_share_of_the_memory(tmp_path, monkeypatch):
     planned = plan(load(write_grid(tmp_path)), {})
-    places = workers.places_of(planned)
+    places = queue.places_of(planned)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 5,7")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     made = workers._setups(planned, places, "cuda", 5, None, False)

@@ -129,7 +129,7 @@ def trivial(grid: str, executor: str = "processes") -> dict[str, float]:
     watch, began = Watch(), time.monotonic()
     cluster = None
     if executor == "ray":
-        from bench.engine.executors.ray import Cluster
+        from bench.engine.executors.cluster import Cluster
 
         cluster = Cluster("local", device="cpu")
     jobs = 1 if executor == "none" else JOBS

@@ -15,88 +15,16 @@ from __future__ import annotations
 import collections
 import os
 import time
-import warnings
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
 
 from bench.engine.executors.process import Process, heard
-from bench.engine.messages import Attacked, Died, Fault, Outcome, Ready, Setup, Stopped, Task, Trained, pack
+from bench.engine.messages import Died, Ready, Setup
 from bench.engine.plan import Cell, Plan
 from bench.engine.progress import Progress
-from bench.engine.rows import Result, failed
+from bench.engine.queue import Chunk, Job, Queue, places_of, settled, spread, stage
+from bench.engine.rows import Result
 from bench.engine.stacks import chunks, stacks
 from bench.registry import plugin_files
-
-TRIES = 2  # of a cell alone whose worker is killed from outside: the machine may have run out of memory for the neighbour's sake
-
-
-@dataclass(eq=False)
-class Chunk:
-    """Targets that are trained, and attacked, in one stack."""
-
-    cells: list[Cell]
-    stacks: bool  # whether its batches may go to several workers at once
-    home: str = ""  # where its targets are cached: the store of those workers that name it too
-
-
-@dataclass
-class Job:
-    """A task that is waiting, or running."""
-
-    kind: Literal["train", "attack"]
-    cells: list[Cell]
-    chunk: Chunk
-    tries: int = 0  # times that a worker was killed from outside over it
-
-    @property
-    def single(self) -> bool:
-        """Whether there is nothing left to split: one target to train, or one cell to attack."""
-        return len({cell.target_id if self.kind == "train" else cell.id for cell in self.cells}) == 1
-
-    def parts(self) -> list[Job]:
-        """One job a target, or one a cell."""
-        groups: dict[str, list[Cell]] = {}
-        for cell in self.cells:
-            groups.setdefault(cell.target_id if self.kind == "train" else cell.id, []).append(cell)
-        return [replace(self, cells=cells) for cells in groups.values()]
-
-    def task(self, places: Mapping[int, int]) -> Task:
-        """What a worker is sent."""
-        return Task(self.kind, [pack(cell, places[id(cell.attack)]) for cell in self.cells])
-
-
-class Hand(Protocol):
-    """Who takes jobs."""
-
-    job: Job | None
-    chunk: Chunk | None  # whose targets it holds
-
-    @property
-    def home(self) -> str:
-        """Its cache of targets, as in Chunk."""
-
-
-@dataclass
-class Queue:
-    """The jobs that nobody has taken yet."""
-
-    jobs: collections.deque[Job] = field(default_factory=collections.deque)
-
-    def take(self, worker: Hand, busy: Sequence[Hand]) -> Job | None:
-        """The best job for a worker: of the chunk whose targets it holds, else a training, else help with another's chunk."""
-        taken = {id(other.chunk) for other in busy if other is not worker and other.chunk is not None and not other.chunk.stacks}
-        here = [job for job in self.jobs if job.kind == "train" or job.chunk.home == worker.home]
-        free = [job for job in here if id(job.chunk) not in taken]
-        ranked = [
-            [job for job in free if job.chunk is worker.chunk and job.kind == "attack"],
-            [job for job in free if job.kind == "train"],
-            free,
-        ]
-        job = next((jobs[0] for jobs in ranked if jobs), None)
-        if job is not None:
-            self.jobs = collections.deque(other for other in self.jobs if other is not job)
-        return job
 
 
 class _Worker(Process):
@@ -170,14 +98,6 @@ def results(
             worker.close()
 
 
-def places_of(plan: Plan) -> dict[int, int]:
-    """id of a planned attack → its place in the grid's list. The cells of the first setting name them all, in order."""
-    found: dict[int, int] = {}
-    for cell in plan.cells:
-        found.setdefault(id(cell.attack), len(found))
-    return found
-
-
 def _setups(plan: Plan, places: Mapping[int, int], device: str, jobs: int, memory_gib: float | None, no_cache: bool) -> list[Setup]:
     versions = {places[id(cell.attack)]: cell.attack.version for cell in plan.cells}
     cards = _cards() if device == "cuda" else []
@@ -199,21 +119,6 @@ def _cards() -> list[str]:
     return (given or [str(number) for number in range(torch.cuda.device_count())])[: max(1, torch.cuda.device_count())]
 
 
-def spread(cut: list[list[Cell]], jobs: int) -> list[list[Cell]]:
-    """Halves the largest chunks until every worker has one to begin with, where there are so many targets, and none has more than half a
-    worker's share of them: else one worker would still train when the others have nothing left."""
-    total = len({cell.target_id for cells in cut for cell in cells})
-    most_targets = total if jobs == 1 else -(-total // (2 * jobs))
-    while True:
-        targets = [list(dict.fromkeys(cell.target_id for cell in cells)) for cells in cut]
-        most = max(range(len(cut)), key=lambda i: len(targets[i]), default=0)
-        if not cut or len(targets[most]) < 2 or (len(cut) >= jobs and len(targets[most]) <= most_targets):
-            return cut
-        first = set(targets[most][: (len(targets[most]) + 1) // 2])
-        halves = [[c for c in cut[most] if c.target_id in first], [c for c in cut[most] if c.target_id not in first]]
-        cut = [*cut[:most], *halves, *cut[most + 1 :]]
-
-
 def _settle(worker: _Worker, plan: Plan, timeout: float | None) -> tuple[list[Result], list[Job]]:
     """What a worker's answer, or its death, comes to: results, and jobs that are left to do."""
     said, job = worker.outcome(timeout), worker.job
@@ -221,53 +126,3 @@ def _settle(worker: _Worker, plan: Plan, timeout: float | None) -> tuple[list[Re
         worker.restart(said.answer.reason)
     worker.job = None
     return ([], []) if job is None and isinstance(said.answer, (Ready, Died)) else settled(job, said, plan)
-
-
-def settled(job: Job | None, said: Outcome, plan: Plan) -> tuple[list[Result], list[Job]]:
-    """What came of a job: results, and jobs that are left to do.
-
-    Raises:
-        BenchError: the machine is to blame, or the worker could not be set up.
-    """
-    answer = said.answer
-    for note in getattr(answer, "notes", ()):
-        warnings.warn(note, stacklevel=2)
-    if isinstance(answer, Stopped):
-        raise answer.error()
-    assert job is not None
-    if isinstance(answer, Died):
-        return _died(job, plan, answer, said.stderr)
-    if isinstance(answer, Fault):
-        return _died(job, plan, Died(answer.reason), said.stderr)
-    cells = {cell.id: cell for cell in job.cells}
-    if isinstance(answer, Trained):
-        lost = [cell for cell in job.cells if cell.target_id in answer.faults]
-        faults = [failed(cell, plan.loaded.grid, answer.faults[cell.target_id], {"stderr": said.stderr}) for cell in lost]
-        return faults, [Job("attack", [cells[name] for name in batch], job.chunk) for batch in answer.batches]
-    assert isinstance(answer, Attacked)
-    found = []
-    for name, row, images in answer.rows:
-        more = {} if row["status"] == "ok" else {"stderr": said.stderr}
-        found.append(Result(cells[name], {**row, **more}, images))
-    return found, []
-
-
-def _died(job: Job, plan: Plan, died: Died, stderr: str | None) -> tuple[list[Result], list[Job]]:
-    """A job that cost its worker: each of its cells alone, or their failure."""
-    if not job.single:
-        return [], job.parts()
-    if died.outside and job.tries + 1 < TRIES:
-        return [], [replace(job, tries=job.tries + 1)]
-    return fail(job, plan, died.reason, stderr, "timeout" if died.overdue else "failed"), []
-
-
-def fail(job: Job, plan: Plan, reason: str, stderr: str | None = None, status: str = "failed") -> list[Result]:
-    """A failed row for each cell of a job."""
-    reason = f"training: {reason}" if job.kind == "train" else reason
-    return [failed(cell, plan.loaded.grid, reason, {"stderr": stderr}, status) for cell in job.cells]
-
-
-def stage(job: Job) -> str:
-    count = len({cell.target_id for cell in job.cells})
-    what = f"{count} target{'' if count == 1 else 's'}"
-    return f"training {what}" if job.kind == "train" else f"{job.cells[0].attack.spec.name} on {what}"
