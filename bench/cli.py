@@ -166,7 +166,7 @@ def run(
     changed = select_attacks(changed, attack, extra=brought)
     others = [spec.name for spec in changed.attacks] != own
     if runs is not None:
-        from bench.engine.plan import with_runs
+        from bench.engine.sweeps import with_runs
 
         changed = with_runs(changed, runs)
     loaded = _with(loaded, changed, set_)

@@ -19,7 +19,8 @@ from bench import seeds, tracks
 from bench.api import Release, Target
 from bench.engine.answers import Answer, file_name, keep, read
 from bench.engine.faults import PluginExitError, blame
-from bench.engine.plan import Cell, PlannedAttack, runs_id
+from bench.engine.plan import Cell, runs_id
+from bench.engine.prepare import PlannedAttack
 from bench.engine.stacks import RUNS_AT_ONCE, run_bytes
 from bench.errors import AttackFault, StorageError
 from bench.files import Files

@@ -17,9 +17,10 @@ from bench.api import DIVERGED, OWN_LOSS, Objective, Release, Row, Secret, Targe
 from bench.engine.answers import Answer, keep
 from bench.engine.attack import Runs, attack
 from bench.engine.faults import blame
-from bench.engine.plan import Cell, draws
+from bench.engine.plan import Cell
 from bench.engine.provenance import device_name, peak_memory_mb
 from bench.engine.rows import Result, describe, failed
+from bench.engine.sweeps import draws
 from bench.errors import StorageError
 from bench.files import Files
 from bench.grids.load import Grid

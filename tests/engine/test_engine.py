@@ -17,7 +17,8 @@ from bench import registry
 from bench.check import holds_any, reachable_tensors
 from bench.engine import faults, rescore, stacks, stored
 from bench.engine import run as engine
-from bench.engine.plan import plan, with_runs
+from bench.engine.plan import plan
+from bench.engine.sweeps import with_runs
 from bench.errors import BenchError
 from bench.grids.load import load
 from bench.memory import fitting

@@ -20,7 +20,8 @@ from bench.engine.messages import LOST_CONTEXT, Answer, Attacked, Fault, Ready, 
 
 if TYPE_CHECKING:
     from bench.api import Row, Target
-    from bench.engine.plan import Cell, PlannedAttack
+    from bench.engine.plan import Cell
+    from bench.engine.prepare import PlannedAttack
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent.parent)
 
@@ -77,7 +78,7 @@ class _Worker:
         import torch
 
         from bench import registry
-        from bench.engine.plan import prepare
+        from bench.engine.prepare import prepare
         from bench.errors import BenchError
         from bench.memory import budget
 
