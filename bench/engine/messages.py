@@ -91,7 +91,7 @@ class Fault(NamedTuple):
     reason: str
 
 
-Answer = Ready | Trained | Attacked | Stopped | Fault
+Reply = Ready | Trained | Attacked | Stopped | Fault
 
 
 class Died(NamedTuple):
@@ -105,5 +105,5 @@ class Died(NamedTuple):
 class Outcome(NamedTuple):
     """What came of a task."""
 
-    answer: Answer | Died
+    answer: Reply | Died
     stderr: str | None = None  # the end of what was printed meanwhile

@@ -10,7 +10,7 @@ an attack applies is asked once an architecture.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -222,8 +222,3 @@ def unsupported(attack: PlannedAttack, shape: Architecture) -> str:
     except Exception as error:
         return f"!unsupported() raised {type(error).__name__}: {error}"
     return reason if isinstance(reason, str) else f"!unsupported() returned {type(reason).__name__}, not a text"
-
-
-def to_run(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that are left to do, in plan order."""
-    return [cell for cell in cells if cell.state == "to run"]

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.engine.messages import LOST_CONTEXT, Answer, Attacked, Fault, Ready, Setup, Stopped, Task, Trained
+from bench.engine.messages import LOST_CONTEXT, Attacked, Fault, Ready, Reply, Setup, Stopped, Task, Trained
 
 if TYPE_CHECKING:
     from bench.api import Row, Target
@@ -104,7 +104,7 @@ class _Worker:
         self.notes: list[str] = []
         warnings.showwarning = self._warned
 
-    def answer(self, task: Task) -> Answer:
+    def answer(self, task: Task) -> Reply:
         """Does a task. Whatever goes wrong is an answer too."""
         from bench.engine.faults import blame, is_full
 
