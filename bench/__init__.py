@@ -16,7 +16,7 @@ The rooms, in the order in which that line passes through them:
 ``metrics``    SSIM, LPIPS, NCC, PSNR, MSE: one file a metric, with unit, range, direction; matching, intervals
 ``tracks``     what a kind of attack gets, and how its result becomes rows
 ``grids``      YAML files that span settings, attacks and seeds
-``engine``     plans the cells of a grid, runs them, loses nothing
+``engine``     plans the cells of a grid, runs them, loses nothing; ``engine.executors``: here, in workers, on Ray
 ``store``      the Parquet tables: schema, atomic append, merge, resume
 ``artefacts``  other people's checkpoints, reconstructions and images, read as data
 ``audit``      judges what others made: ``bench audit``, ``bench score --reconstructions``

@@ -24,7 +24,7 @@ from bench import registry, seeds, tracks
 from bench.api import Architecture, Attack, Candidates, Claim, DataSource, Defense, Metric, Release, Setting, Tier
 from bench.data.duplicates import hashes
 from bench.data.split import largest_n_per_class, split
-from bench.engine.cell import blame
+from bench.engine.faults import blame
 from bench.errors import BenchError, did_you_mean
 from bench.grids.load import builtin
 from bench.metrics.measure import measure

@@ -32,9 +32,9 @@ from bench.say import say
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.engine.local import Summary
+    from bench.engine.executors.cluster import Cluster
     from bench.engine.plan import Plan
-    from bench.engine.ray import Cluster
+    from bench.engine.run import Summary
     from bench.grids.load import Loaded
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -169,17 +169,18 @@ def run(
     changed = select_attacks(changed, attack, extra=brought)
     others = [spec.name for spec in changed.attacks] != own
     if runs is not None:
-        from bench.engine.plan import with_runs
+        from bench.engine.runs import with_runs
 
         changed = with_runs(changed, runs)
     loaded = _with(loaded, changed, set_)
 
-    from bench.engine import local
+    from bench.engine import run as engine
+    from bench.engine import stored
     from bench.engine.plan import plan
 
-    where = local.pick_device("cpu" if cluster else device)
-    rows = local.store()
-    planned = plan(loaded, local.known(rows), no_cache=no_cache, retry=retry == "failed", limit=limit)
+    where = engine.pick_device("cpu" if cluster else device)
+    rows = stored.store()
+    planned = plan(loaded, stored.known(rows), no_cache=no_cache, retry=retry == "failed", limit=limit)
     if dry_run:
         _show_plan(planned, json)
         return OK
@@ -211,7 +212,7 @@ def run(
     from bench.engine.progress import Lines, choose
 
     _interrupt_on_sigterm()
-    summary = local.run(
+    summary = engine.run(
         planned,
         rows,
         where,
@@ -402,11 +403,11 @@ def score(
     for option, given in (*loose, ("--rescale", rescale), ("--submit", submit), ("--add-mean", add_mean != "auto"), ("--seed", seed)):
         if given:
             raise BenchError(f"{option} without --reconstructions", expected="--reconstructions FILE, or neither")
-    from bench.engine import local
+    from bench.engine import rescore, stored
     from bench.engine.progress import choose
     from bench.grids.load import options_of
 
-    rows = local.store()
+    rows = stored.store()
     frame = rows.rows()
     names = sorted(set(frame["grid"]))
     if not grid and not (frame["status"] == "ok").any():
@@ -422,7 +423,7 @@ def score(
             hint=f"python -m bench run {options_of(grid) or f'--grid {grid}'}",
         )
     try:
-        fresh, missing = local.rescore(rows, grid or None, choose())
+        fresh, missing = rescore.rescore(rows, grid or None, choose())
     except KeyboardInterrupt:
         say(f"interrupted: cells scored so far are kept; resume with\n  {_again(context)}")
         return INTERRUPTED
@@ -498,7 +499,7 @@ def audit(
     from bench.audit import audit as auditor
     from bench.audit import page
     from bench.audit.asked import truth_of
-    from bench.engine.local import pick_device
+    from bench.engine.run import pick_device
     from bench.files import Folder
     from bench.home import home
 
@@ -803,7 +804,7 @@ def _cluster(executor: str, address: str, gpus: float | None, device: str) -> Cl
             got=f"{gpus:g} with --device {device}",
             hint="--gpus-per-worker 0.25",
         )
-    from bench.engine.ray import Cluster
+    from bench.engine.executors.cluster import Cluster
 
     return Cluster(address, device, gpus)
 
@@ -869,13 +870,13 @@ def _publish(planned: Plan, folder: Path, against: Path, quiet: bool, keep: bool
         alone: the folder shows the grid's latest run and none before; their rows stay in the store.
     """
     from bench import store
-    from bench.engine import local
+    from bench.engine import stored
     from bench.report.compare import compare
     from bench.report.standing import to_publish
 
     began = time.monotonic()
-    rows = local.store()
-    frame, images = local.collect(planned, rows)
+    rows = stored.store()
+    frame, images = stored.collect(planned, rows)
     try:
         before = store.load_scores(against)
         fresh, pictures, standing = to_publish(frame, images, before) if keep else (frame, images, 0)
@@ -943,9 +944,9 @@ def _render(folder: Path, only_if_changed: bool = False) -> list[Path]:
 
 def _publish_rows(fresh: Sequence[Mapping[str, Any]], images: pd.DataFrame, folder: Path) -> None:
     from bench import store
-    from bench.engine import local
+    from bench.engine import stored
 
-    store.publish([dict(row) for row in fresh], images, folder, store=local.store())
+    store.publish([dict(row) for row in fresh], images, folder, store=stored.store())
     _render(folder)
     print(f"published to {folder}")
 

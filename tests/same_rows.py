@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from bench.schema import COST_COLUMNS, IMAGE_KEY, PROVENANCE_COLUMNS, TABLES
+from bench.schema import COST_COLUMNS, IMAGE_KEY, PROVENANCE_COLUMNS, columns
 
 NOT_COMPARED = frozenset({*COST_COLUMNS, *PROVENANCE_COLUMNS, "stack", "stack_halvings"})
 UNROUNDED = {"float64": 1e-6, "float32": 1e-2}  # relative, by the row's `dtype`: numbers that rows keep with all their digits
 PIXELS = 1e-4  # scores of images, which are kept as float16: a pixel on the edge between two of its numbers becomes either
 LEVEL = 1  # of a thumbnail's 255: the same edge
-DECIMALS = {column.name: column.decimals for table in TABLES.values() for column in table}
+DECIMALS = {column.name: column.decimals for table in ("scores", "images") for column in columns(table)}
 
 
 def differing(one: pd.DataFrame, two: pd.DataFrame, *, leave: Collection[str] = NOT_COMPARED, pixels: float = PIXELS) -> list[str]:

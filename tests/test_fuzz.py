@@ -27,7 +27,7 @@ from test_store import score
 
 from bench.api import Candidates
 from bench.cli import main
-from bench.engine.cell import file_name, keep, kept
+from bench.engine.answers import file_name, keep, kept
 from bench.errors import BenchError
 from bench.files import Folder
 from bench.grids.load import builtin, expand, load, override, parse

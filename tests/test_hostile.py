@@ -25,7 +25,8 @@ from bench import registry, store
 from bench.artefacts.images import read_images
 from bench.cli import main
 from bench.data import parquet_images, picture
-from bench.engine import local
+from bench.engine import run as engine
+from bench.engine import stored
 from bench.engine.plan import plan
 from bench.errors import BenchError
 from bench.grids.load import load
@@ -114,9 +115,9 @@ def test_what_an_attack_raises_is_obeyed_by_no_terminal_and_no_browser(tmp_path,
 
 def run(tmp_path, path=None):
     """A tiny run: its summary and its rows."""
-    rows = local.store()
-    planned = plan(load(path or write_grid(tmp_path, "mean_image")), local.known(rows))
-    return local.run(planned, rows, torch.device("cpu")), *local.collect(planned, rows)
+    rows = stored.store()
+    planned = plan(load(path or write_grid(tmp_path, "mean_image")), stored.known(rows))
+    return engine.run(planned, rows, torch.device("cpu")), *stored.collect(planned, rows)
 
 
 # ------------------------------------------------------------------------------------------------------------------- bombs
@@ -191,7 +192,7 @@ def test_no_secret_of_the_environment_is_in_what_a_run_leaves_behind(tmp_path, b
     assert len(files) > 5
     for file in files:
         assert secret.encode() not in file.read_bytes(), file
-    for table in (pd.read_parquet(out / "scores.parquet"), local.store().rows()):
+    for table in (pd.read_parquet(out / "scores.parquet"), stored.store().rows()):
         assert not table.astype(str).apply(lambda column: column.str.contains(secret)).any(axis=None)
 
 

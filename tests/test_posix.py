@@ -60,7 +60,7 @@ def test_the_rest_is_refused_at_the_start(command: str, tmp_path: Path) -> None:
 
 
 def test_whoever_imports_the_engine_is_told_the_same() -> None:
-    script = WINDOWS.partition("from bench")[0] + "import bench.engine.local"
+    script = WINDOWS.partition("from bench")[0] + "import bench.engine.run"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert "bench.errors.BenchError: reconbench runs on POSIX systems only" in done.stderr
 

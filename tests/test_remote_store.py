@@ -28,7 +28,7 @@ from bench import doctor, line, registry
 from bench import files as F
 from bench import store as S
 from bench.cli import main
-from bench.engine import local
+from bench.engine import faults, stored
 from bench.errors import BenchError, StorageError
 from bench.targets.cache import TargetCache
 
@@ -301,7 +301,7 @@ def test_a_run_keeps_everything_there_and_its_credentials_nowhere(
         assert [file.name.rpartition(".")[2] for file in files.within(folder).listing()] == ["safetensors"] * most
     assert files.within("rows").listing()
     assert {path.name for path in bench_home.iterdir()} <= {"weights", "datasets"}
-    assert local.store().rows()["status"].value_counts().to_dict() == {"ok": 4, "failed": 4}
+    assert stored.store().rows()["status"].value_counts().to_dict() == {"ok": 4, "failed": 4}
     capsys.readouterr()
     assert main(["run", "--grid", str(grid), "--out", str(out), "--attack", "mean_image", "--json"]) == 0
     assert '"cached": 4' in capsys.readouterr().out, "another process finds what was computed"
@@ -317,7 +317,7 @@ def test_a_run_keeps_everything_there_and_its_credentials_nowhere(
         files.within(folder).read(file.name) for folder in ("rows", "targets", "reconstructions") for file in files.within(folder).listing()
     ]
     assert len(contents) > 12
-    tables = [local.store().rows(), pd.read_parquet(out / "scores.parquet")]
+    tables = [stored.store().rows(), pd.read_parquet(out / "scores.parquet")]
     text = [said.out + said.err + repr(check), *(table.to_csv() for table in tables), *(content.decode("latin-1") for content in contents)]
     for secret in (KEY, SECRET, "hunter2"):
         assert not any(secret in one for one in text), secret
@@ -325,12 +325,12 @@ def test_a_run_keeps_everything_there_and_its_credentials_nowhere(
 
 def test_the_store_may_be_another_folder(tmp_path: Path, bench_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = tmp_path / "shared"
-    assert str(local.store()) == f"{bench_home}/rows"
+    assert str(stored.store()) == f"{bench_home}/rows"
     for place in (str(shared), f"file://{shared}"):
         monkeypatch.setenv("RECONBENCH_STORE", place)
-        assert str(local.store()) == f"{shared}/rows"
-        assert str(local.reconstructions()) == f"{shared}/reconstructions"
-        assert str(local.cache_of(False).files) == f"{shared}/targets"
+        assert str(stored.store()) == f"{shared}/rows"
+        assert str(stored.reconstructions()) == f"{shared}/reconstructions"
+        assert str(stored.cache_of(False).files) == f"{shared}/targets"
         assert doctor._store().detail == f"{shared} (not made yet) is writable"
     assert not shared.exists()
 
@@ -490,7 +490,7 @@ def test_a_server_that_goes_away_stops_the_run_and_blames_no_cell() -> None:
     for action in (lambda: store.append([score("b" * 16)]), store.rows, store.compact):
         with pytest.raises(StorageError, match=r"cannot (list|write|read) s3://bucket/deep/prefix") as caught:
             action()
-        assert local.is_full(caught.value)
+        assert faults.is_full(caught.value)
         assert SECRET not in str(caught.value)
     assert time.monotonic() - began < 30
 

@@ -30,8 +30,9 @@ from bench.artefacts.truth import Truth
 from bench.audit import page
 from bench.audit.scoring import Judgement, judge
 from bench.audit.verdict import Verdict, verdict
-from bench.engine.cell import RUNS_AT_ONCE, PluginExitError, blame
-from bench.engine.plan import PlannedAttack, hyperparameters, prepare
+from bench.engine.faults import PluginExitError, blame
+from bench.engine.prepare import PlannedAttack, hyperparameters, prepare
+from bench.engine.stacks import RUNS_AT_ONCE
 from bench.errors import BenchError, did_you_mean
 from bench.grids.load import AttackSpec, Sweep, value_of
 from bench.memory import budget, in_pieces

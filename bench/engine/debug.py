@@ -7,7 +7,7 @@ import pdb
 import sys
 import traceback
 
-from bench.engine.cell import blame
+from bench.engine.faults import blame
 
 
 def post_mortem(error: Exception) -> None:

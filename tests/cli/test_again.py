@@ -91,6 +91,6 @@ def test_an_interrupted_score_says_how_to_go_on(bench, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     bench("run", "--grid", write_grid(tmp_path), "--out", tmp_path / "a")
-    monkeypatch.setattr("bench.engine.local.rescore", interrupted)
+    monkeypatch.setattr("bench.engine.rescore.rescore", interrupted)
     code, _, err = bench("score", "--grid", "tiny", "--out", tmp_path / "a")
     assert (code, err.splitlines()[-1].strip()) == (130, f"python -m bench score --grid tiny --out {tmp_path / 'a'}")

@@ -18,7 +18,7 @@ from tiny_grid import GREEDY, clean_registry, write_plugin  # noqa: F401
 from bench import registry
 from bench.api import Setting, Target
 from bench.audit.audit import _run
-from bench.engine.plan import prepare
+from bench.engine.prepare import prepare
 from bench.grids.load import AttackSpec
 from bench.memory import fitting
 from bench.store import load_results

@@ -137,7 +137,7 @@ def test_a_clone_that_reproduces_the_table_leaves_every_file_as_it_was(bench, tm
         return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in published.rglob("*") if path.is_file()}
 
     before = state()
-    monkeypatch.setattr("bench.engine.cell.provenance", lambda: {"platform": "another machine", "code_version": "9"})
+    monkeypatch.setattr("bench.engine.rows.provenance", lambda: {"platform": "another machine", "code_version": "9"})
     monkeypatch.setattr("bench.report.markdown.grid_page", lambda page: f"another page of {page.grid}")
     monkeypatch.setattr("bench.report.figures.strips", lambda *_: b"another picture")
     for _ in range(2):  # trained anew, then from the store
@@ -470,9 +470,9 @@ def test_ctrl_c_in_a_real_process_keeps_finished_cells(tmp_path, bench_home):
     assert "4 cells finished in this run are kept, 4 are left" in err
     assert "Traceback" not in err
     assert json.loads(out)["cells"]["ok"] == 4
-    from bench.engine import local
+    from bench.engine import stored
 
-    assert len(local.store().rows()) == 4
+    assert len(stored.store().rows()) == 4
 
 
 # --------------------------------------------------------------------------------------------------------------- the rest

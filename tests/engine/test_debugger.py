@@ -11,7 +11,7 @@ import pytest
 from tiny_grid import write_grid, write_plugin
 
 from bench.cli import main
-from bench.engine import local
+from bench.engine import stored
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FALLS = """
@@ -36,7 +36,7 @@ def test_the_debugger_stands_where_the_attack_fell(tmp_path):
     assert "'again the butler'" in done.stdout
     assert "falls.py(" in done.stdout
     assert "q goes on with the next cell" in done.stderr
-    rows = local.store().rows().set_index("attack")
+    rows = stored.store().rows().set_index("attack")
     assert set(rows.loc["falls", "status"]) == {"failed"}
     assert rows.loc["falls", "reason"].str.startswith("RuntimeError: Given groups=1").all()
     assert set(rows.loc["mean_image", "status"]) == {"ok"}

@@ -14,8 +14,8 @@ import pytest
 import torch
 from same_rows import differing
 
-from bench.engine import cell as cells_module
-from bench.engine import local
+from bench.engine import run as engine
+from bench.engine import stacks, stored
 from bench.engine.plan import Plan, plan
 from bench.engine.progress import Silent
 from bench.grids.load import load
@@ -59,15 +59,15 @@ class Stopping(Silent):
 def planned(tmp_path, text: str, dtype: str) -> Plan:
     path = tmp_path / f"{dtype}.yaml"
     path.write_text(text.format(dtype=dtype))
-    return plan(load(path), local.known(local.store()))
+    return plan(load(path), stored.known(stored.store()))
 
 
 def run(tmp_path, text: str, dtype: str = "float64", order=lambda cells: cells, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score and image rows of all cells, made in this order."""
     made = planned(tmp_path, text, dtype)
-    summary = local.run(replace(made, cells=order(made.cells)), local.store(), CPU, **options)
+    summary = engine.run(replace(made, cells=order(made.cells)), stored.store(), CPU, **options)
     assert not summary.failed, summary.failures
-    return local.collect(made, local.store())
+    return stored.collect(made, stored.store())
 
 
 @pytest.fixture
@@ -113,8 +113,8 @@ def test_stacking_changes_nothing(tmp_path, forget, monkeypatch):
     together = run(tmp_path, KKT)
     assert together[0]["stack"].max() > 1
     forget()
-    monkeypatch.setitem(cells_module.RUNS_AT_ONCE, "cpu", 1)
-    monkeypatch.setitem(local.TARGETS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(stacks.RUNS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(stacks.TARGETS_AT_ONCE, "cpu", 1)
     alone = run(tmp_path, KKT)
     assert alone[0]["stack"].max() == 1
     assert_same(together, alone)
@@ -125,8 +125,8 @@ def test_interruptions_change_nothing(tmp_path, forget):
     forget()
     made = planned(tmp_path, KKT, "float64")
     for after in (1, 4):
-        assert local.run(planned(tmp_path, KKT, "float64"), local.store(), CPU, Stopping(after)).interrupted
-    assert 0 < len(local.store().rows()) < len(made.cells)
+        assert engine.run(planned(tmp_path, KKT, "float64"), stored.store(), CPU, Stopping(after)).interrupted
+    assert 0 < len(stored.store().rows()) < len(made.cells)
     assert_same(straight, run(tmp_path, KKT))
 
 

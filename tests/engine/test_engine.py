@@ -16,9 +16,10 @@ from tiny_grid import GREEDY, clean_registry, write_grid, write_plugin  # noqa: 
 
 from bench import registry
 from bench.check import holds_any, reachable_tensors
-from bench.engine import cell as cell_module
-from bench.engine import local
-from bench.engine.plan import plan, with_runs
+from bench.engine import faults, rescore, stacks, stored
+from bench.engine import run as engine
+from bench.engine.plan import plan
+from bench.engine.runs import with_runs
 from bench.errors import BenchError
 from bench.grids.load import load
 from bench.memory import fitting
@@ -30,10 +31,10 @@ CPU = torch.device("cpu")
 
 def go(path, **options):
     """Plans and runs a grid file; returns the summary and this grid's rows by (attack, weight decay, seed)."""
-    rows = local.store()
-    planned = plan(load(path), local.known(rows), no_cache=options.get("no_cache", False), retry=options.pop("retry", False))
-    summary = local.run(planned, rows, CPU, **options)
-    frame, images = local.collect(planned, rows)
+    rows = stored.store()
+    planned = plan(load(path), stored.known(rows), no_cache=options.get("no_cache", False), retry=options.pop("retry", False))
+    summary = engine.run(planned, rows, CPU, **options)
+    frame, images = stored.collect(planned, rows)
     return summary, frame, images
 
 
@@ -123,8 +124,8 @@ def test_how_cells_are_batched_changes_no_score(tmp_path, monkeypatch):
     _, together, _ = go(path)
     assert (together["runs"] == 3).all()
     assert (together["n_candidates"] == 12).all()
-    monkeypatch.setitem(cell_module.RUNS_AT_ONCE, "cpu", 1)
-    monkeypatch.setitem(local.TARGETS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(stacks.RUNS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(stacks.TARGETS_AT_ONCE, "cpu", 1)
     _, apart, _ = go(path, no_cache=True)
     assert not differing(together, apart)
 
@@ -143,7 +144,7 @@ return (release.mean_image + self.scale * torch.randn(4, *release.mean_image.sha
 def test_a_sweep_resumes_run_by_run_and_grows_run_by_run(tmp_path, monkeypatch):
     calls = tmp_path / "calls"
     monkeypatch.setenv("COUNT_CALLS", str(calls))
-    monkeypatch.setitem(cell_module.RUNS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(stacks.RUNS_AT_ONCE, "cpu", 1)
     registry.load_plugin(write_plugin(tmp_path, "counting", COUNTING.strip()))
     path = write_grid(tmp_path, SWEPT.replace("RUNS", "2"))  # 4 cells
     monkeypatch.setenv("STOP_AT_SIX", "1")
@@ -241,10 +242,10 @@ def test_image_rows_say_how_near_the_margin_each_image_is(tmp_path):
     assert images.loc[images["split"] == "control", "multiplier"].isna().all()
     accuracy = (members["margin"] > 0).groupby(members["cell_id"]).mean()
     assert accuracy.to_dict() == frame.set_index("cell_id")["train_accuracy"].to_dict()
-    fresh, missing = local.rescore(local.store(), None)
+    fresh, missing = rescore.rescore(stored.store(), None)
     assert len(fresh) == len(frame)
     assert not missing
-    again = local.store().images(list(frame["cell_id"]))
+    again = stored.store().images(list(frame["cell_id"]))
     assert again["margin"].notna().all(), "scoring again keeps what follows from the network"
 
 
@@ -255,7 +256,7 @@ def test_out_of_memory_halves_the_stack_and_changes_no_score(tmp_path, monkeypat
     assert summary.failed == 0
     assert set(halved["stack"]) == {2}
     assert set(halved["stack_halvings"]) == {3}  # 12 runs, 6, 3, 2
-    monkeypatch.setitem(cell_module.RUNS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(stacks.RUNS_AT_ONCE, "cpu", 1)
     _, single, _ = go(path, no_cache=True)
     assert set(single["stack"]) == {1}
     assert set(single["stack_halvings"]) == {0}
@@ -345,7 +346,7 @@ def test_a_setting_beyond_the_data_is_a_failed_row(tmp_path):
     summary, frame, _ = go(path)
     assert (summary.ok, summary.failed, summary.exit_code) == (2, 2, 2)
     assert frame.loc[frame["status"] == "failed", "reason"].str.contains("too small for n_per_class=5000").all()
-    assert (go(path)[0].failed, len(local.store().rows())) == (2, 4)
+    assert (go(path)[0].failed, len(stored.store().rows())) == (2, 4)
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
@@ -390,7 +391,7 @@ def test_a_picture_that_is_cut_off_fails_its_cells_and_does_not_stop_the_run(tmp
     summary, frame, _ = go(path)
     assert (summary.ok, summary.failed) == (2, 2)
     assert frame.loc[frame["status"] == "failed", "reason"].str.contains("image file is truncated").all()
-    assert local.is_full(OSError(errno.ENOSPC, "No space left on device"))
+    assert faults.is_full(OSError(errno.ENOSPC, "No space left on device"))
 
 
 def test_an_attack_that_changes_pytorch_changes_its_own_cells_alone(tmp_path):
@@ -407,8 +408,8 @@ def test_targets_are_planned_with_their_images(tmp_path):
     cells = [cell for cell in plan(load(path), {}).cells if cell.state == "to run"]
     public = 50 * 4  # images of 625 float32 pixels; the tiny networks have 5 000 weights
     together = 4 * 4 * 625 * (8 + public + 2000)
-    assert len(list(local.chunks(cells, "cpu", 8 * together))) == 1
-    assert len(list(local.chunks(cells, "cpu", together // 2))) == 4
+    assert len(list(stacks.chunks(cells, "cpu", 8 * together))) == 1
+    assert len(list(stacks.chunks(cells, "cpu", together // 2))) == 4
 
 
 def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, bench_home, monkeypatch):
@@ -425,7 +426,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, bench_home, monke
         patch.setattr(os, "fsync", fsync)
         with pytest.raises(BenchError, match=r"disk is full|cannot be used"):
             go(path)
-    kept = local.store().rows()
+    kept = stored.store().rows()
     assert 0 < len(kept) < 8
     assert (kept["status"] == "ok").all()
     summary, frame, _ = go(path)
@@ -453,7 +454,7 @@ def test_a_spent_budget_starts_nothing_new(tmp_path):
     summary, _, _ = go(path)
     assert summary.out_of_budget
     assert (summary.ok, summary.left, summary.exit_code) == (0, 4, 2)
-    assert len(local.store().rows()) == 0
+    assert len(stored.store().rows()) == 0
 
 
 def test_cells_are_shared_between_grids(tmp_path):
@@ -476,7 +477,7 @@ def test_what_belongs_to_a_grid_is_written_over_cached_cells(tmp_path):
     assert summary.cached == len(frame)
     assert set(frame["gallery"]) == {3}
     assert [json.loads(text)[0]["value"] for text in frame["grid_published"]] == [0.3] * len(frame)
-    local.store().append(frame.to_dict("records"))
+    stored.store().append(frame.to_dict("records"))
     path.write_text(plain)
     _, frame, _ = go(path)
     assert frame[["gallery", "grid_published"]].isna().all(axis=None)
@@ -485,14 +486,14 @@ def test_what_belongs_to_a_grid_is_written_over_cached_cells(tmp_path):
 def test_scoring_again_gives_the_same_numbers(tmp_path, bench_home):
     registry.load_plugin(write_plugin(tmp_path, "unruly", "return 3 * torch.randn(8, 1, 25, 25, generator=generator)"))
     _, before, images = go(write_grid(tmp_path, "unruly, mean_image"))
-    fresh, missing = local.rescore(local.store(), "tiny")
+    fresh, missing = rescore.rescore(stored.store(), "tiny")
     assert (len(fresh), missing) == (8, {})
-    after = local.store().rows()
+    after = stored.store().rows()
     assert not differing(before, after, leave=("finished_at", "seconds_score"))
-    assert not differing(images, local.store().images())
+    assert not differing(images, stored.store().images())
     lost = next((bench_home / "reconstructions").glob("*.safetensors"))
     lost.write_bytes(b"short")
-    fresh, missing = local.rescore(local.store(), None)
+    fresh, missing = rescore.rescore(stored.store(), None)
     assert len(fresh) == 7
     [(reason, cells)] = missing.items()
     assert "no reconstruction" in reason
@@ -504,8 +505,8 @@ def test_a_row_gives_back_its_setting(tmp_path):
     path = write_grid(tmp_path)
     go(path)
     settings = [c.setting for c in plan(load(path), {}).cells]
-    rows = local.store().rows().to_dict("records")
-    found = [local.setting_of({k: None if local._null(v) else v for k, v in row.items()}) for row in rows]
+    rows = stored.store().rows().to_dict("records")
+    found = [rescore.setting_of({k: None if rescore._null(v) else v for k, v in row.items()}) for row in rows]
     assert sorted(map(str, found)) == sorted(map(str, settings))
 
 

@@ -11,7 +11,8 @@ import torch
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import files, registry
-from bench.engine import local
+from bench.engine import rescore, stored
+from bench.engine import run as engine
 from bench.engine.plan import plan
 from bench.errors import BenchError
 from bench.grids.load import load
@@ -24,10 +25,10 @@ SWEPT = "{name: noise, sweep: {runs: 3, ranges: {scale: {low: 0.01, high: 0.3}}}
 
 def go(path, retry=False):
     """Plans and runs a grid file; returns the summary and its rows."""
-    rows = local.store()
-    planned = plan(load(path), local.known(rows), retry=retry)
-    summary = local.run(planned, rows, CPU)
-    return summary, local.collect(planned, rows)[0]
+    rows = stored.store()
+    planned = plan(load(path), stored.known(rows), retry=retry)
+    summary = engine.run(planned, rows, CPU)
+    return summary, stored.collect(planned, rows)[0]
 
 
 def test_a_disk_that_is_full_in_the_middle_of_a_sweep_stops_the_run_and_fails_no_cell(tmp_path, monkeypatch):
@@ -44,7 +45,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_sweep_stops_the_run_and_fails_no
         patch.setattr(files, "atomic_write", full)
         with pytest.raises(BenchError, match="disk is full"):
             go(path)
-    assert "failed" not in set(local.store().rows()["status"])
+    assert "failed" not in set(stored.store().rows()["status"])
     summary, frame = go(path)
     assert (summary.ok, summary.failed) == (4, 0)
     assert set(frame["status"]) == {"ok"}
@@ -60,9 +61,9 @@ def test_a_row_counts_although_the_clock_was_set_back_since_the_one_before(tmp_p
     time_ns = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: time_ns() - 3650 * 86_400 * 10**9)
     assert go(path, retry=True)[0].ok == 4
-    assert set(local.store().rows()["status"]) == {"ok"}
-    local.store().compact()
-    assert set(local.store().rows()["status"]) == {"ok"}
+    assert set(stored.store().rows()["status"]) == {"ok"}
+    stored.store().compact()
+    assert set(stored.store().rows()["status"]) == {"ok"}
     assert go(path)[0].cached == 4
 
 
@@ -76,7 +77,7 @@ def test_reconstructions_that_are_cut_off_are_named_and_set_aside(tmp_path, benc
     for file in (run, cell):
         file.write_bytes(file.read_bytes()[:-9])
     with pytest.warns(UserWarning, match=f"{cell.name} is corrupt .*; set aside as {cell.stem}.corrupt"):
-        fresh, missing = local.rescore(local.store(), None)
+        fresh, missing = rescore.rescore(stored.store(), None)
     assert (len(fresh), sum(map(len, missing.values()))) == (3, 1)
     shutil.rmtree(bench_home / "rows")
     with pytest.warns(UserWarning, match=r"0\.safetensors is corrupt"):

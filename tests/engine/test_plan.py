@@ -8,7 +8,10 @@ import pytest
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
-from bench.engine.plan import cell_id, draws, plan, prepare, with_runs
+from bench.engine.plan import cell_id, plan
+from bench.engine.prepare import prepare
+from bench.engine.runs import with_runs
+from bench.engine.sweeps import draws
 from bench.errors import BenchError
 from bench.grids.load import AttackSpec, Range, Sweep, load
 

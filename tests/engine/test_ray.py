@@ -22,15 +22,18 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import line, registry
 from bench.cli import main
-from bench.engine import local, seat
+from bench.engine import run as engine
+from bench.engine import stored
+from bench.engine.executors import seat
 from bench.engine.plan import plan
 from bench.engine.progress import Silent
 from bench.errors import BenchError
 from bench.grids.load import load
 
 ray = pytest.importorskip("ray")
-from bench.engine import ray as on_ray  # noqa: E402
-from bench.engine.ray import Cluster  # noqa: E402
+from bench.engine.executors import cluster as reached  # noqa: E402
+from bench.engine.executors import ray as on_ray  # noqa: E402
+from bench.engine.executors.cluster import Cluster  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 CPU = torch.device("cpu")
@@ -72,11 +75,11 @@ def _program_of_now() -> None:
 
 def go(path, cluster, **options):
     """Plans and runs a grid file on the cluster, or in this process where there is none; returns the summary and this grid's rows."""
-    rows = local.store()
-    planned = plan(load(path), local.known(rows))
+    rows = stored.store()
+    planned = plan(load(path), stored.known(rows))
     where = None if cluster is None else Cluster(cluster.address)
-    summary = local.run(planned, rows, CPU, jobs=None if cluster else 1, cluster=where, **options)
-    frame = local.collect(planned, rows)[0]
+    summary = engine.run(planned, rows, CPU, jobs=None if cluster else 1, cluster=where, **options)
+    frame = stored.collect(planned, rows)[0]
     assert len(frame) == len(rows.rows()) == len(planned.cells), "a row a cell"
     return summary, frame
 
@@ -223,7 +226,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_pat
     body = f"import os, time\nopen({str(pids)!r}, 'a').write(f'{{os.getpid()}} ')\ntime.sleep(600)"
     registry.load_plugin(write_plugin(tmp_path, "sleeper", body))
     path = write_grid(tmp_path, "mean_image, sleeper")
-    rows = local.store()
+    rows = stored.store()
     planned = plan(load(path), {})
 
     def interrupt() -> None:
@@ -233,7 +236,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_pat
 
     watch = threading.Thread(target=interrupt, daemon=True)
     watch.start()
-    summary = local.run(planned, rows, CPU, jobs=None, cluster=Cluster(cluster.address))
+    summary = engine.run(planned, rows, CPU, jobs=None, cluster=Cluster(cluster.address))
     watch.join()
     assert (summary.interrupted, summary.exit_code) == (True, 130)
     assert (summary.ok, summary.left) == (len(rows.rows()), 8 - len(rows.rows()))
@@ -264,10 +267,10 @@ def test_an_address_where_nobody_answers_is_said_at_once(monkeypatch, capsys):
         assert main(["run", "--grid", "quick", "--limit", "1", "--executor", "ray", "--address", address]) == 1
         assert time.monotonic() - began < 60
     assert f"no Ray cluster answers at {address}" in capsys.readouterr().err
-    monkeypatch.setattr(on_ray, "PATIENCE", 3.0)
+    monkeypatch.setattr(reached, "PATIENCE", 3.0)
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # somebody who is no Ray head
         with pytest.raises(BenchError, match="no Ray cluster answers at 127") as error:
-            on_ray._check_address(f"127.0.0.1:{deaf.getsockname()[1]}")
+            reached._check_address(f"127.0.0.1:{deaf.getsockname()[1]}")
         assert error.value.got == "no answer in 3 s"
 
 
@@ -319,14 +322,14 @@ class FakeRay:
 
 def test_there_are_as_many_workers_as_the_nodes_have_room_for():
     mixed = FakeRay({"CPU": 4.0}, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 3.0, "GPU": 1.0})
-    assert on_ray._room(mixed, Cluster()) == ("cuda", 1.0, [0, 2, 1])
-    assert on_ray._room(mixed, Cluster(gpus=0.25)) == ("cuda", 0.25, [0, 8, 3])
-    assert on_ray._room(mixed, Cluster(gpus=0.1))[2] == [0, 8, 3]
-    assert on_ray._room(mixed, Cluster(device="cpu")) == ("cpu", 0.0, [4, 8, 3])
-    assert on_ray._room(mixed, Cluster(gpus=0.0)) == ("cpu", 0.0, [4, 8, 3])
-    assert on_ray._room(FakeRay({"CPU": 2.0}), Cluster()) == ("cpu", 0.0, [2])
+    assert reached.room(mixed, Cluster()) == ("cuda", 1.0, [0, 2, 1])
+    assert reached.room(mixed, Cluster(gpus=0.25)) == ("cuda", 0.25, [0, 8, 3])
+    assert reached.room(mixed, Cluster(gpus=0.1))[2] == [0, 8, 3]
+    assert reached.room(mixed, Cluster(device="cpu")) == ("cpu", 0.0, [4, 8, 3])
+    assert reached.room(mixed, Cluster(gpus=0.0)) == ("cpu", 0.0, [4, 8, 3])
+    assert reached.room(FakeRay({"CPU": 2.0}), Cluster()) == ("cpu", 0.0, [2])
     with pytest.raises(BenchError, match="the cluster has no room for a worker") as error:
-        on_ray._room(FakeRay({"CPU": 2.0}), Cluster(device="cuda"))
+        reached.room(FakeRay({"CPU": 2.0}), Cluster(device="cuda"))
     assert error.value.got == "1 nodes with 2 CPUs and 0 GPUs in all"
 
 

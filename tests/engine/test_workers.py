@@ -21,7 +21,9 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry, targets
 from bench.cli import _seconds, main
-from bench.engine import child, local, process, workers
+from bench.engine import messages, queue, stored
+from bench.engine import run as engine
+from bench.engine.executors import process, workers
 from bench.engine.plan import plan
 from bench.engine.progress import Silent
 from bench.errors import BenchError
@@ -44,10 +46,10 @@ attacks: [{attacks}]
 
 def go(path, **options):
     """Plans and runs a grid file; returns the summary and this grid's rows."""
-    rows = local.store()
-    planned = plan(load(path), local.known(rows), no_cache=options.get("no_cache", False))
-    summary = local.run(planned, rows, CPU, **options)
-    return summary, local.collect(planned, rows)[0]
+    rows = stored.store()
+    planned = plan(load(path), stored.known(rows), no_cache=options.get("no_cache", False))
+    summary = engine.run(planned, rows, CPU, **options)
+    return summary, stored.collect(planned, rows)[0]
 
 
 def alive(pid: int) -> bool:
@@ -81,7 +83,7 @@ def test_scores_are_the_same_in_one_process_and_in_several(tmp_path, bench_home)
     assert not differing(alone, together)
     again, _ = go(path, jobs=2)
     assert (again.cached, again.ok) == (12, 0)
-    assert len(local.store().rows()) == 12
+    assert len(stored.store().rows()) == 12
 
 
 def test_workers_share_the_memory_that_is_allowed(tmp_path):
@@ -100,24 +102,24 @@ class Fake:
 
 def test_chunks_are_halved_until_every_worker_has_one():
     cells = [Fake(f"{i // 2}") for i in range(10)]
-    cut = workers.spread([cells], 3)
+    cut = queue.spread([cells], 3)
     assert [len({c.target_id for c in part}) for part in cut] == [1] * 5
-    assert workers.spread([cells], 1) == [cells]
+    assert queue.spread([cells], 1) == [cells]
     assert [c for part in cut for c in part] == cells
     assert all(len([p for p in cut if any(c.target_id == t for c in p)]) == 1 for t in map(str, range(5)))
-    assert workers.spread([cells[:2]], 3) == [cells[:2]]
-    assert workers.spread([], 3) == []
+    assert queue.spread([cells[:2]], 3) == [cells[:2]]
+    assert queue.spread([], 3) == []
 
 
 def test_no_worker_trains_the_one_large_chunk_while_others_have_small_ones():
-    sizes = [len(part) for part in workers.spread([[Fake(i) for i in range(35)], [Fake(100)], [Fake(101)]], 2)]
+    sizes = [len(part) for part in queue.spread([[Fake(i) for i in range(35)], [Fake(100)], [Fake(101)]], 2)]
     assert max(sizes) <= 10
     assert sum(sizes) == 37
 
 
 def test_each_worker_sees_one_gpu_and_its_share_of_the_memory(tmp_path, monkeypatch):
     planned = plan(load(write_grid(tmp_path)), {})
-    places = workers.places_of(planned)
+    places = queue.places_of(planned)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 5,7")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     made = workers._setups(planned, places, "cuda", 5, None, False)
@@ -166,7 +168,7 @@ def test_each_culprit_fails_with_its_own_reason_and_no_other_cell(tmp_path):
     assert row.loc[["mean_image", "heldout_images"], "stderr"].isna().all()
     from bench import store
 
-    store.publish(*local.collect(plan(load(path), {}), local.store()), tmp_path / "results")
+    store.publish(*stored.collect(plan(load(path), {}), stored.store()), tmp_path / "results")
     assert pq.read_table(tmp_path / "results" / "scores.parquet")["stderr"].null_count == 8, "what was printed stays on this machine"
     again, _ = go(path, jobs=2, timeout=20.0)
     assert (again.cached, again.failed, again.left) == (2, 6, 0), "failed cells are not tried again"
@@ -238,12 +240,12 @@ def test_workers_that_cannot_start_are_one_message(tmp_path, monkeypatch):
     planned = plan(load(write_grid(tmp_path, "noise")), {})
     monkeypatch.setenv("FALL", "1")
     with pytest.raises(BenchError, match="worker processes do not start") as error:
-        local.run(planned, local.store(), CPU, jobs=2)
+        engine.run(planned, stored.store(), CPU, jobs=2)
     assert error.value.got == "ended its process with exit code 5"
     monkeypatch.delenv("FALL")
     plugin.write_text(plugin.read_text() + "\n# another version\n")
     with pytest.raises(BenchError, match="attack 'noise' has changed on disk since the run began"):
-        local.run(planned, local.store(), CPU, jobs=2)
+        engine.run(planned, stored.store(), CPU, jobs=2)
 
 
 def test_a_spent_budget_starts_nothing_new(tmp_path):
@@ -274,7 +276,7 @@ def start(tmp_path: Path, *more: str) -> tuple[subprocess.Popen, Path]:
 
     def sleeping() -> bool:
         assert process.poll() is None, process.communicate()
-        return pids.exists() and len(pids.read_text().split()) == 2 and len(local.store().rows()) == 2
+        return pids.exists() and len(pids.read_text().split()) == 2 and len(stored.store().rows()) == 2
 
     wait_for(sleeping)
     return process, pids
@@ -292,7 +294,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_pat
     assert "-j 2" in err
     assert "Traceback" not in err
     assert not any(alive(int(pid)) for pid in pids.read_text().split())
-    assert set(local.store().rows()["attack"]) == {"mean_image"}
+    assert set(stored.store().rows()["attack"]) == {"mean_image"}
 
 
 def test_a_run_that_is_killed_takes_its_workers_with_it(tmp_path):
@@ -300,7 +302,7 @@ def test_a_run_that_is_killed_takes_its_workers_with_it(tmp_path):
     process.kill()
     process.communicate(timeout=60)
     wait_for(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
-    assert len(local.store().rows()) == 2
+    assert len(stored.store().rows()) == 2
 
 
 # ------------------------------------------------------------------------------------------------------------- the options
@@ -326,6 +328,6 @@ def test_options_that_make_no_sense_are_one_message(words, capsys):
 
 def test_a_cell_travels_without_its_attack(tmp_path):
     [cell, *_] = plan(load(write_grid(tmp_path)), {}).cells
-    sent = child.pack(cell, 0)
+    sent = messages.pack(cell, 0)
     assert sent.pop("attack") == 0
     assert sent == {name: getattr(cell, name) for name in cell.__dataclass_fields__ if name != "attack"}

@@ -11,16 +11,17 @@ def skip(grid: str) -> dict[str, float]:
     began = time.perf_counter()
     import torch
 
-    from bench.engine import local
+    from bench.engine import run as engine
+    from bench.engine import stored
     from bench.engine.plan import plan
     from bench.grids.load import load
 
     marks = [began, time.perf_counter()]
-    known = local.known(local.store())
+    known = stored.known(stored.store())
     marks.append(time.perf_counter())
     planned = plan(load(grid), known)
     marks.append(time.perf_counter())
-    summary = local.run(planned, local.store(), torch.device("cpu"))
+    summary = engine.run(planned, stored.store(), torch.device("cpu"))
     marks.append(time.perf_counter())
     spent = dict(zip(("imports", "known", "plan", "run"), (b - a for a, b in pairwise(marks)), strict=True))
     return {**spent, "cached": summary.cached}

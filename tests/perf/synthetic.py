@@ -38,9 +38,9 @@ def write_grid(folder: Path, cells: int) -> Path:
 
 def fill_store(grid: str) -> int:
     """Stores an ok row for every cell of a grid, and returns how many there are."""
-    from bench.engine.cell import describe
-    from bench.engine.local import store
     from bench.engine.plan import plan
+    from bench.engine.rows import describe
+    from bench.engine.stored import store
     from bench.grids.load import load
 
     loaded = load(grid)

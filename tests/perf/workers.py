@@ -105,7 +105,8 @@ def trivial(grid: str, executor: str = "processes") -> dict[str, float]:
     """
     import torch
 
-    from bench.engine import local
+    from bench.engine import run as engine
+    from bench.engine import stored
     from bench.engine.plan import plan
     from bench.engine.progress import Silent
     from bench.grids.load import load
@@ -128,14 +129,14 @@ def trivial(grid: str, executor: str = "processes") -> dict[str, float]:
     watch, began = Watch(), time.monotonic()
     cluster = None
     if executor == "ray":
-        from bench.engine.ray import Cluster
+        from bench.engine.executors.cluster import Cluster
 
         cluster = Cluster("local", device="cpu")
     jobs = 1 if executor == "none" else JOBS
-    summary = local.run(planned, local.store(), torch.device("cpu"), watch, jobs=jobs, cluster=cluster)
+    summary = engine.run(planned, stored.store(), torch.device("cpu"), watch, jobs=jobs, cluster=cluster)
     spent = time.monotonic() - watch.first
     end = resident()
-    rows = local.store().rows().sort_values("finished_at")
+    rows = stored.store().rows().sort_values("finished_at")
     work = float(rows[["seconds_attack", "seconds_score"]].sum().sum() + rows.drop_duplicates("target_id")["seconds_train"].sum())
     peaks = rows["peak_memory_mb"]
     return {

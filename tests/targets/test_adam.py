@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from bench import seeds
 from bench.api import Architecture, Setting
-from bench.engine.local import setting_of
+from bench.engine.rescore import setting_of
 from bench.targets.cache import target_id
 from bench.targets.models import forward, initial_weights
 from bench.targets.train import train_stack

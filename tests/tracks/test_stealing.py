@@ -268,7 +268,7 @@ def test_an_answer_is_a_network_that_fits(target):
 
 
 def test_what_is_kept_comes_back(tmp_path):
-    from bench.engine.cell import keep, kept
+    from bench.engine.answers import keep, kept
 
     one = stealing.rounded(network(loss=0.25, used=12))
     keep(Folder(tmp_path), "cell", one, "stealing")

@@ -1,7 +1,7 @@
 """A worker process on a node of a Ray cluster: an actor that starts it, passes tasks on, and kills it when it takes too long.
 
 The actor itself runs no attack, so that whatever an attack does to its process, the actor lives on to say how it ended. Like
-``bench.engine.process`` it imports nothing heavy.
+``executors.process`` it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import bench
 from bench import registry
-from bench.engine.child import Setup, Stopped, Task
-from bench.engine.process import Died, Outcome, Process, heard
+from bench.engine.executors.process import Process, heard
+from bench.engine.messages import Died, Outcome, Setup, Stopped, Task
 from bench.errors import BenchError
 from bench.files import is_uri, store_files
 from bench.home import STORE, home

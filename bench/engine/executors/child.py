@@ -13,95 +13,18 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from bench.engine.messages import LOST_CONTEXT, Attacked, Fault, Ready, Reply, Setup, Stopped, Task, Trained
 
 if TYPE_CHECKING:
     from bench.api import Row, Target
-    from bench.engine.plan import Cell, PlannedAttack
-    from bench.errors import BenchError
-    from bench.grids.load import Loaded
+    from bench.engine.plan import Cell
+    from bench.engine.prepare import PlannedAttack
 
-LOST_CONTEXT = 71  # exit code of a worker whose GPU no longer answers
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a worker must know before its first task."""
-
-    parent: int  # process id
-    environment: Mapping[str, str]  # set before torch is imported
-    loaded: Loaded
-    versions: Mapping[int, str]  # of the attacks, by their place in the grid, as the cells were planned with
-    plugins: Sequence[str]  # files to load
-    device: str
-    share: int  # workers that share the device's memory
-    threads: int | None  # of PyTorch; None: as the environment says
-    memory_gib: float | None
-    no_cache: bool
-    digests: Mapping[str, str] = field(default_factory=dict)  # of data sets when the cells were planned; another machine may hold others
-    returns: bool = False  # reconstructions travel with the rows, since the store here is not the one of the run
-
-
-class Task(NamedTuple):
-    """Targets to train, or cells of one attack to run."""
-
-    kind: Literal["train", "attack"]
-    cells: Sequence[Mapping[str, Any]]
-
-
-class Ready(NamedTuple):
-    """The worker has imported everything."""
-
-    memory: int  # bytes that a stack may plan to use
-
-
-class Trained(NamedTuple):
-    """The targets are in the cache."""
-
-    faults: Mapping[str, str]  # target id → why there is none
-    batches: Sequence[Sequence[str]]  # ids of cells of one attack that are to run together
-    notes: Sequence[str]
-
-
-class Attacked(NamedTuple):
-    """What became of the cells: id, score row, image rows."""
-
-    rows: Sequence[tuple[str, Row, list[Row]]]
-    notes: Sequence[str]
-    files: Sequence[tuple[str, bytes]] = ()  # id, kept reconstructions; where the setup asks for them
-
-
-class Stopped(NamedTuple):
-    """The machine is to blame (a full disk), or the worker could not be set up: the run ends with this message."""
-
-    what: str
-    expected: str
-    got: str
-    hint: str
-
-    def error(self) -> BenchError:
-        """The message, to be raised where the run is."""
-        from bench.errors import BenchError
-
-        return BenchError(self.what, expected=self.expected, got=self.got, hint=self.hint)
-
-
-class Fault(NamedTuple):
-    """An error that nobody expected, in one line."""
-
-    reason: str
-
-
-Answer = Ready | Trained | Attacked | Stopped | Fault
-
-
-def pack(cell: Cell, position: int) -> dict[str, Any]:
-    """A cell without its attack, whose place in the grid is sent instead: hyperparameters of a plug-in need not be picklable."""
-    return {f.name: getattr(cell, f.name) for f in fields(cell) if f.name != "attack"} | {"attack": position}
+_PACKAGE = str(Path(__file__).resolve().parent.parent.parent)
 
 
 def main(tasks: Connection, streams: Connection, setup: Setup) -> None:
@@ -159,7 +82,7 @@ class _Worker:
         import torch
 
         from bench import registry
-        from bench.engine.plan import prepare
+        from bench.engine.prepare import prepare
         from bench.errors import BenchError
         from bench.memory import budget
 
@@ -185,10 +108,9 @@ class _Worker:
         self.notes: list[str] = []
         warnings.showwarning = self._warned
 
-    def answer(self, task: Task) -> Answer:
+    def answer(self, task: Task) -> Reply:
         """Does a task. Whatever goes wrong is an answer too."""
-        from bench.engine.cell import blame
-        from bench.engine.local import is_full
+        from bench.engine.faults import blame, is_full
 
         cells = [self._cell(sent) for sent in task.cells]
         try:
@@ -216,8 +138,8 @@ class _Worker:
 
     @staticmethod
     def _kept(rows: Sequence[tuple[str, Row, list[Row]]]) -> list[tuple[str, bytes]]:
-        from bench.engine.cell import file_name
-        from bench.engine.local import reconstructions
+        from bench.engine.answers import file_name
+        from bench.engine.stored import reconstructions
 
         files = reconstructions()
         return [(name, files.read(file_name(name))) for name, row, _ in rows if row["status"] == "ok"]
@@ -228,7 +150,7 @@ class _Worker:
         return Cell(**{**sent, "attack": self.attacks[sent["attack"]]})
 
     def _train(self, cells: Sequence[Cell]) -> Trained:
-        from bench.engine.cell import batches
+        from bench.engine.stacks import batches
 
         faults = self._obtain(cells, afresh=self.setup.no_cache)
         by_attack: dict[int, list[Cell]] = {}
@@ -239,23 +161,25 @@ class _Worker:
         return Trained(faults, [[cell.id for cell in batch] for batch in cut], self._noted())
 
     def _attack(self, cells: Sequence[Cell]) -> Iterator[Any]:
-        from bench.engine import cell as engine
-        from bench.engine.local import reconstructions
+        from bench.engine.batch import run_batch
+        from bench.engine.rows import failed
+        from bench.engine.stored import reconstructions
 
         faults: Mapping[str, str] = {}
         if any(cell.target_id not in self.held for cell in cells):
             faults = self._obtain(cells)
         for cell in cells:
             if cell.target_id in faults:
-                yield engine.failed(cell, self.grid, faults[cell.target_id])
+                yield failed(cell, self.grid, faults[cell.target_id])
         left = [cell for cell in cells if cell.target_id not in faults]
         if left:
             folder, no_cache = reconstructions(), self.setup.no_cache
-            yield from engine.run_batch(left, self.held, self.grid, folder, self.device, self.memory, no_cache=no_cache)
+            yield from run_batch(left, self.held, self.grid, folder, self.device, self.memory, no_cache=no_cache)
             self._check_context()
 
     def _obtain(self, cells: Sequence[Cell], afresh: bool = False) -> dict[str, str]:
-        from bench.engine.local import cache_of, train
+        from bench.engine.stored import cache_of
+        from bench.engine.training import train
 
         self.held = {}  # before others take the memory
         settings = {cell.target_id: cell.setting for cell in cells}

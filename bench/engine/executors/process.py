@@ -1,6 +1,6 @@
 """A worker process as its parent sees it: started, sent tasks, listened to, timed, killed and replaced.
 
-Nothing heavy is imported here: what keeps such a process on another machine (``bench.engine.seat``) needs no more than this.
+Nothing heavy is imported here: what keeps such a process on another machine (``executors.seat``) needs no more than this.
 """
 
 from __future__ import annotations
@@ -12,30 +12,15 @@ import signal
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from bench.engine import child
-from bench.engine.child import Answer, Ready, Setup, Stopped, Task
+from bench.engine.executors import child
+from bench.engine.messages import LOST_CONTEXT, Died, Outcome, Ready, Setup, Stopped, Task
 from bench.errors import BenchError
 
 TAIL = 2000  # characters of standard error that a row keeps
 KEPT = 1 << 15  # bytes of it at hand, of which a row keeps the end
 STARTS = 3  # workers in a row that may die before they are ready
-
-
-class Died(NamedTuple):
-    """The process is dead, by itself or because it took too long."""
-
-    reason: str
-    overdue: bool = False
-    outside: bool = False  # killed by somebody else: its task need not be to blame
-
-
-class Outcome(NamedTuple):
-    """What came of a task."""
-
-    answer: Answer | Died
-    stderr: str | None = None  # the end of what was printed meanwhile
 
 
 class Process:
@@ -198,7 +183,7 @@ def heard(processes: Sequence[P], timeout: float | None, until: float | None) ->
 
 def _cause(code: int) -> str:
     """An exit code in words."""
-    if code == child.LOST_CONTEXT:
+    if code == LOST_CONTEXT:
         return "the GPU no longer answered after it, and its worker process was replaced"
     if code >= 0:
         return f"ended its process with exit code {code}"

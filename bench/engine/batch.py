@@ -1,0 +1,141 @@
+"""Runs one batch of cells: attack, check, keep, score; each cell ends as a row, whatever happened.
+
+A batch is cells of one attack on targets of one shape; their runs (cells × runs of the sweep) go to ``Attack.reconstruct_batch`` together.
+
+Answers are rounded to the precision in which they are kept before they are scored: scoring them again later gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+
+from bench import seeds, tracks
+from bench.api import DIVERGED, OWN_LOSS, Objective, Release, Row, Secret, Target
+from bench.engine.answers import Answer, keep
+from bench.engine.attack import Runs, attack
+from bench.engine.faults import blame
+from bench.engine.plan import Cell
+from bench.engine.provenance import device_name, peak_memory_mb
+from bench.engine.rows import Result, describe, failed
+from bench.engine.sweeps import draws
+from bench.errors import StorageError
+from bench.files import Files
+from bench.grids.load import Grid
+
+FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
+
+
+def run_batch(
+    cells: Sequence[Cell],
+    targets: Mapping[str, Target],
+    grid: Grid,
+    files: Files,
+    device: torch.device,
+    memory: int,
+    *,
+    no_cache: bool = False,
+    debug: Callable[[Exception], None] | None = None,
+) -> Iterator[Result]:
+    """Attacks the targets of the cells and yields one result a cell, in order.
+
+    Args:
+        files: where the raw reconstructions are kept, one file a cell.
+        device: where the targets are.
+        memory: bytes that the runs of one stack may take, by the attack's estimate.
+        no_cache: attack again also where a run of a sweep is kept.
+        debug: is called with what an attack on one cell has raised, before the cell fails.
+
+    Raises:
+        StorageError: the reconstructions cannot be written.
+    """
+    began = time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    track = tracks.get(cells[0].attack.track).work
+    saved = [_saved(targets[cell.target_id].release) for cell in cells]
+    runs = Runs(files)
+    if not no_cache:
+        runs.find(cells)
+    answers, stack = attack(cells, targets, device, memory, runs, debug)
+    seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
+    cost = {"seconds_attack": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
+    for cell, answer, before in zip(cells, answers, saved, strict=True):
+        target = targets[cell.target_id]
+        cost |= {"stack": stack.size, "stack_halvings": stack.halvings + target.facts.get("stack_halvings", 0)}
+        # what an attack found on disk, of its own or of others, cost what it cost when it was made
+        cost["seconds_attack"] = seconds + _saved(target.release) - before + runs.spared.get(cell.id, 0.0)
+        facts = {name: target.facts.get(name) for name in FACTS}
+        if isinstance(answer, str):
+            yield failed(cell, grid, answer, {**facts, **cost})
+            continue
+        began = time.perf_counter()
+        swept = cell.attack.spec.sweep is not None
+        try:
+            rounded = [track.rounded(run) for run in answer]
+            pooled = track.pool(rounded, told=swept)
+            keep(files, cell.id, pooled, cell.attack.track)
+            scores, images = judge(cell.id, pooled, target.secret, cell.attack.track, grid.gallery)
+        except StorageError:
+            raise
+        except Exception as error:  # images too small for the window, say; the other cells go on
+            if debug is not None:
+                debug(error)
+            yield failed(cell, grid, f"scoring: {blame(error)}", {**facts, **cost})
+            continue
+        losses = [run.loss for run in rounded if run.loss is not None]
+        row = {
+            **describe(cell, grid),
+            **facts,
+            **cost,
+            **scores,
+            "status": "ok",
+            "reason": "",
+            "runs": len(answer),
+            "attack_loss": min(losses) if losses else None,
+            "sweep_runs": _sweep_runs(cell, rounded, scores.get("sweep_runs") or []) if swept else None,
+            "seconds_score": time.perf_counter() - began,
+        }
+        yield Result(cell, row, images)
+
+
+def _saved(release: Release) -> float:
+    """Seconds that a release's recipe and keeper have spared its attacks so far, in tracks that have them."""
+    return sum(getattr(part, "saved", 0.0) for part in (release.train, release.keep))
+
+
+def judge(cell_id: str, answer: Answer, secret: Secret, track: str = "reconstruction", gallery: int | None = None) -> tuple[Row, list[Row]]:
+    """Scores a pooled answer against the secret by the protocol of a track: score columns of the row, and image rows.
+
+    Args:
+        gallery: how many of the best members get thumbnails; None: as many as a strip shows.
+    """
+    bootstrap = seeds.seed("bootstrap", cell_id)
+    scores, images = tracks.get(track).work.score(answer, secret, bootstrap_seed=bootstrap, gallery=gallery)
+    return scores, [{**image, "cell_id": cell_id} for image in images]
+
+
+def _sweep_runs(cell: Cell, runs: Sequence[Answer], scores: Sequence[Row]) -> list[Row]:
+    """What the row says of each run of a sweep: its draw, its own loss and objective, and how it scores alone."""
+    scored = {score["run"]: score for score in scores}
+    assert cell.attack.cls is not None
+    ranked = all(getattr(run, "confidence", None) is not None for run in runs)  # as runs are pooled
+    objective = cell.attack.cls.goes_by if ranked else OWN_LOSS
+    return [
+        {
+            "run": k,
+            "params": {name: float(f"{value:.6g}") for name, value in draw.items()},
+            "loss": run.loss,
+            "objective": {"name": objective.name, "better": objective.better, "value": _reached(run, objective) if ranked else run.loss},
+            **{name: scored.get(k, {}).get(name) for name in ("members", "controls", "submitted")},
+        }
+        for k, (draw, run) in enumerate(zip(draws(cell.attack.spec, cell.attack.cls), runs, strict=True))
+    ]
+
+
+def _reached(run: Answer, objective: Objective) -> float | None:
+    """The objective of a run with confidences; None where it came to no end."""
+    best = float(run.confidence.max())
+    return None if best <= DIVERGED else -best if objective.better == "lower" else best
