@@ -39,8 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     "bench.grids": {"bench.api", "bench.registry", "bench.errors"},
     "bench.engine": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.files", "bench.memory", "bench.sealed",
-        "bench.torch_state", "bench.schema", "bench.data", "bench.targets", "bench.tracks", "bench.grids", "bench.store", "bench.line", "bench.say",
-        "bench.posix",
+        "bench.torch_state", "bench.schema", "bench.data", "bench.targets", "bench.tracks", "bench.grids", "bench.store",
+        "bench.line", "bench.say", "bench.posix",
     },
     # store and report read rows only: no data, no targets, no attacks, and not the engine
     "bench.store": {
