@@ -109,8 +109,8 @@ def test_plugins_know_the_nouns_and_their_helpers_only(path):
 
 
 def test_nothing_light_imports_torch_at_the_top():
-    light = ["api", "registry", "errors", "seeds", "cli", "grids/load", "engine/plan", "targets/cache", "targets/models"]
-    for path in [*(ROOT / "bench" / f"{name}.py" for name in light), *files("bench/data")]:
+    light = ["api", "registry", "errors", "seeds", "grids/load", "engine/plan", "targets/cache", "targets/models"]
+    for path in [*(ROOT / "bench" / f"{name}.py" for name in light), *files("bench/cli"), *files("bench/data")]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
