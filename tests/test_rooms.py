@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,17 @@ ALLOWED: dict[str, set[str]] = {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.schema", "bench.home", "bench.say", "bench.files", "bench.report",
     },
     "bench.report": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry"},
+    "bench.publishing": {"bench", "bench.errors", "bench.say", "bench.store", "bench.report", "bench.engine"},
 }  # fmt: skip
 PLUGIN_MAY = {"bench.api", "bench.registry"}
+# room → the only ones that may import it
+ENTRANCES = {
+    "bench.cli": {"bench.__main__"},
+    "bench.publishing": {"bench.cli"},
+    "bench.doctor": {"bench.cli"},
+    "bench.check": {"bench.cli"},
+}
+LIGHT = {"bench.cli", "bench.errors", "bench.say", "bench.streams"}  # what the command line may import before it knows which command
 
 
 def room_of(module: str) -> str:
@@ -89,11 +99,29 @@ def test_rooms_know_only_those_before_them(path):
     mine = room_of(module_of(path))
     needed = {resolve(name) for name in imports(path)}
     assert not any(name.startswith("tests") for name in needed), f"{path} imports the tests"
-    if mine not in ALLOWED:  # engine, cli, check, doctor, fetch: they tie the rooms together
+    if mine not in ALLOWED:  # engine, audit, cli, check, doctor, fetch: they tie the rooms together
         return
     known = {mine} | ALLOWED[mine]
     strangers = sorted(name for name in needed if room_of(name) not in known and name != mine)
     assert not strangers, f"{module_of(path)} imports {strangers}; {mine} may import {sorted(ALLOWED[mine])}"
+
+
+@pytest.mark.parametrize("path", files("bench"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_knows_the_command_line(path):
+    mine = room_of(module_of(path))
+    for room in {room_of(resolve(name)) for name in imports(path)} - {mine}:
+        assert mine in ENTRANCES.get(room, {mine}), f"{module_of(path)} imports {room}; only {sorted(ENTRANCES[room])} may"
+
+
+@pytest.mark.parametrize("path", files("bench/cli"), ids=lambda path: path.name)
+def test_a_command_group_is_small_and_loads_at_once(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 180
+    for node in ast.parse(text).body:  # what stands under TYPE_CHECKING is no statement of the module's own
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+        heavy = [n for n in names if n.split(".")[0] not in {*sys.stdlib_module_names, "typer"} and room_of(resolve(n)) not in LIGHT]
+        assert not heavy, f"{path} imports {heavy} at the top"
 
 
 @pytest.mark.parametrize("path", [*files("attacks"), *files("defenses")], ids=lambda path: str(path.relative_to(ROOT)))

@@ -13,7 +13,6 @@ from bench.cli import options
 from bench.cli.again import typed_again
 from bench.cli.exits import OK
 from bench.cli.folders import local_results, results_dir
-from bench.cli.publishing import publish
 from bench.cli.reading import check_memory, cluster_of, load_plugins, seconds_of
 from bench.cli.summary import counts, failures, show_plan, tell
 from bench.errors import BenchError
@@ -113,6 +112,7 @@ def run(
     if why and not out:
         say(f"with {', '.join(why)} results go to {folder}, so that the published table stays one of whole grids (--out to choose)")
 
+    from bench import publishing
     from bench.engine.debug import post_mortem
     from bench.engine.progress import Lines, choose
 
@@ -129,17 +129,20 @@ def run(
         cluster=cluster,
         debug=post_mortem if pdb else None,
     )
-    again = typed_again(context)
+    again, pages = typed_again(context), 0.0
     result: dict[str, Any] = {"grid": planned.grid, "cells": counts(summary), "failures": failures(summary)}
     if summary.interrupted:
         done = summary.ok + summary.failed
         say(f"interrupted: {done} cells finished in this run are kept, {summary.left} are left; resume with\n  {again}")
     else:
         keep = not republish and folder.resolve() == published.resolve()
-        result |= publish(planned, folder, against, json, keep=keep, alone=not out and bool(why))
+        publishes = time.monotonic()
+        collected = local.collect(planned, rows)
+        result |= publishing.publish(planned, *collected, rows, folder, against, json, keep=keep, alone=not out and bool(why))
+        pages = time.monotonic() - publishes
     total = time.monotonic() - began
-    result |= {"seconds": total, "seconds_cells": summary.seconds, "seconds_pages": result.pop("seconds_pages", 0.0)}
-    tell(summary, again, total, result["seconds_pages"])
+    result |= {"seconds": total, "seconds_cells": summary.seconds, "seconds_pages": pages}
+    tell(summary, again, total, pages)
     if json:
         import json as json_module
 

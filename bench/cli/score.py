@@ -12,7 +12,6 @@ from bench.cli.again import typed_again
 from bench.cli.exits import INTERRUPTED, OK, SOME_FAILED
 from bench.cli.folders import local_results, results_dir
 from bench.cli.options import Controls, Dataset, DrawnSeed, DrawnSet, Labels, Members, Plugins
-from bench.cli.publishing import owners, publish_rows
 from bench.cli.reading import load_plugins
 from bench.cli.summary import say_grouped
 from bench.errors import BenchError, did_you_mean
@@ -72,6 +71,7 @@ def score(
     for option, given in (*loose, ("--rescale", rescale), ("--submit", submit), ("--add-mean", add_mean != "auto"), ("--seed", seed)):
         if given:
             raise BenchError(f"{option} without --reconstructions", expected="--reconstructions FILE, or neither")
+    from bench import publishing
     from bench.engine import local
     from bench.engine.progress import choose
     from bench.grids.load import options_of
@@ -97,9 +97,9 @@ def score(
         say(f"interrupted: cells scored so far are kept; resume with\n  {typed_again(context)}")
         return INTERRUPTED
     if fresh:
-        held = {results_dir(out): fresh} if out else owners(fresh, (results_dir(""), local_results()))
+        held = {results_dir(out): fresh} if out else publishing.owners(fresh, (results_dir(""), local_results()))
         for folder, own in held.items():
-            publish_rows(own, rows.images([row["cell_id"] for row in own]), folder)
+            publishing.publish_rows(own, rows.images([row["cell_id"] for row in own]), rows, folder)
     left = sum(map(len, missing.values()))
     print(f"{len(fresh)} {'cell' if len(fresh) == 1 else 'cells'} scored again" + (f", {left} not" if left else ""))
     say_grouped("missing", missing)

@@ -10,7 +10,6 @@ import typer
 from bench.cli.exits import OK
 from bench.cli.folders import local_results, no_results, results_dir
 from bench.cli.options import Out, Plugins
-from bench.cli.publishing import render
 from bench.cli.reading import load_plugins
 from bench.say import say
 
@@ -21,6 +20,8 @@ def report(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
     folder = results_dir(out)
     if not (folder / "scores.parquet").exists():
         raise no_results(folder)
+    from bench.publishing import render
+
     render(folder)
     print(folder / "leaderboard.md")
     return OK
@@ -71,12 +72,12 @@ def merge(
     on_conflict: Annotated[str, typer.Option("--on-conflict", metavar="last|best|refuse", help="when two rows of a cell differ")] = "last",
 ) -> int:
     """Merge rows of other machines into a folder or a store."""
-    from bench import store
+    from bench import publishing, store
     from bench.files import is_uri, shown
 
     folder = into if is_uri(into) else results_dir(into)
     merged = store.merge(paths, folder, on_conflict)  # type: ignore[arg-type]
     print(f"{merged.rows} rows in {shown(folder)}: {merged.added} new, {len(merged.replaced)} replaced")
     if isinstance(folder, Path) and (folder / "scores.parquet").exists():
-        print(f"read {render(folder)[0]}")
+        print(f"read {publishing.render(folder)[0]}")
     return OK

@@ -1,13 +1,21 @@
-"""Rows into a results folder, its pages rendered, and how they compare with what was there."""
+"""Rows into a results folder, its pages rendered, and how they compare with what was there.
+
+Knows rows only; whoever calls has collected them.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tabulate import tabulate
+
+from bench import report, store
+from bench.engine.progress import choose
 from bench.errors import BenchError
+from bench.report.compare import compare, summary_table
+from bench.report.standing import to_publish
 from bench.say import say
 
 if TYPE_CHECKING:
@@ -16,21 +24,17 @@ if TYPE_CHECKING:
     from bench.engine.plan import Plan
 
 
-def publish(planned: Plan, folder: Path, against: Path, quiet: bool, keep: bool, alone: bool) -> dict[str, Any]:
+def publish(
+    planned: Plan, frame: pd.DataFrame, images: pd.DataFrame, rows: store.Store, folder: Path, against: Path, quiet: bool, keep: bool,
+    alone: bool,
+) -> dict[str, Any]:  # fmt: skip
     """Merges the plan's rows into the results folder, renders it, and says how they compare with what another (or it, before) holds.
 
     Args:
+        frame, images: the score and image rows of the plan's cells; ``rows`` is the store that they are from.
         keep: rows of the folder that the plan's agree with stay as they are, image rows and pages too.
         alone: the folder shows the grid's latest run and none before; their rows stay in the store.
     """
-    from bench import store
-    from bench.engine import local
-    from bench.report.compare import compare
-    from bench.report.standing import to_publish
-
-    began = time.monotonic()
-    rows = local.store()
-    frame, images = local.collect(planned, rows)
     try:
         before = store.load_scores(against)
         fresh, pictures, standing = to_publish(frame, images, before) if keep else (frame, images, 0)
@@ -64,32 +68,24 @@ def publish(planned: Plan, folder: Path, against: Path, quiet: bool, keep: bool,
         "comparison": {**counts, "against": str(against)},
         "results": str(folder),
         "read": str(page),
-        "seconds_pages": time.monotonic() - began,
     }
 
 
 def _earlier(planned: Plan, folder: Path) -> int:
     """How many rows of the plan's grid the folder holds that are not of the plan."""
-    from bench import store
-
     held = store.load_scores(folder)
     return int((~held.loc[held["grid"] == planned.grid, "cell_id"].isin([cell.id for cell in planned.cells])).sum())
 
 
-def publish_rows(fresh: Sequence[Mapping[str, Any]], images: pd.DataFrame, folder: Path) -> None:
-    from bench import store
-    from bench.engine import local
-
-    store.publish([dict(row) for row in fresh], images, folder, store=local.store())
+def publish_rows(fresh: Sequence[Mapping[str, Any]], images: pd.DataFrame, rows: store.Store, folder: Path) -> None:
+    """Publishes these rows of the store to a folder that may hold others, and renders it."""
+    store.publish([dict(row) for row in fresh], images, folder, store=rows)
     render(folder)
     print(f"published to {folder}")
 
 
 def render(folder: Path, only_if_changed: bool = False) -> list[Path]:
     """Renders a results folder, and shows which page it is at."""
-    from bench.engine.progress import choose
-    from bench.report import render
-
     progress = choose()
 
     def tell(number: int, total: int, title: str) -> None:
@@ -100,15 +96,13 @@ def render(folder: Path, only_if_changed: bool = False) -> list[Path]:
         progress.stage(f"rendering page {title} ({number} of {total})")
 
     try:
-        return render(folder, only_if_changed=only_if_changed, tell=tell)
+        return report.render(folder, only_if_changed=only_if_changed, tell=tell)
     finally:
         progress.close()
 
 
 def owners(fresh: Sequence[dict[str, Any]], folders: Sequence[Path]) -> dict[Path, list[dict[str, Any]]]:
     """Which results folders hold which of the cells: each is brought up to date where it is."""
-    from bench import store
-
     result: dict[Path, list[dict[str, Any]]] = {}
     for folder in folders:
         held = store.load_scores(folder)
@@ -121,9 +115,5 @@ def owners(fresh: Sequence[dict[str, Any]], folders: Sequence[Path]) -> dict[Pat
 
 def table(frame: pd.DataFrame, images: pd.DataFrame) -> str:
     """The short table: one line a setting and attack, over seeds."""
-    from tabulate import tabulate
-
-    from bench.report.compare import summary_table
-
     lines = [{name: text for name, text in line.items() if name != "grid"} for line in summary_table(frame, images)]
     return str(tabulate(lines, headers="keys", disable_numparse=True)) if lines else "no rows"
