@@ -7,7 +7,7 @@ The one line of flow::
 
 The rooms, in the order in which that line passes through them:
 
-=============  =========================================================================
+============== =========================================================================
 ``api``        the nouns: Setting, Release, Secret, Target, Attack, Defense, DataSource, Metric
 ``registry``   finds attacks, defences, data sets and metrics: folders, entry points, ``--plugin``
 ``seeds``      randomness by name, so that order never matters
@@ -22,7 +22,9 @@ The rooms, in the order in which that line passes through them:
 ``audit``      judges what others made: ``bench audit``, ``bench score --reconstructions``
 ``report``     Markdown, pictures and the comparison with published numbers
 ``anatomy``    looks inside networks in training: what falls silent, what moves, what remembers
-=============  =========================================================================
+``publishing`` rows into a results folder, its pages rendered, compared with what was there
+``cli``        the commands: one file a group; options, exit codes, the command that resumes
+============== =========================================================================
 
 Attacks live in ``attacks/``, defences in ``defenses/``; neither ever sees a Secret.
 """

@@ -14,7 +14,7 @@ def bench(capsys, tmp_path, monkeypatch):
     monkeypatch.delenv("RECONBENCH_DEBUG", raising=False)
     (tmp_path / "clone").mkdir()
     (tmp_path / "clone" / "pyproject.toml").touch()
-    monkeypatch.setattr("bench.cli.PROJECT", tmp_path / "clone")
+    monkeypatch.setattr("bench.cli.folders.PROJECT", tmp_path / "clone")
 
     def call(*words: object) -> tuple[int, str, str]:
         capsys.readouterr()

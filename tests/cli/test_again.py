@@ -13,15 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
-from bench import cli
+from bench.cli import again as resume
+from bench.cli import app, run, score
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
-COMMANDS = typer.main.get_command(cli.app).commands
+COMMANDS = typer.main.get_command(app).commands
 WORDS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=12) | st.sampled_from(
     ["channels=[8, 16]", "--json", "--retry", "a b", "it's", "$HOME", "-1", "="]
 )
 NUMBERS = {int: st.integers(-9, 99).map(str), int | None: st.integers(-9, 99).map(str), float | None: st.floats(0, 9).map(str)}
-TYPES = {"run": typing.get_type_hints(cli.run), "score": typing.get_type_hints(cli.score)}
+TYPES = {"run": typing.get_type_hints(run.run), "score": typing.get_type_hints(score.score)}
 
 
 def options(name):
@@ -55,25 +56,25 @@ def parsed(name, words):
 def test_no_option_is_ever_forgotten(name, data):
     """The printed line, read by a shell and by the same parser, means the same."""
     context, meant = parsed(name, data.draw(typed(name)))
-    again = shlex.split(cli._again(context))
+    again = shlex.split(resume.typed_again(context))
     assert again[:4] == ["python", "-m", "bench", name]
     _, repeated = parsed(name, again[4:])
     _, plain = parsed(name, ["--grid", "quick"])
-    once = {param.name: plain[param.name] for param in options(name) if set(param.opts) & set(cli.ONCE)}
+    once = {param.name: plain[param.name] for param in options(name) if set(param.opts) & set(resume.ONCE)}
     assert repeated == {**meant, **once}
 
 
 def test_options_meant_for_once_are_options():
-    assert set(cli.ONCE) <= {option for param in options("run") for option in param.opts}
+    assert set(resume.ONCE) <= {option for param in options("run") for option in param.opts}
 
 
 def test_the_name_of_the_program_is_the_one_that_was_typed(monkeypatch):
     context, _ = parsed("run", ["--grid", "quick"])
     for program, wanted in (("/usr/bin/reconbench", "reconbench run"), ("C:/reconbench.exe", "reconbench run")):
         monkeypatch.setattr(sys, "argv", [program, "else"])
-        assert cli._again(context).startswith(f"{wanted} --grid quick")
+        assert resume.typed_again(context).startswith(f"{wanted} --grid quick")
     monkeypatch.setattr(sys, "argv", ["/somewhere/bench/__main__.py"])
-    assert cli._again(context) == "python -m bench run --grid quick"
+    assert resume.typed_again(context) == "python -m bench run --grid quick"
 
 
 def test_a_run_that_fails_says_all_that_was_typed(bench, tmp_path):

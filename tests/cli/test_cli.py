@@ -222,7 +222,7 @@ def test_the_command_that_mends_failed_cells_publishes_the_whole_grid(bench, tmp
 
 
 def test_results_of_an_installed_package_go_to_the_current_folder(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.cli.PROJECT", tmp_path / "site-packages")
+    monkeypatch.setattr("bench.cli.folders.PROJECT", tmp_path / "site-packages")
     monkeypatch.chdir(tmp_path)
     code, text, _ = bench("run", "--grid", write_grid(tmp_path))
     assert (code, f"read {tmp_path / 'results' / 'tiny.md'}" in text) == (0, True)

@@ -12,12 +12,12 @@ import pytest
 import typer.main
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
-from bench import cli, streams
-from bench.cli import main
+from bench import streams
+from bench.cli import app, main
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = typer.main.get_command(cli.app).commands
+COMMANDS = typer.main.get_command(app).commands
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 TERMINALS = [{"PYTHONIOENCODING": name} for name in ("cp1252", "latin-1", "ascii")] + [C_LOCALE]
 

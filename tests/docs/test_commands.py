@@ -18,8 +18,7 @@ from PIL import Image
 from test_examples import EXAMPLES, ROOT, blocks, write
 from tiny_grid import clean_registry, write_plugin  # noqa: F401
 
-from bench import cli
-from bench.cli import main
+from bench.cli import folders, main
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 PAGES = ("README.md", "CONTRIBUTING.md", "attacks/README.md", "defenses/README.md")
@@ -164,7 +163,7 @@ def folder(tmp_path_factory) -> Path:
     quick = ["run", "--grid", "quick", *words(CONTROL), "--attack", "heldout_images", "--limit", "2", "--set", "dataset=lfw_faces"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
-        patch.setattr(cli, "PROJECT", here)
+        patch.setattr(folders, "PROJECT", here)
         for store, seed in (("home", "0"), ("../other/.reconbench", "1"), ("stores/0", "0"), ("stores/1", "1"), ("stores/2", "2")):
             patch.setenv("RECONBENCH_HOME", str((here / store).resolve()))
             assert main([*quick, "--seeds", seed, "--out", "results" if store == "home" else str(here / store / "results")]) == 0
@@ -174,7 +173,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture
 def reader(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(cli, "PROJECT", folder)
+    monkeypatch.setattr(folders, "PROJECT", folder)
     shutil.copytree(folder / "home", tmp_path / "home", symlinks=True)
     monkeypatch.setenv("RECONBENCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BENCH_DATA", str(folder / "data"))

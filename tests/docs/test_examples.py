@@ -416,11 +416,11 @@ def test_make_targets_exist():
 
 
 def test_exit_codes_are_those_of_the_program():
-    from bench import cli
+    from bench.cli import exits
 
     table = re.search(r"\| exit code \|.*?\n\n", (ROOT / "README.md").read_text(), re.DOTALL)[0]
     codes = [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
-    assert codes == [cli.OK, cli.USAGE, cli.SOME_FAILED, cli.BUG, cli.INTERRUPTED]
+    assert codes == [exits.OK, exits.USAGE, exits.SOME_FAILED, exits.BUG, exits.INTERRUPTED]
 
 
 # --- what the text says -----------------------------------------------------------------------------------------------------------------

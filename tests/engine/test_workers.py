@@ -20,7 +20,8 @@ from same_rows import differing
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry, targets
-from bench.cli import _seconds, main
+from bench.cli import main
+from bench.cli.reading import seconds_of
 from bench.engine import messages, queue, stored
 from bench.engine import run as engine
 from bench.engine.executors import process, workers
@@ -312,7 +313,7 @@ def test_a_run_that_is_killed_takes_its_workers_with_it(tmp_path):
     ("text", "seconds", "words"), [("90s", 90, "90 s"), ("10m", 600, "10 min"), ("1.5h", 5400, "90 min"), ("1h", 3600, "1 h")]
 )
 def test_a_timeout_is_a_number_with_a_unit(text, seconds, words):
-    assert _seconds(text) == seconds
+    assert seconds_of(text) == seconds
     assert process.in_words(seconds) == words
 
 

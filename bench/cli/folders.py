@@ -1,0 +1,33 @@
+"""Which results folder a command reads and writes."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from bench.errors import BenchError
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def results_dir(out: str) -> Path:
+    """The folder given, or ``results/`` of the clone, or of the current folder where the package is installed."""
+    if out:
+        return Path(out).expanduser()
+    return (PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()) / "results"
+
+
+def local_results() -> Path:
+    from bench.home import home
+
+    return home() / "results"
+
+
+def no_results(folder: Path) -> BenchError:
+    """What a command says that reads a results folder without any."""
+    return BenchError(
+        f"no results in {folder}",
+        expected="scores.parquet",
+        got="none",
+        hint=f"python -m bench run --grid quick --out {shlex.quote(str(folder))}",
+    )

@@ -1,0 +1,48 @@
+"""``check``, ``fetch``, ``doctor``: what comes before a run: plug-ins that keep their contract, files, surroundings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.cli.exits import OK, SOME_FAILED
+from bench.cli.options import Plugins
+from bench.cli.reading import load_plugins
+
+
+def check(
+    what: Annotated[str, typer.Argument(metavar="NAME|PATH", help="an attack, defence or data set by name, or a plug-in file")],
+    plugin: Plugins = [],  # noqa: B006
+) -> int:
+    """Run the contract tests on a plug-in and print what passed."""
+    load_plugins(plugin)
+    from bench.check import check_plugin
+
+    fine = True
+    for title, outcomes in check_plugin(what):
+        print(title)
+        for outcome in outcomes:
+            fine &= outcome.ok
+            print(f"  {'pass' if outcome.ok else 'FAIL'}  {outcome.name}" + (f": {outcome.detail}" if outcome.detail else ""))
+    print("all passed" if fine else "some failed; the lines above say what was expected")
+    return OK if fine else SOME_FAILED
+
+
+def fetch(what: Annotated[list[str], typer.Argument(metavar="NAME...", help="lpips, or data sets")]) -> int:
+    """Download what is not embedded: LPIPS weights, data sets."""
+    from bench.fetch import fetch as get
+
+    print("\n".join(get(what)))
+    return OK
+
+
+def doctor() -> int:
+    """Say what is here, and what to do about what is missing."""
+    from bench.doctor import report as diagnose
+
+    checks = diagnose()
+    wide = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{check.status:<7}  {check.name:<{wide}}  {check.detail}" + (f"\n{'':<{wide + 11}}{check.todo}" if check.todo else ""))
+    return OK
