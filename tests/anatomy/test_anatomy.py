@@ -18,7 +18,7 @@ from bench.anatomy import dynamics, figures, page, portrait
 from bench.api import Architecture, Setting
 from bench.cli import main
 from bench.errors import BenchError
-from bench.targets import obtain
+from bench.tracks.reconstruction.targets import obtain
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from attacks.redundancy.guided_kkt import kind_for
 from attacks.regression_kkt import RegressionKKT
 from bench import seeds
 from bench.api import Architecture, Release, Setting
-from bench.targets import obtain
 from bench.targets.models import bound_forward
+from bench.tracks.reconstruction.targets import obtain
 
 COMMON = {"n_per_class": 3, "hidden": (40,), "epochs": 800, "weight_decay": 0.01, "lr": 0.1, "dtype": "float64"}
 

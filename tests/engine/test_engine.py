@@ -100,9 +100,7 @@ def test_one_bad_cell_does_not_spoil_its_batch(tmp_path):
     registry.load_plugin(write_plugin(tmp_path, "picky", body, before="\nWORST = None\n"))
     path = write_grid(tmp_path, "picky")
     cells = plan(load(path), {}).cells
-    from bench import targets
-
-    worst = targets.obtain([cells[2].setting])[0].release.weights["layers.0.weight"].norm()
+    worst = reconstruction.obtain([cells[2].setting], None)[0].release.weights["layers.0.weight"].norm()
     sys.modules[cells[0].attack.cls.__module__].WORST = worst
     summary, frame, _ = go(path)
     assert (summary.ok, summary.failed) == (3, 1)
@@ -267,14 +265,12 @@ def test_out_of_memory_halves_the_stack_and_changes_no_score(tmp_path, monkeypat
 
 
 def test_training_that_runs_out_of_memory_is_halved_and_its_rows_say_so(tmp_path, monkeypatch):
-    from bench import targets
-
-    def obtain(settings, *more, real=targets.obtain):
+    def obtain(settings, *more, real=reconstruction.obtain):
         if len(settings) > 1:
             torch.empty(2**60)
         return real(settings, *more)
 
-    monkeypatch.setattr(targets, "obtain", obtain)
+    monkeypatch.setattr(reconstruction, "obtain", obtain)
     registry.load_plugin(write_plugin(tmp_path))
     summary, frame, _ = go(write_grid(tmp_path))
     assert summary.failed == 0
@@ -329,14 +325,12 @@ def test_out_of_memory_of_one_run_fails_its_cell_alone(tmp_path):
 
 
 def test_a_training_that_fails_is_a_row(tmp_path, monkeypatch):
-    from bench import targets
-
-    def obtain(settings, *more, real=targets.obtain):
+    def obtain(settings, *more, real=reconstruction.obtain):
         if any(setting.weight_decay for setting in settings):
             raise RuntimeError("singular")
         return real(settings, *more)
 
-    monkeypatch.setattr(targets, "obtain", obtain)
+    monkeypatch.setattr(reconstruction, "obtain", obtain)
     summary, frame, _ = go(write_grid(tmp_path))
     assert (summary.ok, summary.failed) == (2, 2)
     assert frame.loc[frame["status"] == "failed", "reason"].str.startswith("training: RuntimeError: singular").all()

@@ -14,7 +14,7 @@ from bench import seeds
 from bench.api import Candidates, Release, Secret, Setting, Target
 from bench.metrics.match import one_to_one
 from bench.metrics.ssim import ssim_matrix
-from bench.targets import obtain
+from bench.tracks.reconstruction.targets import obtain
 
 from .authors import DoubleBackward
 from .clock import Samples, seconds

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench import registry, seeds, targets, tracks
+from bench import registry, seeds, tracks
 from bench.api import Architecture, Candidates, Release, Row, Secret, Setting, Target
 from bench.data.split import split
 from bench.errors import AttackFault, BenchError
@@ -30,9 +30,10 @@ from bench.metrics import intervals, lpips, match
 from bench.metrics.measure import measure, statistics
 from bench.metrics.ncc import haim2022
 from bench.metrics.ssim import ssim_matrix
-from bench.targets.cache import TargetCache, target_id
-from bench.targets.secret import secret_from
+from bench.targets.cache import target_id
 from bench.tracks.reconstruction.example import example
+from bench.tracks.reconstruction.secret import secret_from
+from bench.tracks.reconstruction.targets import obtain
 
 __all__ = [
     "alike", "check_answer", "example", "fingerprint", "narrow", "obtain", "pack", "pool", "rounded", "score", "secret_of", "unpack",
@@ -47,11 +48,6 @@ LIBRARIES = frozenset({"torch", "numpy", "jaxtyping", "beartype", "builtins", "c
 
 
 # --- what the attack gets ---------------------------------------------------------------------------------------------------------------
-
-
-def obtain(settings: Sequence[Setting], cache: TargetCache | None, device: torch.device) -> list[Target]:
-    """The targets of the settings: one network each, trained on the members. Raises what `bench.targets.obtain` raises."""
-    return targets.obtain(settings, cache, device)
 
 
 def secret_of(setting: Setting) -> Secret:
