@@ -19,6 +19,7 @@ from bench.errors import BenchError
 from bench.metrics import intervals
 from bench.metrics.ncc import haim2022
 from bench.tracks.reconstruction import work as reconstruction
+from bench.tracks.reconstruction.score import THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Judgement:
         (members, controls), row = self.hits(), self.row
         return (
             f"{self.name}: {members} of {row['n_members']} members : {controls} of {row['n_controls']} controls over SSIM "
-            f"{reconstruction.THRESHOLD:g}, excess recall {excess(row)}"
+            f"{THRESHOLD:g}, excess recall {excess(row)}"
         )
 
     @property
@@ -119,7 +120,7 @@ def _papers_unclipped(row: Row, images: list[Row], candidates: Tensor, secret: S
     hits: dict[str, Any] = {}
     for side, truth in (("member", secret.members), ("control", secret.controls)):
         values = haim2022(truth, candidates.float() - mean, mean).ssim
-        hits[side] = (values > reconstruction.THRESHOLD).numpy()
+        hits[side] = (values > THRESHOLD).numpy()
         for image in images:
             if image["split"] == side:
                 value = float(values[image["index"]])

@@ -13,8 +13,9 @@ from attacks.theft.thief import _scaled, taught
 from bench import registry, seeds
 from bench.api import Architecture, Release
 from bench.targets.models import forward, initial_weights
+from bench.tracks.stealing import targets
 from bench.tracks.stealing import work as stealing
-from bench.tracks.stealing.oracle import NETWORKS, Asked
+from bench.tracks.stealing.oracle import NETWORKS, Asked, predicted
 
 OWNER = Architecture("mlp", (1, 5, 5), (16,), 4, "relu", "all", "ce")
 NAMES = ("steal_labels", "steal_logits", "steal_gradients", "clean_model", "steal_clean_gradients")
@@ -28,7 +29,7 @@ def owner_of(net: Architecture = OWNER, k: int = 0, public: int = 300, dtype: to
     mean = torch.full(net.input_shape, 0.5, dtype=dtype)
     labels = torch.randint(max(2, net.outputs), (public,), generator=g)
     asked = Asked(net, weights, mean)
-    return Release(net, weights, stealing._no_forward, 50, public_images=images, other_images=images[:20].flip(-1), shadow_images=images,
+    return Release(net, weights, targets._no_forward, 50, public_images=images, other_images=images[:20].flip(-1), shadow_images=images,
                    shadow_labels=labels, oracle=asked, networks=NETWORKS)  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def steal(name: str, release: Release, **params):
 
 
 def classes(answer, images: Tensor) -> Tensor:
-    return stealing.predicted(forward(answer.architecture, answer.weights, images - answer.mean_image))
+    return predicted(forward(answer.architecture, answer.weights, images - answer.mean_image))
 
 
 def agreement(answer, release: Release) -> float:

@@ -184,7 +184,9 @@ def test_row_ica_takes_sums_apart_where_the_answer_is_known(tmp_path):
 
 def test_the_thief_of_the_page_copies_an_owner_and_takes_its_place_in_a_grid(tmp_path, capsys):
     """Alone against an owner with random weights, whom it comes to agree with; then through the command, as a cell with scores."""
+    from bench.tracks.stealing import targets
     from bench.tracks.stealing import work as stealing
+    from bench.tracks.stealing.oracle import NETWORKS, Asked
 
     plugin = write("distill.py", tmp_path)
     registry.load_plugin(plugin)
@@ -192,12 +194,12 @@ def test_the_thief_of_the_page_copies_an_owner_and_takes_its_place_in_a_grid(tmp
     net, g = Architecture("mlp", (1, 5, 5), (16,), 4, "relu", "all", "ce"), seeds.generator("docs", "owner")
     weights = {name: 3 * w.float() for name, w in initial_weights(net, None, g).items()}
     images, fresh = torch.rand(600, *net.input_shape, generator=g), torch.rand(500, *net.input_shape, generator=g)
-    oracle = stealing.Asked(net, weights, torch.full(net.input_shape, 0.5))
-    whole = Release(net, weights, stealing._no_forward, 50, public_images=images, oracle=oracle, networks=stealing.NETWORKS)
+    oracle = Asked(net, weights, torch.full(net.input_shape, 0.5))
+    whole = Release(net, weights, targets._no_forward, 50, public_images=images, oracle=oracle, networks=NETWORKS)
     mine = stealing.narrow(whole, cls.needs)
     answer = stealing.check_answer(cls(lr=0.01, epochs=100).reconstruct(mine, seeds.generator("docs", "thief")), mine)
     assert answer.used == 600
-    copy = stealing.Asked(answer.architecture, answer.weights, answer.mean_image)
+    copy = Asked(answer.architecture, answer.weights, answer.mean_image)
     assert float((copy.labels(fresh) == oracle.labels(fresh)).double().mean()) > 0.85
 
     grid = {
@@ -466,7 +468,8 @@ def test_every_access_tier_is_explained():
 
 def test_the_protocol_in_the_text_is_the_one_in_the_code():
     from bench.schema import PROTOCOL
-    from bench.tracks.reconstruction.work import MAX_CANDIDATES, THRESHOLD
+    from bench.tracks.reconstruction.answer import MAX_CANDIDATES
+    from bench.tracks.reconstruction.score import THRESHOLD
 
     readme, teaching = (ROOT / "README.md").read_text(), (ROOT / "attacks" / "README.md").read_text()
     assert f"## Score protocol {PROTOCOL}" in readme

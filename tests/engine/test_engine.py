@@ -21,6 +21,7 @@ from bench.engine.plan import plan, with_runs
 from bench.errors import BenchError
 from bench.grids.load import load
 from bench.memory import fitting
+from bench.tracks.reconstruction import score
 from bench.tracks.reconstruction import work as reconstruction
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
@@ -361,7 +362,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
 
 
 def test_what_fails_in_scoring_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
-    real, calls = reconstruction.ssim_matrix, []
+    real, calls = score.ssim_matrix, []
 
     def ssim_matrix(*args):
         calls.append(args)
@@ -369,7 +370,7 @@ def test_what_fails_in_scoring_is_a_row_and_the_others_go_on(tmp_path, monkeypat
             raise RuntimeError("image too small")
         return real(*args)
 
-    monkeypatch.setattr(reconstruction, "ssim_matrix", ssim_matrix)
+    monkeypatch.setattr(score, "ssim_matrix", ssim_matrix)
     summary, frame, _ = go(write_grid(tmp_path, "mean_image"))
     assert (summary.ok, summary.failed, summary.exit_code) == (3, 1, 2)
     [row] = frame[frame["status"] == "failed"].to_dict("records")

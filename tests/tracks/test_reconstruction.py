@@ -20,7 +20,8 @@ from bench import seeds, tracks
 from bench.api import Architecture, Candidates, Release, Secret
 from bench.errors import AttackFault, BenchError
 from bench.store import to_table
-from bench.tracks.reconstruction.work import check_answer, fingerprint, narrow, png, pool, score
+from bench.tracks.reconstruction.thumbnails import png
+from bench.tracks.reconstruction.work import check_answer, fingerprint, narrow, pool, score
 
 SHAPE = (3, 12, 12)
 ALL_TIERS = frozenset({"final_weights", "mean_image", "initial_weights", "public_images"})

@@ -17,6 +17,7 @@ from bench.files import Folder
 from bench.schema import to_table
 from bench.targets.cache import TargetCache
 from bench.targets.models import forward, initial_weights
+from bench.tracks.stealing import score, targets
 from bench.tracks.stealing import work as stealing
 from bench.tracks.stealing.other_images import _resized, other_images
 
@@ -46,7 +47,7 @@ def target(cache):
 
 @pytest.mark.parametrize("kind", ["mislabelled", "noise", "other_data", "trigger"])
 def test_planted_and_unplanted_inputs_are_never_in_the_pool(kind):
-    owner = stealing._draft(setting(defense_params={"kind": kind, "count": 10}))
+    owner = targets._draft(setting(defense_params={"kind": kind, "count": 10}))
     pool = set(hashes(owner.pool.numpy()))
     secret = [*hashes(owner.planted.inputs.numpy()), *hashes(owner.planted.unplanted.numpy()), *hashes(owner.images.numpy())]
     assert len(pool) == len(owner.pool) > 100
@@ -61,10 +62,10 @@ SOURCES = ("held_out", "perturbed", "noise", "other_data")
 @pytest.fixture(scope="module", params=["mislabelled", "noise", "other_data", "trigger"])
 def planted_so(request):
     """An owner of each kind, trained for an instant: what is asked does not depend on how well it learnt."""
-    owner = stealing._draft(setting(defense_params={"kind": request.param, "count": 10}))
+    owner = targets._draft(setting(defense_params={"kind": request.param, "count": 10}))
     weights = {name: w.float() for name, w in initial_weights(owner.net, None, seeds.generator("owner")).items()}
     facts = {"clean_planted": [[0] * 10], "clean_unplanted": [[0] * 10], "clean_accuracy": [0.0]}
-    return stealing._target(owner, weights, facts, "cpu")
+    return targets._target(owner, weights, facts, "cpu")
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -90,7 +91,7 @@ def test_planted_inputs_are_in_none_of_the_query_sets(planted_so, source, attack
 def test_the_other_data_set_is_neither_the_owners_nor_that_of_the_planted_inputs(dataset, source, kind):
     classes = "binary" if dataset == "lfw_faces" else 3
     one = setting(dataset=dataset, classes=classes, defense_params={"kind": kind, "count": 10, "source": source})
-    owner = stealing._draft(one)
+    owner = targets._draft(one)
     assert owner.others.shape[1:] == owner.images.shape[1:]
     assert len(owner.others) > 100
     assert float(owner.others.min()) >= 0
@@ -206,8 +207,8 @@ def test_the_owner_memorises_and_clean_networks_do_not(target):
     mark = target.secret.watermark
     owner = (mark["owner_planted"] == target.secret.member_labels).double().mean()
     clean = (mark["clean_planted"] == target.secret.member_labels).double().mean()
-    assert mark["clean_planted"].shape == (stealing.CLEAN, 10)
-    assert stealing.CLEAN >= 20
+    assert mark["clean_planted"].shape == (targets.CLEAN, 10)
+    assert targets.CLEAN >= 20
     assert owner > 0.8
     assert clean < 0.4
     assert float(mark["clean_accuracy"].mean()) > 0.6
@@ -225,7 +226,7 @@ def test_a_target_comes_from_the_cache_as_it_was(target, cache):
 
 
 def test_owners_that_differ_in_the_network_alone_plant_the_same():
-    one, two = (stealing._draft(setting(hidden=hidden)).planted for hidden in ([12], [8, 8]))
+    one, two = (targets._draft(setting(hidden=hidden)).planted for hidden in ([12], [8, 8]))
     assert torch.equal(one.inputs, two.inputs)
     assert torch.equal(one.unplanted_labels, two.unplanted_labels)
 
@@ -360,7 +361,7 @@ def test_distances_are_to_the_nearest_question():
     inputs, asked = torch.rand(9, 3, 4, 4, generator=g), torch.randint(256, (50, 3, 4, 4), generator=g).to(torch.uint8)
     asked[7] = (inputs[2] * 255).round().to(torch.uint8)
     want = (inputs[:, None].double() - asked.double() / 255).square().flatten(2).mean(2).sqrt().amin(1)
-    got = stealing._nearest(inputs, asked)
+    got = score._nearest(inputs, asked)
     torch.testing.assert_close(got.double(), want, rtol=1e-5, atol=1e-6)
     assert float(got[2]) < 0.002
 
@@ -376,7 +377,7 @@ def test_steepness_is_the_norm_of_the_leads_gradient(outputs):
         out = forward(net, one.weights, (x - one.mean_image)[None])[0]
         return out[0] if outputs == 1 else out[label] - max(out[k] for k in range(outputs) if k != label)
 
-    for got, x, label in zip(stealing._steepness(one, inputs, labels), inputs, labels.tolist(), strict=True):
+    for got, x, label in zip(targets._steepness(one, inputs, labels), inputs, labels.tolist(), strict=True):
         changes = [(lead(x + 1e-3 * d, label) - lead(x - 1e-3 * d, label)) / 2e-3 for d in torch.eye(4).reshape(4, 1, 2, 2)]
         assert float(got) == pytest.approx(float(torch.stack(changes).norm()), rel=2e-3)
 

@@ -9,6 +9,7 @@ from bench import seeds
 from bench.api import Architecture, Release, Setting
 from bench.targets import one_missing
 from bench.targets.models import bound_forward, initial_weights
+from bench.tracks.informed.recipe import Keeper, Recipe
 
 N = 4  # known images
 NETWORKS = 3
@@ -16,7 +17,6 @@ NETWORKS = 3
 
 def example(architecture: Architecture, number: int) -> tuple[Release, Tensor]:
     """Networks trained for three epochs on the same images and one more each, and these last ones."""
-    from bench.tracks.informed.work import Keeper, Recipe
 
     generator = seeds.generator("check", "informed", number)
     setting = Setting.model_validate(

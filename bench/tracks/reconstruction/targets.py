@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from bench import registry, seeds
-from bench.api import Architecture, Defense, Release, Setting, Target
+from bench.api import Architecture, Defense, Release, Secret, Setting, Target
+from bench.data.duplicates import first_occurrences, hashes
+from bench.data.split import Split, split
 from bench.errors import BenchError
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from bench.data.split import Split
-    from bench.targets.cache import TargetCache
-    from bench.targets.train import Trained
+from bench.targets.cache import TargetCache, target_id
+from bench.targets.losses import accuracy
+from bench.targets.margin import margins, multiplier_of_each
+from bench.targets.models import architecture, bound_forward, forward, initial_weights
+from bench.targets.residual import kkt_residual
+from bench.targets.train import Trained, train_stack
+from bench.tracks.reconstruction.secret import rehearsal_of, secret_from, training_data
 
 
 def obtain(
@@ -33,9 +37,6 @@ def obtain(
     Raises:
         BenchError: a data set is missing or too small, a defence is unknown, or a training diverged; the others of its stack are cached.
     """
-    from bench.data.split import split
-    from bench.targets.cache import target_id
-
     plans = []
     for setting in settings:
         source = registry.resolve_data(setting.dataset)
@@ -66,15 +67,17 @@ def obtain(
     return [plan.target(*found[plan.id], device) for plan in plans]
 
 
+def secret_of(setting: Setting) -> Secret:
+    """The secret of a setting, drawn again from its data: what scoring without the target needs."""
+    source = registry.resolve_data(setting.dataset)
+    defense = registry.get("defense", setting.defense)(**setting.defense_params)
+    return secret_from(split(source.load(), setting), defense, target_id(setting, source.digest()))
+
+
 class _Plan:
     """A target to be: its setting, its data as tensors, its defence."""
 
     def __init__(self, setting: Setting, id: str, parts: Split) -> None:
-        import torch
-
-        from bench.targets.models import architecture, initial_weights
-        from bench.tracks.reconstruction.secret import rehearsal_of, secret_from, training_data
-
         self.setting, self.id, self.parts = setting, id, parts
         images = torch.from_numpy(parts.train)
         self.mean = images.mean(0)
@@ -94,10 +97,6 @@ class _Plan:
         return (self.architecture, len(self.images), s.loss, s.optimizer, s.dtype, s.epochs, s.defense, planted, of_adam)
 
     def target(self, weights: Mapping[str, Tensor], facts: dict[str, Any], device: torch.device | str) -> Target:
-        import torch
-
-        from bench.targets.models import bound_forward
-
         dtype = torch.float32 if self.setting.dtype == "float32" else torch.float64
         release = Release(
             architecture=self.architecture,
@@ -113,16 +112,10 @@ class _Plan:
 
     def _n_train(self) -> int:
         """Training images; where inputs are planted, perhaps each many times, the distinct ones."""
-        from bench.data.duplicates import hashes
-
         return len(set(hashes(self.images.numpy()))) if self.secret.planted else len(self.secret.members)
 
     def _public(self) -> Tensor:
         """Images that are neither members nor controls, which planted ones of the same data set might be."""
-        import torch
-
-        from bench.data.duplicates import first_occurrences, hashes
-
         if not self.secret.planted:
             return torch.from_numpy(self.parts.public)
         taken = {*hashes(self.secret.members.numpy()), *hashes(self.secret.controls.numpy())}
@@ -130,8 +123,6 @@ class _Plan:
 
     def _stationarity(self, release: Release, facts: Mapping[str, Any]) -> dict[str, Tensor]:
         """What the weights hold of each image: margins of members and controls, multipliers of members."""
-        from bench.targets.margin import margins, multiplier_of_each
-
         mean, secret = self.mean.to(release.device), self.secret
 
         def margin(images: Tensor, labels: Tensor) -> Tensor:
@@ -148,8 +139,6 @@ class _Plan:
 
 def _train(group: list[_Plan], device: torch.device | str) -> list[Trained]:
     """Trains a stack: weights, and what the training says of itself."""
-    from bench.targets.train import train_stack
-
     inputs, labels = [plan.images - plan.mean for plan in group], [plan.labels for plan in group]
     starts, rehearsals = [plan.start for plan in group], [plan.rehearsal for plan in group]
     return train_stack(group[0].architecture, [p.setting for p in group], inputs, labels, starts, device, rehearsals)
@@ -161,12 +150,6 @@ def _measured(plan: _Plan, weights: dict[str, Tensor], facts: Mapping[str, Any])
     Raises:
         BenchError: the training diverged.
     """
-    import torch
-
-    from bench.targets.losses import accuracy
-    from bench.targets.models import forward
-    from bench.targets.residual import kkt_residual
-
     if not all(bool(w.isfinite().all()) for w in weights.values()):
         setting = plan.setting
         raise BenchError(

@@ -12,7 +12,7 @@ from bench.api import Architecture, Networks
 from bench.data.duplicates import first_occurrences
 from bench.errors import BenchError
 from bench.targets.models import forward, initial_weights
-from bench.tracks.reconstruction.work import copies, copy
+from bench.tracks.reconstruction.narrow import copies, copy
 
 LIMIT = 1_000_000  # answers that an oracle gives at most
 KEPT = 50_000  # different images that are kept of what it was asked
