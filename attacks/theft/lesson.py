@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench.api import Release
+from bench.tracks.stealing import Release
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,6 @@ def images_of(release: Release, source: str, count: int, noise: float, generator
         noise: standard deviation of the perturbation, in pixel values.
     """
     given = release.other_images if source == "other_data" else release.public_images
-    assert given is not None, "granted by `needs`"
     low, high = release.input_range
     if source == "noise":
         return low + (high - low) * torch.rand(count, *given.shape[1:], generator=generator).to(given)
@@ -75,8 +74,6 @@ def directions_of(logits: Float[Tensor, "n k"], jacobian: str, probes: int, gene
 
 def right_labels(release: Release, count: int, generator: torch.Generator) -> Lesson:
     """Public images under their right labels, ``count`` at most: what can be learnt without the owner."""
-    assert release.shadow_images is not None, "granted by `needs`"
-    assert release.shadow_labels is not None
     chosen = torch.randperm(len(release.shadow_images), generator=generator)[:count].to(release.device)
     return Lesson(release.shadow_images[chosen], labels=release.shadow_labels[chosen])
 

@@ -18,8 +18,9 @@ from bench.artefacts.truth import Truth
 from bench.errors import BenchError
 from bench.metrics import intervals
 from bench.metrics.ncc import haim2022
-from bench.tracks.reconstruction import work as reconstruction
-from bench.tracks.reconstruction.score import THRESHOLD
+from bench.tracks import reconstruction
+from bench.tracks.reconstruction.answer import pool
+from bench.tracks.reconstruction.score import THRESHOLD, score
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def judge(
         BenchError: nothing to score.
     """
     cell = _identity(candidates.images, secret)
-    row, images = reconstruction.score(candidates, secret, bootstrap_seed=seeds.seed("bootstrap", cell), n_submit=submit)
+    known = reconstruction.Secret(secret.members, secret.member_labels, secret.controls, secret.control_labels)
+    row, images = score(candidates, known, bootstrap_seed=seeds.seed("bootstrap", cell), n_submit=submit)
     if bool(((candidates.images < 0) | (candidates.images > 1)).any()):
         _papers_unclipped(row, images, candidates.images, secret, cell)
     return Judgement(name, candidates, row, tuple({**image, "cell_id": cell} for image in images), role, "", cell, seconds)
@@ -94,7 +96,7 @@ def judge_files(
     if submit is not None and submit < 1:
         raise BenchError(f"--submit {submit}: not understood", expected="a number of images, 1 or more", got=str(submit))
     answers, notes = read_candidates(paths, truth.secret.members, add_mean=add_mean, rescale=rescale)
-    pooled = reconstruction.pool(answers)
+    pooled = pool(answers)
     count = 2 * len(truth.secret.members) if submit is None else submit
     if len(pooled.images) > count:
         order = "by the confidences in the file" if pooled.confidence is not None else "in the files' order, for they rank nothing"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
-from bench.api import Candidates, Release
+from bench.api import Candidates
 from bench.errors import AttackFault, BenchError
+from bench.tracks.informed.release import Release
 from bench.tracks.reconstruction import answer as reconstruction
 
 

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from bench import seeds
-from bench.api import Architecture, Release, Setting
+from bench.api import Architecture, Setting
 from bench.targets import one_missing
 from bench.targets.models import bound_forward, initial_weights
 from bench.tracks.informed.recipe import Keeper, Recipe
+from bench.tracks.informed.release import Release
 
 N = 4  # known images
 NETWORKS = 3

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 
 import torch
-from torch import Tensor
 
 from bench import tracks
-from bench.api import Release
+from bench.tracks.informed.release import Release
 from bench.tracks.reconstruction import narrow as reconstruction
-from bench.tracks.reconstruction.narrow import copy, weights_for
+from bench.tracks.reconstruction.narrow import copies, of_tiers, public, pure
 
 
 def narrow(release: Release, needs: frozenset[str]) -> Release:
@@ -21,24 +19,18 @@ def narrow(release: Release, needs: frozenset[str]) -> Release:
         BenchError: what `reconstruction.narrow` raises, of the tiers of this track.
     """
     tracks.admit("informed", needs)
-
-    def granted(tier: str, value: Tensor | None) -> Tensor | None:
-        return copy(value) if tier in needs and value is not None else None
-
-    return dataclasses.replace(
-        weights_for(release, needs & {"final_weights", "mean_image", "initial_weights"}),
-        known_images=granted("known_data", release.known_images),
-        known_labels=granted("known_data", release.known_labels),
-        shadow_images=granted("shadow_data", release.shadow_images),
-        shadow_labels=granted("shadow_data", release.shadow_labels),
-        train=release.train if {"known_data", "initial_weights"} <= needs else None,
+    return Release(
+        weights=copies(release.weights),
+        forward=pure(release.forward),
         keep=release.keep,
+        **public(release),
+        **of_tiers(Release, release, needs),
     )
 
 
 def fingerprint(release: Release) -> str:
     """Hash of every tensor in a release, those of the recipe among them, 16 hex digits."""
-    known = getattr(release.train, "known", None)
+    known = getattr(getattr(release, "train", None), "known", None)
     beside = [] if known is None else [known.images, known.labels, *known.start.values()]
     digest = hashlib.sha256(reconstruction.fingerprint(release).encode())
     for tensor in beside:

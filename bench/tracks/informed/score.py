@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bench.api import Candidates, Row, Secret
+from bench.api import Candidates, Row
 from bench.errors import BenchError
 from bench.metrics import lpips
 from bench.metrics.measure import measure
+from bench.tracks.informed.release import Secret
 from bench.tracks.reconstruction.score import THRESHOLD, compare, image_rows
 from bench.tracks.reconstruction.thumbnails import add_thumbnails
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bench import registry, seeds
-from bench.api import Defense, Release, Secret, Setting, Target
+from bench.api import Defense, Setting, Target
 from bench.data.split import MAX_PUBLIC, Split, split
 from bench.errors import BenchError
 from bench.metrics import lpips
@@ -28,6 +28,7 @@ from bench.targets.losses import accuracy, loss_targets, loss_value
 from bench.targets.models import architecture, bound_forward, forward, initial_weights
 from bench.targets.one_missing import Known
 from bench.tracks.informed.recipe import Keeper, Recipe
+from bench.tracks.informed.release import Release, Secret
 
 NETWORKS = 100  # networks a target, one secret image each, shared out over the classes
 SHADOWS_PER_KNOWN = 6  # of large training sets the attacker owns so many images for each known one, where there are as many

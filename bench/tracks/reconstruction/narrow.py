@@ -6,16 +6,18 @@ import dataclasses
 import functools
 import hashlib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench import tracks
-from bench.api import Architecture, Release, Secret, Target
+from bench import api, tracks
+from bench.api import Architecture, Target
 from bench.errors import BenchError
+from bench.granted import Granted
+from bench.tracks.reconstruction.release import Release
 
 LIBRARIES = frozenset({"torch", "numpy", "jaxtyping", "beartype", "builtins", "collections", "functools", "typing"})
 
@@ -23,8 +25,8 @@ LIBRARIES = frozenset({"torch", "numpy", "jaxtyping", "beartype", "builtins", "c
 def narrow(release: Release, needs: frozenset[str]) -> Release:
     """A release with the granted tiers only, made of fresh copies, so that nothing an attack does to it is seen elsewhere.
 
-    Weights, architecture, n_train and the input range are always there. No field is passed on that is not copied here by name, and a
-    ``forward`` that holds on to data is refused.
+    Weights, architecture, n_train and the input range are always there. No field is passed on that is not copied here by name, or that does
+    not name its tier, and a ``forward`` that holds on to data is refused.
 
     Args:
         release: with every tier filled.
@@ -34,41 +36,49 @@ def narrow(release: Release, needs: frozenset[str]) -> Release:
         BenchError: a tier that is unknown, that the track cannot grant, or that this release lacks; or ``forward`` holds data.
     """
     tracks.admit("reconstruction", needs)
-    return weights_for(release, needs)
+    return Release(weights=copies(release.weights), forward=pure(release.forward), **public(release), **of_tiers(Release, release, needs))
 
 
-def weights_for(release: Release, needs: frozenset[str]) -> Release:
-    """As `narrow`, for every track that releases weights, of tiers that are fields of a release."""
-    for tier in sorted(needs - {"final_weights"}):
-        if getattr(release, tier) is None:
-            raise BenchError(f"the release has no {tier}", expected=f"a target trained with its {tier} kept", got="none")
-    held = next(_data_within(release.forward), None)
+def public(release: api.Release) -> dict[str, Any]:
+    """What every release has, copied."""
+    fields = {f.name: getattr(release.architecture, f.name) for f in dataclasses.fields(Architecture)}
+    return {"architecture": Architecture(**fields), "n_train": release.n_train, "input_range": tuple(release.input_range)}
+
+
+def of_tiers(kind: type[api.Release], release: api.Release, needs: frozenset[str]) -> dict[str, Any]:
+    """The fields of a kind of release that the tiers grant, tensors copied.
+
+    Raises:
+        BenchError: the release has no such field.
+    """
+    passed = {}
+    for name in (f.name for f in dataclasses.fields(kind) if isinstance(f.default, Granted) and f.default.by(needs)):
+        if not hasattr(release, name):
+            raise BenchError(f"the release has no {name}", expected=f"a target trained with its {name} kept", got="none")
+        value = getattr(release, name)
+        passed[name] = copy(value) if isinstance(value, Tensor) else copies(value) if isinstance(value, Mapping) else value
+    return passed
+
+
+def pure(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function as it is.
+
+    Raises:
+        BenchError: it holds data.
+    """
+    held = next(_data_within(forward), None)
     if held is not None:
         raise BenchError("the release's forward function holds data", expected="a pure function of weights and inputs", got=held)
-    fields = {f.name: getattr(release.architecture, f.name) for f in dataclasses.fields(Architecture)}
-    return Release(
-        architecture=Architecture(**fields),
-        weights=copies(release.weights),
-        forward=release.forward,
-        n_train=release.n_train,
-        input_range=tuple(release.input_range),  # type: ignore[arg-type]
-        mean_image=copy(release.mean_image) if "mean_image" in needs and release.mean_image is not None else None,
-        initial_weights=copies(release.initial_weights) if "initial_weights" in needs and release.initial_weights is not None else None,
-        public_images=copy(release.public_images) if "public_images" in needs and release.public_images is not None else None,
-    )
+    return forward
 
 
-def fingerprint(release: Release) -> str:
+def fingerprint(release: api.Release) -> str:
     """Hash of every tensor in a release, 16 hex digits. The same before and after an attack, or else the attack changed its release."""
     digest = hashlib.sha256()
-    for field in dataclasses.fields(Release):
-        value = getattr(release, field.name)
-        named: Mapping[str, Any] = value if isinstance(value, Mapping) else {"": value}
-        for name in sorted(named):
-            if isinstance(named[name], Tensor):
-                tensor = named[name].detach().cpu().contiguous()
-                digest.update(f"{field.name}/{name}/{tensor.dtype}/{tuple(tensor.shape)}\n".encode())
-                digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    for name, value in release.tensors():
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -89,7 +99,7 @@ def _data_within(value: Any, path: str = "forward", seen: set[int] | None = None
         return
     seen.add(id(value))
     inner: list[tuple[str, Any]] = []
-    if isinstance(value, (Tensor, np.ndarray, Secret, Target, Release)):
+    if isinstance(value, (Tensor, np.ndarray, api.Secret, Target, api.Release)):
         yield f"{type(value).__name__} at {path}"
     elif isinstance(value, functools.partial):
         inner = [("func", value.func), ("args", value.args), ("keywords", value.keywords)]

@@ -18,12 +18,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench import seeds
-from bench.api import Candidates, Row, Secret
+from bench.api import Candidates, Row
 from bench.errors import BenchError
 from bench.metrics import intervals, lpips, match
 from bench.metrics.measure import measure, statistics
 from bench.metrics.ncc import haim2022
 from bench.metrics.ssim import ssim_matrix
+from bench.tracks.reconstruction.release import Secret
 from bench.tracks.reconstruction.thumbnails import add_thumbnails
 
 THRESHOLD = 0.4  # SSIM above which a reconstruction counts as a hit (Haim et al. 2022; Buzaglo et al. 2023)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench import registry, seeds
-from bench.api import Architecture, Defense, Release, Secret, Setting, Target
+from bench.api import Architecture, Defense, Setting, Target
 from bench.data.duplicates import first_occurrences, hashes
 from bench.data.split import Split, split
 from bench.errors import BenchError
@@ -21,6 +21,7 @@ from bench.targets.margin import margins, multiplier_of_each
 from bench.targets.models import architecture, bound_forward, forward, initial_weights
 from bench.targets.residual import kkt_residual
 from bench.targets.train import Trained, train_stack
+from bench.tracks.reconstruction.release import Release, Secret
 from bench.tracks.reconstruction.secret import rehearsal_of, secret_from, training_data
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.api import Architecture, Network, Release
+from bench.api import Architecture
 from bench.errors import AttackFault, BenchError
 from bench.targets.models import weight_names
 from bench.tracks.stealing.oracle import Asked
+from bench.tracks.stealing.release import Network, Release
 
 
 def check_answer(answer: object, release: Release) -> Network:
@@ -22,7 +23,7 @@ def check_answer(answer: object, release: Release) -> Network:
         AttackFault: no Network; inputs or outputs that do not fit the owner's; weights that do not fit the architecture, or are not finite.
     """
     if not isinstance(answer, Network):
-        raise AttackFault("the attack returned no network", expected="bench.api.Network", got=type(answer).__name__)
+        raise AttackFault("the attack returned no network", expected="bench.tracks.stealing.Network", got=type(answer).__name__)
     net, owner = answer.architecture, release.architecture
     if not isinstance(net, Architecture) or tuple(net.input_shape) != tuple(owner.input_shape) or net.outputs != owner.outputs:
         wanted = f"input_shape {tuple(owner.input_shape)}, {owner.outputs} outputs"
@@ -38,9 +39,10 @@ def check_answer(answer: object, release: Release) -> Network:
         if not tensor.dtype.is_floating_point or not bool(torch.isfinite(tensor).all()):
             raise AttackFault("the attack returned weights that are not finite numbers", expected="finite floats", got=name)
     weights = {name: w.detach().to(torch.float32, copy=True) for name, w in answer.weights.items()}
-    used = 0 if release.oracle is None else int(release.oracle.used)
+    oracle = release.oracle if hasattr(release, "oracle") else None
+    used = 0 if oracle is None else int(oracle.used)
     loss = None if answer.loss is None else float(answer.loss)
-    asked = release.oracle.asked() if isinstance(release.oracle, Asked) else None
+    asked = oracle.asked() if isinstance(oracle, Asked) else None
     return Network(dataclasses.replace(net), weights, answer.mean_image.detach().to(torch.float32, copy=True), loss, used, asked)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.api import Network
 from bench.targets.models import forward
 from bench.tracks.stealing.oracle import predicted
+from bench.tracks.stealing.release import Network
 
 
 @torch.no_grad()

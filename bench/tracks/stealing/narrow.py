@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import Any
 
 from bench import tracks
-from bench.api import Release
-from bench.tracks.reconstruction.narrow import copy
-from bench.tracks.stealing.oracle import NETWORKS, ORACLE, Asked
+from bench.tracks.reconstruction.narrow import of_tiers, public
+from bench.tracks.stealing.oracle import NETWORKS, Asked
+from bench.tracks.stealing.release import Release
 
 
 def narrow(release: Release, needs: frozenset[str]) -> Release:
@@ -15,22 +15,10 @@ def narrow(release: Release, needs: frozenset[str]) -> Release:
     answers what the tiers name.
 
     Raises:
-        BenchError: a tier that is unknown or that the track cannot grant.
+        BenchError: a tier that is unknown, that the track cannot grant, or that this release lacks.
     """
     tracks.admit("stealing", needs)
-    assert release.public_images is not None
-    assert isinstance(release.oracle, Asked), "a target of this track"
-    labelled = "shadow_data" in needs and release.shadow_images is not None and release.shadow_labels is not None
-    return Release(
-        architecture=dataclasses.replace(release.architecture),
-        weights={},
-        forward=release.forward,
-        n_train=release.n_train,
-        input_range=tuple(release.input_range),  # type: ignore[arg-type]
-        public_images=copy(release.public_images) if "public_images" in needs else None,
-        other_images=copy(release.other_images) if "public_images" in needs and release.other_images is not None else None,
-        shadow_images=copy(release.shadow_images) if labelled and release.shadow_images is not None else None,
-        shadow_labels=copy(release.shadow_labels) if labelled and release.shadow_labels is not None else None,
-        oracle=release.oracle.granting(needs) if needs & ORACLE else None,
-        networks=NETWORKS,
-    )
+    passed: dict[str, Any] = of_tiers(Release, release, needs)
+    if isinstance(oracle := passed.get("oracle"), Asked):
+        passed["oracle"] = oracle.granting(needs)
+    return Release(networks=NETWORKS, **public(release), **passed)

@@ -16,9 +16,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from bench import seeds
-from bench.api import Network, Row, Secret
+from bench.api import Row
 from bench.metrics import intervals
 from bench.tracks.stealing.classes import agreement, classes
+from bench.tracks.stealing.release import Network, Secret
 
 FALSE_POSITIVES = 0.05  # of 20 clean networks one may be taken for a copy
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench import registry, seeds
-from bench.api import Architecture, Defense, Network, Planted, Rehearsal, Release, Secret, Setting, Target
+from bench.api import Architecture, Defense, Planted, Rehearsal, Setting, Target
 from bench.data.duplicates import hashes
 from bench.data.split import split
 from bench.errors import BenchError
@@ -26,6 +26,7 @@ from bench.targets.train import train_stack
 from bench.tracks.stealing.classes import agreement, classes
 from bench.tracks.stealing.oracle import NETWORKS, Asked
 from bench.tracks.stealing.other_images import other_images
+from bench.tracks.stealing.release import Network, Release, Secret
 
 CLEAN = 20  # clean networks beside each owner: the least p-value is 1/21
 AT_ONCE = 10  # clean networks in one stack: more fall out of the processor's cache
@@ -193,8 +194,6 @@ def _target(owner: _Owner, weights: Mapping[str, Tensor], facts: Mapping[str, An
     pool = owner.pool.to(device, dtype)
     release = Release(
         architecture=owner.net,
-        weights=held,
-        forward=_no_forward,
         n_train=len(owner.members),
         public_images=pool,
         other_images=owner.others.to(device, dtype),
@@ -218,11 +217,6 @@ def _target(owner: _Owner, weights: Mapping[str, Tensor], facts: Mapping[str, An
     }
     secret = Secret(planted.inputs, planted.labels, planted.unplanted, planted.unplanted_labels, watermark=watermark)
     return Target(owner.id, owner.setting, release, secret, {key: value for key, value in facts.items() if not key.startswith("clean_")})
-
-
-def _no_forward(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """In place of the owner's forward pass, for which a thief has no weights."""
-    raise BenchError("the owner's weights are not released", expected="questions to release.oracle", hint="release.networks.forward")
 
 
 def secret_of(setting: Setting) -> Secret:
