@@ -36,9 +36,9 @@ class Granted:
         words = " or ".join(" and ".join(f'"{tier}"' for tier in sorted(way)) for way in self.ways)
         raise NotGrantedError(
             f"release.{self.name} was not granted",
-            expected=f"{words} in the attack's `needs`",
-            got=", ".join(name for name in vars(release) if not name.startswith("_")),
-            hint=f'add {words} to `needs`, or ask with hasattr(release, "{self.name}")',
+            expected=f"an attack whose `needs` hold {words}",
+            got="a release of " + ", ".join(name for name in vars(release) if not name.startswith("_")),
+            hint=f'add {words} to its `needs`; hasattr(release, "{self.name}") asks',
         )
 
 

@@ -89,15 +89,14 @@ def distance(
     out = network(centred)
     if lesson.logits is not None:
         error = ((out - lesson.logits) ** 2).mean((-2, -1))
+    elif lesson.labels is None:
+        raise ValueError("a lesson needs labels or outputs")
     elif out.shape[-1] == 1:
-        assert lesson.labels is not None
         error = F.binary_cross_entropy_with_logits(out[..., 0], lesson.labels.to(out), reduction="none").mean(-1)
     else:
-        assert lesson.labels is not None
         error = F.cross_entropy(out.movedim(-1, 1), lesson.labels, reduction="none").mean(-1)
-    if lesson.gradients is None:
+    if lesson.gradients is None or lesson.directions is None:
         return error
-    assert lesson.directions is not None
     probes = lesson.directions.shape[-2]
     for r in range(probes):
         along = (out * lesson.directions[..., r, :]).sum()

@@ -78,6 +78,7 @@ def judge(
         BenchError: nothing to score.
     """
     cell = _identity(candidates.images, secret)
+    # what is known of a target beyond members and controls does not come with a checkpoint
     known = reconstruction.Secret(secret.members, secret.member_labels, secret.controls, secret.control_labels)
     row, images = score(candidates, known, bootstrap_seed=seeds.seed("bootstrap", cell), n_submit=submit)
     if bool(((candidates.images < 0) | (candidates.images > 1)).any()):

@@ -78,7 +78,7 @@ def test_a_run_ends_in_rows_and_resumes(tmp_path):
         ("release.mean_image.add_(1)\nreturn torch.zeros(4, 1, 25, 25)", "changed the release"),
         ("raise ValueError('my own fault')", "ValueError: my own fault"),
         ("import sys\nsys.exit(3)", "sys.exit(3)"),
-        ("return release.public_images[:4]", "NoneType"),
+        ("return release.public_images[:4]", "public_images was not granted"),
     ],
 )
 def test_a_bad_attack_fails_its_own_cells_and_no_other(tmp_path, body, reason):
