@@ -9,8 +9,8 @@ import torch
 
 from attacks.theft.lesson import Lesson, right_labels
 from attacks.theft.thief import Theft
-from bench.api import Release
 from bench.registry import register
+from bench.tracks.stealing import Release
 
 
 @register

@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bench.api import Architecture, Attack, Release
+from bench.api import Architecture, Attack
 from bench.registry import register
+from bench.tracks.reconstruction import Release
 
 
 @register

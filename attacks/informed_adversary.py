@@ -16,8 +16,9 @@ import torch
 
 from attacks.claims import balle2022
 from attacks.reconstructor import WeightReader, rebuild, study
-from bench.api import Candidates, Claim, Release
+from bench.api import Candidates, Claim
 from bench.registry import register
+from bench.tracks.informed import Release
 
 
 @register

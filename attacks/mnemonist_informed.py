@@ -25,8 +25,9 @@ from attacks.redundancy.refit import refit_error
 from attacks.redundancy.units import groups, mask_of_units, most_informative
 from attacks.redundancy.unmoved import unmoved
 from attacks.redundancy.verdict import in_shape
-from bench.api import Claim, Release
+from bench.api import Claim
 from bench.registry import register
+from bench.tracks.informed import Release
 
 OF_UNITS = ("lime", "inactive")
 MASKS = 200  # that LIME draws, at least; and four a group
@@ -89,7 +90,7 @@ class MnemonistInformed(GuidedInformed):
             return {"informativeness": found.informativeness, "standard_error": found.standard_error, "fit": fit}
 
         name = f"lime by refitting, {masks} masks, {len(of.shadows)} shadows, mirror {self.mirror}"
-        kept = make() if release.keep is None else release.keep(name, make)
+        kept = release.keep(name, make)
         return Surrogate(kept["informativeness"], kept["standard_error"], float(kept["fit"][0]), float(kept["fit"][1]))
 
     def _kept_units(self, units: list[Tensor], redundant: list[Tensor]) -> list[Tensor]:
@@ -107,8 +108,6 @@ class MnemonistInformed(GuidedInformed):
 
 
 def _evidence(release: Release, of: Study, weights: Mapping[str, Tensor]) -> Evidence:
-    assert release.mean_image is not None, "granted by `needs`"
-    assert release.known_images is not None, "granted by `needs`"
     return Evidence(
         release.architecture,
         weights,

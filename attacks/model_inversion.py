@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bench.api import Attack, Release
+from bench.api import Attack
 from bench.registry import register
+from bench.tracks.reconstruction import Release
 
 
 @register
@@ -29,7 +30,6 @@ class ModelInversion(Attack):
     l2: float = 0.01  # weight of the mean squared distance from the mean image, per pixel sum
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Tensor:
-        assert release.mean_image is not None, "granted by `needs`"
         mean, m = release.mean_image, 2 * release.n_train
         x = torch.randn(m, *mean.shape, generator=generator).to(mean) * self.start_std
         classes = max(release.architecture.outputs, 2)

@@ -9,8 +9,9 @@ import torch
 
 from attacks.reconstructor import study
 from attacks.reconstructor.kernel import squared_distances
-from bench.api import Architecture, Attack, Candidates, Release
+from bench.api import Architecture, Attack, Candidates
 from bench.registry import register
+from bench.tracks.informed import Release
 
 
 @register

@@ -13,8 +13,8 @@ from attacks.reconstructor import Study
 from attacks.redundancy.guided_informed import GuidedInformed
 from attacks.redundancy.units import mask_of_units, most_informative
 from attacks.redundancy.verdict import in_shape
-from bench.api import Release
 from bench.registry import register
+from bench.tracks.informed import Release
 
 
 @register

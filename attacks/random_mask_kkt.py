@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from attacks.redundancy.guided_kkt import GuidedKKT
-from bench.api import Release
 from bench.registry import register
+from bench.tracks.reconstruction import Release
 
 
 @register

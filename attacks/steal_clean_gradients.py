@@ -17,8 +17,8 @@ from torch import Tensor
 
 from attacks.theft.lesson import Lesson, directions_of, right_labels
 from attacks.theft.thief import Theft, taught
-from bench.api import Network, Release
 from bench.registry import register
+from bench.tracks.stealing import Network, Release
 
 AT_ONCE = 500  # images of one pass
 
@@ -54,8 +54,6 @@ class StealCleanGradients(Theft):
 
     def ask_beside(self, clean: Network, release: Release, generator: torch.Generator) -> Lesson:
         """The owner's outputs, and the gradients of the clean network in its place, brought to the owner's scale."""
-        assert release.oracle is not None, "granted by `needs`"
-        assert release.networks is not None
         images = self.questions(release, generator)
         logits = release.oracle.logits(images)
         directions = directions_of(logits, self.jacobian, self.probes, generator)
@@ -67,7 +65,6 @@ class StealCleanGradients(Theft):
 
 def _answers(release: Release, network: Network, images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Outputs of a network of one's own, n × k, and gradients by the image of the sums of them, n × r × c × h × w."""
-    assert release.networks is not None
     x = (images - network.mean_image).requires_grad_()
     with torch.enable_grad():
         out = release.networks.forward(network.architecture, network.weights, x)

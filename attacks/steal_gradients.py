@@ -11,8 +11,9 @@ from torch import Tensor
 from attacks.claims import venigalla2019
 from attacks.theft.lesson import Lesson, directions_of
 from attacks.theft.thief import Theft
-from bench.api import Claim, Release
+from bench.api import Claim
 from bench.registry import register
+from bench.tracks.stealing import Release
 
 
 @register
@@ -45,14 +46,12 @@ class StealGradients(Theft):
             raise ValueError(f"smooth is at least 0, and smooth_noise above 0; not {self.smooth} and {self.smooth_noise}")
 
     def ask(self, release: Release, generator: torch.Generator) -> Lesson:
-        assert release.oracle is not None, "granted by `needs`"
         images = self.questions(release, generator)
         logits = release.oracle.logits(images)
         directions = directions_of(logits, self.jacobian, self.probes, generator)
         return Lesson(images, logits=logits, directions=directions, gradients=self._gradients(release, images, directions, generator))
 
     def _gradients(self, release: Release, images: Tensor, directions: Tensor, generator: torch.Generator) -> Tensor:
-        assert release.oracle is not None
         if not self.smooth:
             return release.oracle.gradients(images, directions)
         low, high = release.input_range

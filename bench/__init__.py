@@ -8,13 +8,14 @@ The one line of flow::
 The rooms, in the order in which that line passes through them:
 
 ============== =========================================================================
-``api``        the nouns: Setting, Release, Secret, Target, Attack, Defense, DataSource, Metric
+``api``        the nouns: Setting, Release, Secret, Target, Attack, Defense, DataSource, Metric, Track
+``granted``    fields of a release that are there only where an access tier was granted
 ``registry``   finds attacks, defences, data sets and metrics: folders, entry points, ``--plugin``
 ``seeds``      randomness by name, so that order never matters
 ``data``       one file a source; every set yields disjoint train, control and test splits
-``targets``    the networks under attack, trained many at once and cached
+``targets``    how networks are trained to be attacked, many at once, and cached
 ``metrics``    SSIM, LPIPS, NCC, PSNR, MSE: one file a metric, with unit, range, direction; matching, intervals
-``tracks``     what a kind of attack gets, and how its result becomes rows
+``tracks``     what a kind of attack is after and gets to see, and how its result becomes rows
 ``grids``      YAML files that span settings, attacks and seeds
 ``engine``     plans the cells of a grid, runs them, loses nothing; ``engine.executors``: here, in workers, on Ray
 ``store``      the Parquet tables: schema, atomic append, merge, resume

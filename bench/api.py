@@ -6,8 +6,9 @@ Importing this module does not import torch, so that listing and help stay fast.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, Int
     from torch import Tensor
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
@@ -119,109 +120,59 @@ class Architecture:
         return self.activation in ("relu", "leaky_relu") and self.bias != "all"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Release:
-    """All that an attack may see. Fields outside the attack's access tier are None.
+    """What every attack may see of a network. Each track has a release of its own with more fields: ``bench.tracks.NAME.Release``.
 
-    In the track ``informed`` weights have a leading axis of T networks, and the answer is T images, the i-th for the i-th network. In the
-    track ``stealing`` there are no weights: the network is seen through ``oracle`` alone, and the answer is a `Network`.
-
-    ``forward(weights, x)`` maps centred inputs (image − mean of the training images), Float[Tensor, "n c h w"], to outputs
-    Float[Tensor, "n k"]; it is a pure function, differentiable by weights and inputs. Attacks return images in [0, 1], centred inputs
-    plus ``mean_image``; whether to add or rescale is the attack's own last step.
+    A field that an access tier brings is declared by `bench.granted.granted`. Where the tier was not granted it cannot be read: that raises
+    BenchError, and ``hasattr`` asks. Whoever walks over the fields (``dataclasses.fields``, ``replace``) meets those that are there. A
+    subclass is decorated as this class is.
     """
 
     architecture: Architecture
-    weights: Mapping[str, Tensor]
-    forward: Callable[[Mapping[str, Tensor], Tensor], Tensor]
     n_train: int  # how many training images; the papers set their number of candidates by it
     input_range: tuple[float, float] = (0.0, 1.0)
-    mean_image: Float[Tensor, "c h w"] | None = None
-    initial_weights: Mapping[str, Tensor] | None = None
-    public_images: Float[Tensor, "n c h w"] | None = None
-    other_images: Float[Tensor, "n c h w"] | None = None  # of another data set, in the same shape; track `stealing`, tier public_images
-    # The track `informed` releases T networks at once, its weights T × …; each saw the known images and one of its own.
-    known_images: Float[Tensor, "n c h w"] | None = None
-    known_labels: Int[Tensor, " n"] | None = None
-    shadow_images: Float[Tensor, "s c h w"] | None = None  # of the same distribution, disjoint from known images, members and controls
-    shadow_labels: Int[Tensor, " s"] | None = None
-    train: Callable[[Tensor, Tensor], dict[str, Tensor]] | None = None  # the recipe: images b × c × h × w, labels b → weights b × …
-    keep: Callable[[str, Callable[[], Mapping[str, Tensor]]], dict[str, Tensor]] | None = None  # computes once under a name, then reads
-    # The track `stealing`: the owner's network behind its interface, and how the thief builds networks of its own.
-    oracle: Oracle | None = None
-    networks: Networks | None = None
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are, or else the public images or the oracle, and where the answer is expected."""
-        for carrier in (*self.weights.values(), self.public_images, self.oracle):
-            if carrier is not None:
-                return carrier.device
+    def __post_init__(self) -> None:
+        # dataclasses look the fields up on the instance
+        vars(self)["__dataclass_fields__"] = {f.name: f for f in fields(type(self)) if f.name in vars(self)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), **self.held()), ()
+
+    def held(self) -> dict[str, Any]:
+        """What is there, by field."""
+        return {f.name: vars(self)[f.name] for f in fields(self)}
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """All its tensors and where they are: ``mean_image/``, ``weights/layers.0.weight``."""
         import torch
 
-        return torch.device("cpu")
+        for field_name, value in self.held().items():
+            named: Mapping[str, Any] = value if isinstance(value, Mapping) else {"": value}
+            yield from ((f"{field_name}/{name}", named[name]) for name in sorted(named) if isinstance(named[name], torch.Tensor))
 
-
-class Oracle(Protocol):
-    """A network that can only be asked. Every answer is counted: an image's class, its outputs, or one gradient of them by the image.
-
-    Images are in [0, 1]; the oracle centres them itself. All three raise BenchError once ``limit`` answers would be exceeded, or where the
-    attack's access tier does not hold the answer.
-    """
+    @property
+    def nbytes(self) -> int:
+        """Of its tensors: what a copy takes."""
+        return sum(tensor.numel() * tensor.element_size() for _, tensor in self.tensors())
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Where its tensors are, and where the answer is expected."""
+        import torch
 
-    used: int  # answers given so far
-    limit: int
-
-    def labels(self, images: Float[Tensor, "n c h w"]) -> Int[Tensor, " n"]:
-        """The class of each image; n answers. Tier ``query_labels``."""
-
-    def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """The outputs for each image; n answers. Tier ``queries``."""
-
-    def gradients(self, images: Float[Tensor, "n c h w"], directions: Float[Tensor, "n r k"]) -> Float[Tensor, "n r c h w"]:
-        """For each image the gradients by it of r weighted sums of the outputs; n·r answers. Tier ``input_gradients``."""
-
-
-class Networks(NamedTuple):
-    """The architectures of this project, for attacks that train networks of their own: pure functions, as ``Release.forward`` is."""
-
-    start: Callable[[Architecture, torch.Generator], dict[str, Tensor]]  # initial weights in PyTorch's default, float64
-    forward: Callable[[Architecture, Mapping[str, Tensor], Tensor], Tensor]  # weights … × …, inputs … × n × c × h × w → … × n × k
-
-
-class Network(NamedTuple):
-    """An answer that is a network: what a thief has trained."""
-
-    architecture: Architecture
-    weights: Mapping[str, Tensor]  # named as in Architecture
-    mean_image: Float[Tensor, "c h w"]  # what is subtracted from images in [0, 1] before they go in
-    loss: float | None = None  # the attack's own final loss, lower is better, for the row
-    used: int = 0  # answers of the oracle that it took; written by the track, as is
-    asked: UInt8[Tensor, "q c h w"] | None = None  # which images it asked about, each once, times 255
+        return next((tensor.device for _, tensor in self.tensors()), torch.device("cpu"))
 
 
 @dataclass(frozen=True)
 class Secret:
-    """What only the scorer sees: the training images, and controls drawn alike and never trained on."""
+    """What only the scorer sees: the training images, and controls drawn alike and never trained on. A track's own may hold more."""
 
     members: Float[Tensor, "n c h w"]  # in [0, 1]
     member_labels: Int[Tensor, " n"]
     controls: Float[Tensor, "n c h w"]
     control_labels: Int[Tensor, " n"]
-    # of each member's nearest image in a public pool, where a track has one: pool_mse, pool_ssim, pool_lpips
-    pool: Mapping[str, Tensor] = field(default_factory=dict)
-    # of the released network: member_margin and control_margin (gᵢ at each image), multiplier (λᵢ of each member)
-    stationarity: Mapping[str, Tensor] = field(default_factory=dict)
-    # of the track `stealing`, where members are planted inputs under the labels that were planted: test images and labels, and what the
-    # owner and the clean networks answer, and how steep the owner's network is at the planted and unplanted inputs
-    watermark: Mapping[str, Tensor] = field(default_factory=dict)
-    # of the track `reconstruction`, where a defence plants inputs: member and control, bool, the planted ones and the unplanted beside them
-    planted: Mapping[str, Tensor] = field(default_factory=dict)
-    mean_image: Float[Tensor, "c h w"] | None = None  # which the network subtracts, where it is not the mean of the members
 
 
 @dataclass(frozen=True)
@@ -230,8 +181,8 @@ class Target:
 
     id: str
     setting: Setting
-    release: Release  # with every tier filled; `tracks` narrows it to what an attack may see
-    secret: Secret
+    release: Any  # its track's Release with every tier filled; narrowed, it is what an attack may see
+    secret: Any  # its track's Secret
     facts: Mapping[str, Any] = field(default_factory=dict)  # train_accuracy, test_accuracy, train_loss, kkt_residual, …
 
 
@@ -311,19 +262,17 @@ class Attack(ABC):
         """An empty string, or the reason why the attack does not apply; the cell becomes a skipped row."""
         return ""
 
-    def memory(self, release: Release) -> int:
-        """Bytes that one run takes at its peak, roughly; the engine stacks as many runs as fit. The default: four copies of the weights."""
-        return 4 * sum(w.numel() * w.element_size() for w in release.weights.values())
+    def memory(self, release: Any) -> int:
+        """Bytes that one run takes at its peak, roughly; the engine stacks as many runs as fit. The default: four copies of the release."""
+        return int(4 * release.nbytes)
 
     @abstractmethod
-    def reconstruct(self, release: Release, generator: torch.Generator) -> Tensor | Candidates | Network:
-        """Images Float[Tensor, "m c h w"] in [0, 1], best first by the attacker's own criterion, at most 10·n_train; or what else the
-        attack's track asks for."""
+    def reconstruct(self, release: Any, generator: torch.Generator) -> Any:
+        """The track's release → images Float[Tensor, "m c h w"] in [0, 1], a tensor or `Candidates`, best first by the attacker's own
+        criterion, at most 10·n_train; or what else the attack's track asks for."""
 
     @classmethod
-    def reconstruct_batch(
-        cls, attacks: Sequence[Any], releases: Sequence[Release], generators: Sequence[torch.Generator]
-    ) -> Sequence[Tensor | Candidates | Network]:
+    def reconstruct_batch(cls, attacks: Sequence[Any], releases: Sequence[Any], generators: Sequence[torch.Generator]) -> Sequence[Any]:
         """Many runs of one shape at once: run i is attacks[i] on releases[i]. Override it to stack; the default loops."""
         return [a.reconstruct(r, g) for a, r, g in zip(attacks, releases, generators, strict=True)]
 
@@ -492,7 +441,7 @@ class TrackWork(Protocol):
         """The answers of a sweep's runs as one."""
 
     def score(
-        self, answer: Any, secret: Secret, *, bootstrap_seed: int, thumbnails: bool = True, gallery: int | None = None
+        self, answer: Any, secret: Any, *, bootstrap_seed: int, thumbnails: bool = True, gallery: int | None = None
     ) -> tuple[Row, list[Row]]:
         """Answer and secret → the score columns of a row, and the rows of the images."""
 

@@ -23,7 +23,8 @@ from attacks.kkt.objective import Kind, kkt_loss_general, stacks
 from attacks.kkt.optimizers import OPTIMIZERS
 from attacks.kkt.shallow import Shallow, fits
 from attacks.kkt.subspace import row_space
-from bench.api import DIVERGED, Architecture, Attack, Candidates, Objective, Release
+from bench.api import DIVERGED, Architecture, Attack, Candidates, Objective
+from bench.tracks.reconstruction import Release
 
 FIRST = "layers.0.weight"
 DTYPES = ("float32", "float64", "bfloat16")
@@ -322,7 +323,7 @@ def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
     """
     shape = run.release.architecture.input_shape
     images = x.reshape(-1, *shape).to(torch.float32)
-    mean = torch.full_like(images[0], 0.5) if run.release.mean_image is None else run.release.mean_image.to(images)
+    mean = run.release.mean_image.to(images) if hasattr(run.release, "mean_image") else torch.full_like(images[0], 0.5)
     if not (math.isfinite(loss) and bool(x.isfinite().all()) and bool(lam.isfinite().all())):
         return Candidates(mean.expand_as(images).clone(), torch.full_like(images[:, 0, 0, 0], DIVERGED), None)
     images = images + mean

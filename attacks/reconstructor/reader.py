@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from bench.api import Architecture, Attack, Release
+from bench.api import Architecture, Attack
+from bench.tracks.informed import Release
 
 
 @dataclass(frozen=True)

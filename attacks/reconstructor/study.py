@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attacks.reconstructor.kernel import fit_kernel
 from attacks.reconstructor.network import fit_network
-from bench.api import Release
+from bench.tracks.informed import Release
 
 Kind = Literal["kernel", "network"]
 CONSTANT = 1e-6  # a coordinate whose deviation over shadows is below this share of its size does not vary: it is rounding
@@ -39,7 +39,6 @@ def study(release: Release, shadows: int, mirror: bool = False) -> Study:
         mirror: images turned left to right follow the images themselves, for sets where a mirrored image is as likely.
     """
     images, labels = shadow_set(release, mirror)
-    assert release.train is not None, "granted with known_data and initial_weights"
     images, labels = images[:shadows], labels[:shadows]
     weights = release.train(images, labels)
     rows, attacked = flat(weights), flat({name: release.weights[name] for name in weights})
@@ -52,8 +51,6 @@ def study(release: Release, shadows: int, mirror: bool = False) -> Study:
 
 def shadow_set(release: Release, mirror: bool) -> tuple[Float[Tensor, "s c h w"], Int[Tensor, " s"]]:
     """The shadow images in an order of their own, the same for every attack: classes mixed, originals before mirrored ones."""
-    assert release.shadow_images is not None, "granted by `needs`"
-    assert release.shadow_labels is not None, "granted by `needs`"
     order = torch.randperm(len(release.shadow_images), generator=torch.Generator().manual_seed(0)).to(release.device)
     images, labels = release.shadow_images[order], release.shadow_labels[order]
     return (torch.cat([images, images.flip(-1)]), torch.cat([labels, labels])) if mirror else (images, labels)
@@ -87,6 +84,5 @@ def rebuild(
     if kind == "kernel":
         kernel = fit_kernel(shadows, of.images)
         return kernel(attacked), kernel.error
-    assert release.keep is not None, "always there in this track"
     key = f"network {epochs} epochs, {len(shadows)} shadows, {name}, {int(columns.sum())} of {len(columns)}"
-    return fit_network(shadows, of.images, attacked, epochs, lambda make: release.keep(key, make))  # type: ignore[misc]
+    return fit_network(shadows, of.images, attacked, epochs, lambda make: release.keep(key, make))

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from attacks.reconstructor import Study, WeightReader, rebuild, study
-from bench.api import Candidates, Release
+from bench.api import Candidates
+from bench.tracks.informed import Release
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,6 @@ class GuidedInformed(WeightReader):
 
     def mask(self, release: Release, generator: torch.Generator) -> tuple[Study, Mapping[str, Tensor]]:
         """The shadows, and which parameters are kept: name → Bool[Tensor, "..."] of the weight's shape, without a leading axis."""
-        assert release.train is not None, "granted with known_data and initial_weights"
         train, trained = release.train, {}
 
         def once(images: Tensor, labels: Tensor) -> dict[str, Tensor]:  # the study keeps the scaled weights only

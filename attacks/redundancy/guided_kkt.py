@@ -20,7 +20,8 @@ from attacks.kkt.engine import KKTAttack
 from attacks.kkt.mask import Mask
 from attacks.kkt.objective import Kind
 from attacks.redundancy.units import most_informative
-from bench.api import Architecture, Candidates, Release
+from bench.api import Architecture, Candidates
+from bench.tracks.reconstruction import Release
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from attacks.redundancy.evidence import Evidence
@@ -30,11 +31,12 @@ def inactive(evidence: Evidence, tolerance: float = 1e-6) -> Redundancy:
     Raises:
         ValueError: no known images.
     """
-    if evidence.known is None:
+    known = evidence.known
+    if known is None:
         raise ValueError("inactive: needs the known images")
     spans: list[list[Tensor]] = [[] for _ in evidence.architecture.hidden]
     spreads: list[list[Tensor]] = [[] for _ in evidence.architecture.hidden]
-    for weights, x in _chunks(evidence):
+    for weights, x in _chunks(evidence, known):
         for layer, a in enumerate(hidden(evidence.architecture, weights, x)):
             spans[layer].append(a.amax(1) - a.amin(1))
             spreads[layer].append(a.std(1, correction=0))
@@ -48,15 +50,14 @@ def inactive(evidence: Evidence, tolerance: float = 1e-6) -> Redundancy:
     return Redundancy(of_parameters(units, like, 1.0), {name: a < 0.5 for name, a in alive.items()}, units)
 
 
-def _chunks(evidence: Evidence) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+def _chunks(evidence: Evidence, known: Float[Tensor, "n c h w"]) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
     """The networks a part at a time, with the images of each."""
-    assert evidence.known is not None
-    n = len(evidence.known) + (evidence.missing is not None)
-    size = max(1, AT_ONCE // (n * max(max(evidence.architecture.hidden), evidence.known[0].numel() * (evidence.missing is not None))))
+    n = len(known) + (evidence.missing is not None)
+    size = max(1, AT_ONCE // (n * max(max(evidence.architecture.hidden), known[0].numel() * (evidence.missing is not None))))
     for start in range(0, evidence.networks, size):
         weights = {name: w[start : start + size] for name, w in evidence.final.items()}
         like = next(iter(weights.values()))
-        x = evidence.known.to(like).unsqueeze(0)
+        x = known.to(like).unsqueeze(0)
         if evidence.missing is not None:
             own = evidence.missing[start : start + size].to(like).unsqueeze(1)
             x = torch.cat([x.expand(len(own), *x.shape[1:]), own], 1)

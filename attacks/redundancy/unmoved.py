@@ -32,12 +32,13 @@ def unmoved(evidence: Evidence, tolerance: float = 1e-3) -> Redundancy:
     Raises:
         ValueError: no initial weights.
     """
-    if evidence.initial is None:
+    initial = evidence.initial
+    if initial is None:
         raise ValueError("unmoved: needs the initial weights")
-    left = _factors(evidence, tolerance)
+    left = _factors(evidence, initial, tolerance)
     redundant, informativeness = {}, {}
     for name, final in evidence.final.items():
-        start = evidence.initial[name].to(final)
+        start = initial[name].to(final)
         distance = (final - left[name] * start).abs()
         size = start.square().mean().sqrt().clamp(min=torch.finfo(final.dtype).tiny)
         redundant[name] = distance.amax(0) <= tolerance * size
@@ -45,14 +46,13 @@ def unmoved(evidence: Evidence, tolerance: float = 1e-3) -> Redundancy:
     return Redundancy(informativeness, redundant)
 
 
-def _factors(evidence: Evidence, tolerance: float) -> dict[str, float]:
+def _factors(evidence: Evidence, initial: Mapping[str, Tensor], tolerance: float) -> dict[str, float]:
     """The factor of each tensor: as given, or its own, or where too few of its coordinates agree that of the whole network, or 1."""
     if isinstance(evidence.left, Mapping):
         return {name: evidence.left[name] for name in evidence.final}
     if evidence.left is not None:
         return dict.fromkeys(evidence.final, float(evidence.left))
-    assert evidence.initial is not None
-    ratios = {name: _ratios(final, evidence.initial[name].to(final)) for name, final in evidence.final.items()}
+    ratios = {name: _ratios(final, initial[name].to(final)) for name, final in evidence.final.items()}
     whole = common_factor(torch.cat(list(ratios.values())), tolerance)
     return {name: common_factor(r, tolerance) or whole or 1.0 for name, r in ratios.items()}
 

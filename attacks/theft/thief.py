@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from attacks.theft.lesson import SOURCES, Lesson, distance, images_of
-from bench.api import Architecture, Attack, Network, Release
+from bench.api import Architecture, Attack
+from bench.tracks.stealing import Network, Release
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ class Theft(Attack):
         return dataclasses.replace(owner, model=self.model, hidden=tuple(self.hidden), **convolutions)
 
     def memory(self, release: Release) -> int:
-        """Bytes: images, answers and the graph of a minibatch."""
+        """Bytes: images, answers and the graph of a minibatch; and the network with what its training keeps of it."""
         c, h, w = release.architecture.input_shape
-        return 4 * c * h * w * (4 * self.queries + 64 * self.batch_size) + 80 * sum(v.numel() for v in release.weights.values())
+        network = release.networks.start(self.architecture(release.architecture), torch.Generator())
+        return 4 * c * h * w * (4 * self.queries + 64 * self.batch_size) + 80 * sum(v.numel() for v in network.values())
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Network:
         return self.reconstruct_batch([self], [release], [generator])[0]
@@ -99,7 +101,6 @@ def _weight(attack: Theft) -> float:
 def _train(attack: Theft, lessons: Sequence[Lesson], releases: Sequence[Release], generators: Sequence[torch.Generator]) -> list[Network]:
     """One network a lesson; the lessons are of one shape."""
     net, networks = attack.architecture(releases[0].architecture), releases[0].networks
-    assert networks is not None, "a release of the track stealing"
     scaled, logit_scales = zip(*(_scaled(lesson) for lesson in lessons), strict=True)
     whole = {name: torch.stack([lesson.tensors()[name] for lesson in scaled]) for name in scaled[0].tensors()}
     means = whole["images"].mean(1, keepdim=True)

@@ -58,7 +58,7 @@ def _informed(images: ImageSet, activation: str, seeds: Sequence[int]) -> Watche
     import torch
 
     from bench.targets import one_missing
-    from bench.tracks.informed.work import known_of
+    from bench.tracks.informed.targets import known_of
 
     for seed in seeds:
         setting = informed_setting(images, activation, seed)

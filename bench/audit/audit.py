@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bench import registry, seeds, tracks
-from bench.api import DIVERGED, Architecture, Candidates, Release, Row
+from bench.api import DIVERGED, Architecture, Candidates, Row
 from bench.artefacts import pictures
 from bench.artefacts.candidates import read_mean
 from bench.artefacts.checkpoints import Checkpoint, read_checkpoint
@@ -42,6 +42,7 @@ from bench.targets.losses import accuracy
 from bench.targets.models import bound_forward
 from bench.targets.residual import kkt_residual
 from bench.torch_state import restored
+from bench.tracks.reconstruction import Release
 from bench.tracks.reconstruction import work as reconstruction
 
 ATTACKS = ("haim_kkt", "multiclass_kkt", "regression_kkt")  # unless others are named
@@ -126,13 +127,14 @@ def subject_of(
     centre = _mean(mean, images, read.architecture.input_shape, notes).to(dtype)
     facts = _at_members(read, images, labels, centre, notes) if images is not None else {}
     device = device or torch.device("cpu")
+    brought: dict[str, Any] = {} if truth is None or truth.public is None else {"public_images": truth.public.to(device, dtype)}
     release = Release(
         architecture=read.architecture,
         weights={name: weight.to(device) for name, weight in read.weights.items()},
         forward=bound_forward(read.architecture),
         n_train=n_train,
         mean_image=centre.to(device),
-        public_images=truth.public.to(device, dtype) if truth is not None and truth.public is not None else None,
+        **brought,
     )
     return Subject(release, truth, facts, tuple(notes))
 
@@ -341,7 +343,7 @@ def unsuited(planned: PlannedAttack, release: Release) -> str:
     """Why an attack is not run on a release; empty: it is."""
     if planned.cls is None:
         return planned.error
-    missing = sorted(tier for tier in planned.needs if tier != "final_weights" and getattr(release, tier, None) is None)
+    missing = sorted(tier for tier in planned.needs if tier != "final_weights" and not hasattr(release, tier))
     if missing == ["public_images"]:
         return "needs other images of the same distribution; --dataset NAME brings them"
     if missing:

@@ -18,7 +18,9 @@ from bench.artefacts.truth import Truth
 from bench.errors import BenchError
 from bench.metrics import intervals
 from bench.metrics.ncc import haim2022
-from bench.tracks.reconstruction import work as reconstruction
+from bench.tracks import reconstruction
+from bench.tracks.reconstruction.answer import pool
+from bench.tracks.reconstruction.score import THRESHOLD, score
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Judgement:
         (members, controls), row = self.hits(), self.row
         return (
             f"{self.name}: {members} of {row['n_members']} members : {controls} of {row['n_controls']} controls over SSIM "
-            f"{reconstruction.THRESHOLD:g}, excess recall {excess(row)}"
+            f"{THRESHOLD:g}, excess recall {excess(row)}"
         )
 
     @property
@@ -76,7 +78,9 @@ def judge(
         BenchError: nothing to score.
     """
     cell = _identity(candidates.images, secret)
-    row, images = reconstruction.score(candidates, secret, bootstrap_seed=seeds.seed("bootstrap", cell), n_submit=submit)
+    # what is known of a target beyond members and controls does not come with a checkpoint
+    known = reconstruction.Secret(secret.members, secret.member_labels, secret.controls, secret.control_labels)
+    row, images = score(candidates, known, bootstrap_seed=seeds.seed("bootstrap", cell), n_submit=submit)
     if bool(((candidates.images < 0) | (candidates.images > 1)).any()):
         _papers_unclipped(row, images, candidates.images, secret, cell)
     return Judgement(name, candidates, row, tuple({**image, "cell_id": cell} for image in images), role, "", cell, seconds)
@@ -93,7 +97,7 @@ def judge_files(
     if submit is not None and submit < 1:
         raise BenchError(f"--submit {submit}: not understood", expected="a number of images, 1 or more", got=str(submit))
     answers, notes = read_candidates(paths, truth.secret.members, add_mean=add_mean, rescale=rescale)
-    pooled = reconstruction.pool(answers)
+    pooled = pool(answers)
     count = 2 * len(truth.secret.members) if submit is None else submit
     if len(pooled.images) > count:
         order = "by the confidences in the file" if pooled.confidence is not None else "in the files' order, for they rank nothing"
@@ -119,7 +123,7 @@ def _papers_unclipped(row: Row, images: list[Row], candidates: Tensor, secret: S
     hits: dict[str, Any] = {}
     for side, truth in (("member", secret.members), ("control", secret.controls)):
         values = haim2022(truth, candidates.float() - mean, mean).ssim
-        hits[side] = (values > reconstruction.THRESHOLD).numpy()
+        hits[side] = (values > THRESHOLD).numpy()
         for image in images:
             if image["split"] == side:
                 value = float(values[image["index"]])

@@ -103,7 +103,7 @@ def run_batch(
 
 def _saved(release: Release) -> float:
     """Seconds that a release's recipe and keeper have spared its attacks so far, in tracks that have them."""
-    return sum(getattr(part, "saved", 0.0) for part in (release.train, release.keep))
+    return sum(getattr(part, "saved", 0.0) for part in release.held().values())
 
 
 def judge(cell_id: str, answer: Answer, secret: Secret, track: str = "reconstruction", gallery: int | None = None) -> tuple[Row, list[Row]]:

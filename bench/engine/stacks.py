@@ -84,10 +84,10 @@ def batches(cells: Sequence[Cell], targets: Mapping[str, Target], device: torch.
 
 
 def run_bytes(cell: Cell, targets: Mapping[str, Target]) -> int:
-    """What one run of the cell's attack takes, by the attack's own estimate; at least a copy of the weights."""
+    """What one run of the cell's attack takes, by the attack's own estimate; at least a copy of the release."""
     release = targets[cell.target_id].release
-    weights = sum(w.numel() * w.element_size() for w in release.weights.values())
+    least = release.nbytes
     try:
-        return max([weights, *(attack.memory(release) for attack in cell.attack.instances[:1])])
+        return max([least, *(attack.memory(release) for attack in cell.attack.instances[:1])])
     except Exception:  # the plug-in's estimate is wrong, which is no reason not to run it
-        return 4 * weights
+        return 4 * least

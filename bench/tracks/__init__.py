@@ -2,12 +2,17 @@
 
 A track is a registered class (``bench.api.Track``), found like an attack. Its folder holds all of it:
 
-==============  ========================================================================================
+==============  =========================================================================================================
 ``__init__``    the class: name, access tiers, and what else is known without PyTorch
-``columns``     what it adds to the tables
-``work``        what the engine calls: targets, narrowed releases, checked answers, scores
+``release``     what an attack may see, what only the scorer sees; without PyTorch, and attacks import it from the folder
+``narrow``      a target's release with the granted tiers only
+``targets``     the networks under attack
+``answer``      how an answer is checked, kept and pooled
+``score``       how it becomes rows
 ``example``     a small release for the contract tests
-==============  ========================================================================================
+``columns``     what the track adds to the tables
+``work``        the list of what the engine calls
+==============  =========================================================================================================
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from bench.anatomy import dynamics, figures, page, portrait
 from bench.api import Architecture, Setting
 from bench.cli import main
 from bench.errors import BenchError
-from bench.targets import obtain
+from bench.tracks.reconstruction.targets import obtain
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_what_a_mask_leaves_out_is_grey():
 
 
 def test_the_page_is_made_of_the_table_alone_and_again_the_same(table, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.tracks.informed.obtain", lambda *a: pytest.fail("the page trains"))
+    monkeypatch.setattr("bench.tracks.informed.work.obtain", lambda *a: pytest.fail("the page trains"))
     for folder in (tmp_path / "one", tmp_path / "two"):
         page.render(table, folder)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file())

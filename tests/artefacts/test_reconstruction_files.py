@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from bench.api import Candidates, Secret, Setting
+from bench.api import Candidates, Setting
 from bench.artefacts import truth
 from bench.artefacts.candidates import read_candidates, read_mean
 from bench.artefacts.images import parse_shape, read_images, read_labels
 from bench.audit.asked import setting_of, truth_of
 from bench.audit.scoring import judge, judge_files
 from bench.errors import BenchError
+from bench.tracks.reconstruction import Secret
 from bench.tracks.reconstruction import work as reconstruction
 
 SHAPE = (3, 16, 16)

@@ -116,6 +116,11 @@ def test_keeping_everything_is_the_informed_adversary(release):
         assert guided.loss == pytest.approx(plain.loss)
 
 
+def nothing_kept(name, make):
+    """In place of a release's ``keep``: everything is made again."""
+    return make()
+
+
 def planted(target, release, telling):
     """The release of a recipe of our own: the image moves the rows of some units, and every other weight barely, and senselessly."""
     start = release.initial_weights
@@ -134,7 +139,8 @@ def planted(target, release, telling):
             weights["layers.0.weight"][:, unit, : pixels // 8] += flat @ sums[unit] / pixels**0.5
         return weights
 
-    return dataclasses.replace(release, train=train, weights=train(target.secret.members, target.secret.member_labels), keep=None)
+    weights = train(target.secret.members, target.secret.member_labels)
+    return dataclasses.replace(release, train=train, weights=weights, keep=nothing_kept)
 
 
 def test_what_is_informative_is_found_and_hurts_to_lose(target, release):
@@ -191,7 +197,7 @@ def test_lime_is_asked_once_for_all_masks_of_a_target(release, shadows, monkeypa
     assert len(made) == 1
     assert bool((masks[0] <= masks[1]).all())  # nested
     assert not bool((masks[2] & masks[0]).any())
-    fresh = MnemonistInformed(keep=0.25).chosen(dataclasses.replace(release, keep=None), of, weights, seeds.generator(9))
+    fresh = MnemonistInformed(keep=0.25).chosen(dataclasses.replace(release, keep=nothing_kept), of, weights, seeds.generator(9))
     assert torch.equal(fresh["layers.0.bias"], masks[0])
 
 

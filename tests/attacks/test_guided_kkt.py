@@ -14,9 +14,10 @@ from attacks.random_mask_kkt import RandomMaskKKT
 from attacks.redundancy.guided_kkt import kind_for
 from attacks.regression_kkt import RegressionKKT
 from bench import seeds
-from bench.api import Architecture, Release, Setting
-from bench.targets import obtain
+from bench.api import Architecture, Setting
 from bench.targets.models import bound_forward
+from bench.tracks.reconstruction import Release
+from bench.tracks.reconstruction.targets import obtain
 
 COMMON = {"n_per_class": 3, "hidden": (40,), "epochs": 800, "weight_decay": 0.01, "lr": 0.1, "dtype": "float64"}
 
@@ -72,7 +73,8 @@ def test_norm_finds_the_units_that_were_planted():
         "layers.1.weight": torch.randn(1, 20, generator=g).abs() + 0.5,
     }
     architecture = Architecture("mlp", (1, 4, 4), (20,), 1, "relu", "first", "bce")
-    release = Release(architecture, weights, bound_forward(architecture), 4, mean_image=torch.full((1, 4, 4), 0.5))
+    mean = torch.full((1, 4, 4), 0.5)
+    release = Release(architecture=architecture, weights=weights, forward=bound_forward(architecture), n_train=4, mean_image=mean)
     mask = MnemonistKKT(keep=0.2).informative(release, seeds.generator("mask"))
     assert torch.equal(mask[0][0] == 1, used)
     torch.testing.assert_close(norms(release)[0].max(), torch.tensor(1.0))

@@ -31,8 +31,8 @@ from attacks.regression_kkt import RegressionKKT
 from bench import seeds
 from bench.api import Architecture, Setting
 from bench.metrics.ssim import ssim_matrix
-from bench.targets import obtain
 from bench.targets.models import forward
+from bench.tracks.reconstruction.targets import obtain
 
 REFERENCE = Path(os.environ.get("RECONBENCH_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
 ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]

@@ -22,8 +22,9 @@ from attacks.nearest_shadow import NearestShadow
 from attacks.random_mask_kkt import RandomMaskKKT
 from attacks.regression_kkt import RegressionKKT
 from bench import seeds
-from bench.api import Architecture, Release
+from bench.api import Architecture
 from bench.targets.models import bound_forward, forward, initial_weights
+from bench.tracks.reconstruction import Release
 
 POOLINGS = ["none", "stride", "max", "avg"]
 KINDS = [("binary", 1, "bce", HaimKKT), ("multiclass", 3, "ce", MulticlassKKT), ("regression", 1, "mse", RegressionKKT)]
@@ -36,7 +37,8 @@ def network(outputs=1, loss="bce", pooling="stride", activation="relu", bias="fi
 def released(net, number, n=3, dtype=torch.float64):
     g = seeds.generator("cnn release", number)
     weights = {name: w.to(dtype) for name, w in initial_weights(net, None, g).items()}
-    return Release(net, weights, bound_forward(net), n, mean_image=torch.rand(net.input_shape, generator=g, dtype=dtype))
+    mean = torch.rand(net.input_shape, generator=g, dtype=dtype)
+    return Release(architecture=net, weights=weights, forward=bound_forward(net), n_train=n, mean_image=mean)
 
 
 def explicit_loss(kind, net, weights, x, lam, labels):

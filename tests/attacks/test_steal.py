@@ -11,10 +11,11 @@ from torch import Tensor
 from attacks.theft.lesson import Lesson, directions_of, distance, images_of, right_labels
 from attacks.theft.thief import _scaled, taught
 from bench import registry, seeds
-from bench.api import Architecture, Release
+from bench.api import Architecture
 from bench.targets.models import forward, initial_weights
+from bench.tracks.stealing import Release
 from bench.tracks.stealing import work as stealing
-from bench.tracks.stealing.oracle import NETWORKS, Asked
+from bench.tracks.stealing.oracle import NETWORKS, Asked, predicted
 
 OWNER = Architecture("mlp", (1, 5, 5), (16,), 4, "relu", "all", "ce")
 NAMES = ("steal_labels", "steal_logits", "steal_gradients", "clean_model", "steal_clean_gradients")
@@ -28,7 +29,7 @@ def owner_of(net: Architecture = OWNER, k: int = 0, public: int = 300, dtype: to
     mean = torch.full(net.input_shape, 0.5, dtype=dtype)
     labels = torch.randint(max(2, net.outputs), (public,), generator=g)
     asked = Asked(net, weights, mean)
-    return Release(net, weights, stealing._no_forward, 50, public_images=images, other_images=images[:20].flip(-1), shadow_images=images,
+    return Release(architecture=net, n_train=50, public_images=images, other_images=images[:20].flip(-1), shadow_images=images,
                    shadow_labels=labels, oracle=asked, networks=NETWORKS)  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def steal(name: str, release: Release, **params):
 
 
 def classes(answer, images: Tensor) -> Tensor:
-    return stealing.predicted(forward(answer.architecture, answer.weights, images - answer.mean_image))
+    return predicted(forward(answer.architecture, answer.weights, images - answer.mean_image))
 
 
 def agreement(answer, release: Release) -> float:
@@ -199,7 +200,7 @@ def test_a_scaled_lesson_is_true_of_the_scaled_network():
     batch = Lesson(**{name: value[None] for name, value in scaled.tensors().items()})
 
     def owner(x: Tensor) -> Tensor:
-        return forward(OWNER, release.weights, x) / scale
+        return forward(OWNER, release.oracle._weights, x) / scale
 
     centred = images[None] - 0.5
     assert float(distance(batch, centred, owner, 1.0).detach()) == pytest.approx(0, abs=1e-9)
@@ -215,7 +216,7 @@ def test_the_distance_of_gradients_is_the_mean_over_images_of_squared_difference
         images, logits=release.oracle.logits(images), directions=directions, gradients=release.oracle.gradients(images, directions)
     )
     batch = Lesson(**{name: value[None] for name, value in lesson.tensors().items()})
-    got = distance(batch, images[None] - 0.5, lambda x: forward(OWNER, other.weights, x), 0.7)
+    got = distance(batch, images[None] - 0.5, lambda x: forward(OWNER, other.oracle._weights, x), 0.7)
     logits = (other.oracle.logits(images) - lesson.logits).square().mean()
     steep = (other.oracle.gradients(images, directions) - lesson.gradients).square().sum((-3, -2, -1)).mean()
     torch.testing.assert_close(got[0], logits + 0.7 * steep)

@@ -22,7 +22,7 @@ from bench.engine.prepare import prepare
 from bench.grids.load import AttackSpec
 from bench.memory import fitting
 from bench.store import load_results
-from bench.targets import obtain
+from bench.tracks.reconstruction.targets import obtain
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 FIELDS = {"dataset": "photo_tiles", "n_per_class": 10, "hidden": (500,), "weight_decay": 0.003, "lr": 0.02, "epochs": 12_000}

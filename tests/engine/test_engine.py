@@ -23,6 +23,7 @@ from bench.engine.runs import with_runs
 from bench.errors import BenchError
 from bench.grids.load import load
 from bench.memory import fitting
+from bench.tracks.reconstruction import score
 from bench.tracks.reconstruction import work as reconstruction
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
@@ -75,7 +76,7 @@ def test_a_run_ends_in_rows_and_resumes(tmp_path):
         ("release.mean_image.add_(1)\nreturn torch.zeros(4, 1, 25, 25)", "changed the release"),
         ("raise ValueError('my own fault')", "ValueError: my own fault"),
         ("import sys\nsys.exit(3)", "sys.exit(3)"),
-        ("return release.public_images[:4]", "NoneType"),
+        ("return release.public_images[:4]", "public_images was not granted"),
     ],
 )
 def test_a_bad_attack_fails_its_own_cells_and_no_other(tmp_path, body, reason):
@@ -98,9 +99,7 @@ def test_one_bad_cell_does_not_spoil_its_batch(tmp_path):
     registry.load_plugin(write_plugin(tmp_path, "picky", body, before="\nWORST = None\n"))
     path = write_grid(tmp_path, "picky")
     cells = plan(load(path), {}).cells
-    from bench import targets
-
-    worst = targets.obtain([cells[2].setting])[0].release.weights["layers.0.weight"].norm()
+    worst = reconstruction.obtain([cells[2].setting], None)[0].release.weights["layers.0.weight"].norm()
     sys.modules[cells[0].attack.cls.__module__].WORST = worst
     summary, frame, _ = go(path)
     assert (summary.ok, summary.failed) == (3, 1)
@@ -264,14 +263,12 @@ def test_out_of_memory_halves_the_stack_and_changes_no_score(tmp_path, monkeypat
 
 
 def test_training_that_runs_out_of_memory_is_halved_and_its_rows_say_so(tmp_path, monkeypatch):
-    from bench import targets
-
-    def obtain(settings, *more, real=targets.obtain):
+    def obtain(settings, *more, real=reconstruction.obtain):
         if len(settings) > 1:
             torch.empty(2**60)
         return real(settings, *more)
 
-    monkeypatch.setattr(targets, "obtain", obtain)
+    monkeypatch.setattr(reconstruction, "obtain", obtain)
     registry.load_plugin(write_plugin(tmp_path))
     summary, frame, _ = go(write_grid(tmp_path))
     assert summary.failed == 0
@@ -326,14 +323,12 @@ def test_out_of_memory_of_one_run_fails_its_cell_alone(tmp_path):
 
 
 def test_a_training_that_fails_is_a_row(tmp_path, monkeypatch):
-    from bench import targets
-
-    def obtain(settings, *more, real=targets.obtain):
+    def obtain(settings, *more, real=reconstruction.obtain):
         if any(setting.weight_decay for setting in settings):
             raise RuntimeError("singular")
         return real(settings, *more)
 
-    monkeypatch.setattr(targets, "obtain", obtain)
+    monkeypatch.setattr(reconstruction, "obtain", obtain)
     summary, frame, _ = go(write_grid(tmp_path))
     assert (summary.ok, summary.failed) == (2, 2)
     assert frame.loc[frame["status"] == "failed", "reason"].str.startswith("training: RuntimeError: singular").all()
@@ -364,7 +359,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
 
 
 def test_what_fails_in_scoring_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
-    real, calls = reconstruction.ssim_matrix, []
+    real, calls = score.ssim_matrix, []
 
     def ssim_matrix(*args):
         calls.append(args)
@@ -372,7 +367,7 @@ def test_what_fails_in_scoring_is_a_row_and_the_others_go_on(tmp_path, monkeypat
             raise RuntimeError("image too small")
         return real(*args)
 
-    monkeypatch.setattr(reconstruction, "ssim_matrix", ssim_matrix)
+    monkeypatch.setattr(score, "ssim_matrix", ssim_matrix)
     summary, frame, _ = go(write_grid(tmp_path, "mean_image"))
     assert (summary.ok, summary.failed, summary.exit_code) == (3, 1, 2)
     [row] = frame[frame["status"] == "failed"].to_dict("records")

@@ -19,7 +19,7 @@ import torch
 from same_rows import differing
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
-from bench import registry, targets
+from bench import registry
 from bench.cli import main
 from bench.cli.reading import seconds_of
 from bench.engine import messages, queue, stored
@@ -30,6 +30,7 @@ from bench.engine.progress import Silent
 from bench.errors import BenchError
 from bench.grids.load import load
 from bench.targets.cache import TargetCache
+from bench.tracks.reconstruction import work as reconstruction
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -181,7 +182,7 @@ def test_a_batch_that_dies_is_tried_cell_by_cell(tmp_path, bench_home, monkeypat
     registry.load_plugin(write_plugin(tmp_path, "picky", body))
     path = write_grid(tmp_path, "picky")
     cells = plan(load(path), {}).cells
-    made = targets.obtain([cell.setting for cell in cells], TargetCache(bench_home))
+    made = reconstruction.obtain([cell.setting for cell in cells], TargetCache(bench_home))
     monkeypatch.setenv("WORST", f"{made[2].release.weights['layers.0.weight'].double().norm():.9f}")
     spoilt = bench_home / "targets" / f"{made[0].id}.safetensors"
     spoilt.write_bytes(spoilt.read_bytes()[:200])

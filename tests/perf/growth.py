@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attacks.haim_kkt import HaimKKT
-from bench.api import Release
 from bench.report.canvas import matplotlib
+from bench.tracks.reconstruction import Release
 
 from .clock import Samples, interleaved, seconds
 from .line import Line, Part

@@ -16,8 +16,9 @@ from attacks.kkt import engine
 from attacks.kkt.loop import WARM_UP, repeat
 from attacks.kkt.objective import Kind
 from bench import registry, seeds
-from bench.api import Architecture, Release
+from bench.api import Architecture
 from bench.targets.models import bound_forward
+from bench.tracks.reconstruction import Release
 
 from .clock import seconds
 from .floor import Work, work

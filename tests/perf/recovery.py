@@ -11,10 +11,11 @@ from torch import Tensor
 
 from attacks.haim_kkt import HaimKKT
 from bench import seeds
-from bench.api import Candidates, Release, Secret, Setting, Target
+from bench.api import Candidates, Secret, Setting, Target
 from bench.metrics.match import one_to_one
 from bench.metrics.ssim import ssim_matrix
-from bench.targets import obtain
+from bench.tracks.reconstruction import Release
+from bench.tracks.reconstruction.targets import obtain
 
 from .authors import DoubleBackward
 from .clock import Samples, seconds

@@ -12,7 +12,7 @@ from attacks.haim_kkt import HaimKKT
 from attacks.kkt.gradient import kkt_gradient, prior_gradient
 from attacks.kkt.subspace import row_space
 from bench import seeds
-from bench.api import Release
+from bench.tracks.reconstruction import Release
 
 from .authors import DoubleBackward
 from .clock import interleaved, seconds

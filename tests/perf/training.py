@@ -13,10 +13,10 @@ from torch import Tensor
 from bench import registry, seeds
 from bench.api import Architecture, Setting, Target
 from bench.data.split import split
-from bench.targets import obtain
 from bench.targets.cache import TargetCache
 from bench.targets.models import architecture, initial_weights
 from bench.targets.train import train_stack
+from bench.tracks.reconstruction.targets import obtain
 
 from .clock import Samples, interleaved, seconds
 from .floor import floor, work

@@ -12,12 +12,12 @@ from torch import nn
 from bench import seeds
 from bench.api import Setting
 from bench.errors import BenchError
-from bench.targets import obtain
 from bench.targets.cache import TargetCache
 from bench.targets.convolutions import activations_per_image, feature_maps
 from bench.targets.losses import loss_targets, loss_value
 from bench.targets.models import architecture, forward, initial_weights, layer_widths, weight_shapes
 from bench.targets.train import train_stack
+from bench.tracks.reconstruction.targets import obtain
 
 ACTIVATIONS = {
     "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "softplus": nn.Softplus, "tanh": nn.Tanh,

@@ -15,8 +15,12 @@ from bench.data.split import split
 from bench.errors import AttackFault, BenchError
 from bench.files import Folder
 from bench.metrics.ssim import ssim_matrix, ssim_pairs
+from bench.targets import one_missing
 from bench.targets.cache import TargetCache, target_id
+from bench.tracks.informed import recipe
 from bench.tracks.informed import work as informed
+from bench.tracks.informed.answer import networks
+from bench.tracks.informed.targets import _draw as draw
 
 SMALL = {
     "dataset": "lfw_faces", "n_per_class": 10, "hidden": (6,), "bias": "all", "loss": "ce", "classes": 2, "init_scale": None,
@@ -34,7 +38,7 @@ def test_the_networks_are_what_the_recipe_gives_for_the_secret_images(target):
     again = target.release.train(target.secret.members, target.secret.member_labels)
     for name, value in target.release.weights.items():
         assert torch.equal(again[name], value), name
-    assert len(target.secret.members) == informed.networks(target.release) == 38  # 39 a class are left of the set's hundred: 19 and 19
+    assert len(target.secret.members) == networks(target.release) == 38  # 39 a class are left of the set's hundred: 19 and 19
     assert 0 < target.facts["epochs_run"] < 60
     assert target.facts["train_loss"] < 0.35
     assert target.facts["train_accuracy"] > 0.9
@@ -64,8 +68,8 @@ def test_what_an_attack_gets_follows_from_its_tiers(target):
         "initial_weights",
         "public_images",
     ):
-        assert getattr(bare, field) is None, field
-    assert informed.narrow(target.release, frozenset({"final_weights", "known_data"})).train is None
+        assert not hasattr(bare, field), field
+    assert not hasattr(informed.narrow(target.release, frozenset({"final_weights", "known_data"})), "train")
     full = informed.narrow(target.release, ALL)
     assert full.train is target.release.train
     assert full.known_images.data_ptr() != target.release.known_images.data_ptr()
@@ -154,11 +158,11 @@ def test_a_target_is_cached_and_its_secret_can_be_drawn_again(tmp_path, target):
 
 
 def test_shadows_are_trained_once_and_a_killed_run_goes_on(tmp_path, monkeypatch, target):
-    monkeypatch.setattr(informed, "AT_ONCE", 8)
+    monkeypatch.setattr(recipe, "AT_ONCE", 8)
     known = target.release.train.known
     images, labels = target.release.shadow_images[:20], target.release.shadow_labels[:20]
     whole = target.release.train(images, labels)
-    real, calls = informed.one_missing.train, []
+    real, calls = one_missing.train, []
 
     def dies(known, images, *more, **other):
         calls.append(len(images))
@@ -166,11 +170,11 @@ def test_shadows_are_trained_once_and_a_killed_run_goes_on(tmp_path, monkeypatch
             raise KeyboardInterrupt
         return real(known, images, *more, **other)
 
-    monkeypatch.setattr(informed.one_missing, "train", dies)
-    recipe = informed.Recipe(known, torch.device("cpu"), Folder(tmp_path), "t")
+    monkeypatch.setattr(one_missing, "train", dies)
+    first = recipe.Recipe(known, torch.device("cpu"), Folder(tmp_path), "t")
     with pytest.raises(KeyboardInterrupt):
-        recipe(images, labels)
-    resumed = informed.Recipe(known, torch.device("cpu"), Folder(tmp_path), "t")
+        first(images, labels)
+    resumed = recipe.Recipe(known, torch.device("cpu"), Folder(tmp_path), "t")
     got = resumed(images, labels)
     assert calls == [8, 8, 8, 4], "the first eight were on disk"
     assert resumed.saved > 0, "reading them counts what they took"
@@ -178,12 +182,12 @@ def test_shadows_are_trained_once_and_a_killed_run_goes_on(tmp_path, monkeypatch
     for name, value in whole.items():
         assert torch.allclose(got[name], value, atol=1e-6), name
     next(tmp_path.glob("*.safetensors")).write_bytes(b"torn")
-    third = informed.Recipe(known, torch.device("cpu"), Folder(tmp_path), "t")
+    third = recipe.Recipe(known, torch.device("cpu"), Folder(tmp_path), "t")
     assert torch.equal(third(images, labels)["layers.0.weight"], got["layers.0.weight"]), "a torn file is made again"
 
 
 def test_what_an_attack_keeps_is_made_once(tmp_path):
-    keeper = informed.Keeper(Folder(tmp_path), "t", torch.device("cpu"))
+    keeper = recipe.Keeper(Folder(tmp_path), "t", torch.device("cpu"))
     made = []
 
     def make():
@@ -196,7 +200,7 @@ def test_what_an_attack_keeps_is_made_once(tmp_path):
     assert keeper.saved >= 0
     keeper("net, 4 epochs", make)
     assert len(made) == 2
-    assert torch.equal(informed.Keeper(None, "t", torch.device("cpu"))("x", make)["a"], torch.arange(3.0))
+    assert torch.equal(recipe.Keeper(None, "t", torch.device("cpu"))("x", make)["a"], torch.arange(3.0))
 
 
 def test_a_defence_of_the_weights_is_applied(target):
@@ -209,7 +213,7 @@ def test_too_small_a_set_says_so():
     parts = split(registry.resolve_data("lfw_faces").load(), Setting(**{**SMALL, "n_per_class": 45}))
     few = dataclasses.replace(parts, test=parts.test[:4], test_labels=parts.test_labels[:4])
     with pytest.raises(BenchError, match="too small for the informed track"):
-        informed._draw(few, Setting(**SMALL))
+        draw(few, Setting(**SMALL))
 
 
 def test_an_unknown_track_is_named():

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from bench.api import Candidates, Secret
+from bench.api import Candidates
 from bench.store import to_table
+from bench.tracks.reconstruction import Secret
 from bench.tracks.reconstruction.work import score
 
 

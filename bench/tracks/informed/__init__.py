@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from bench.api import Track, TrackWork
 from bench.registry import register
+from bench.tracks.informed.release import Release, Secret
+
+__all__ = ["Informed", "Release", "Secret"]
 
 
 @register

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from bench import seeds
-from bench.api import Architecture, Release, Setting
+from bench.api import Architecture, Setting
 from bench.targets import one_missing
 from bench.targets.models import bound_forward, initial_weights
+from bench.tracks.informed.recipe import Keeper, Recipe
+from bench.tracks.informed.release import Release
 
 N = 4  # known images
 NETWORKS = 3
@@ -16,7 +18,6 @@ NETWORKS = 3
 
 def example(architecture: Architecture, number: int) -> tuple[Release, Tensor]:
     """Networks trained for three epochs on the same images and one more each, and these last ones."""
-    from bench.tracks.informed.work import Keeper, Recipe
 
     generator = seeds.generator("check", "informed", number)
     setting = Setting.model_validate(

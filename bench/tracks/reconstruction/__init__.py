@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from bench.api import Track, TrackWork
 from bench.registry import register
+from bench.tracks.reconstruction.release import Release, Secret
+
+__all__ = ["Reconstruction", "Release", "Secret"]
 
 
 @register

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from bench import seeds
-from bench.api import Architecture, Release
+from bench.api import Architecture
 from bench.targets.models import bound_forward, initial_weights
+from bench.tracks.reconstruction.release import Release
 
 N = 4  # training images
 

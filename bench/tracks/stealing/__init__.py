@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from bench.api import Track, TrackWork
 from bench.registry import register
+from bench.tracks.stealing.release import Network, Networks, Oracle, Release, Secret
+
+__all__ = ["Network", "Networks", "Oracle", "Release", "Secret", "Stealing"]
 
 
 @register

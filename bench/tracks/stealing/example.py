@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from torch import Tensor
 
-from bench.api import Architecture, Release
+from bench.api import Architecture
 from bench.tracks.reconstruction import example as reconstruction
 from bench.tracks.stealing.oracle import NETWORKS, Asked
+from bench.tracks.stealing.release import Release
 
 
 def example(architecture: Architecture, number: int) -> tuple[Release, Tensor]:
     """An untrained owner behind its oracle, public images with labels, and images that stand for planted ones."""
-    release, members = reconstruction.example(architecture, number)
-    public = release.public_images
-    assert public is not None
-    assert release.mean_image is not None
-    stolen = dataclasses.replace(
-        release,
+    owner, members = reconstruction.example(architecture, number)
+    public = owner.public_images
+    release = Release(
+        architecture=architecture,
+        n_train=owner.n_train,
+        public_images=public,
         other_images=public.flip(-1).clone(),
         shadow_images=public.clone(),
         shadow_labels=torch.arange(len(public)) % max(2, architecture.outputs),
-        oracle=Asked(architecture, release.weights, release.mean_image),
+        oracle=Asked(architecture, owner.weights, owner.mean_image),
         networks=NETWORKS,
-        mean_image=None,
-        initial_weights=None,
     )
-    return stolen, members
+    return release, members

@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from bench.api import Architecture, Networks
+from bench.api import Architecture
 from bench.data.duplicates import first_occurrences
 from bench.errors import BenchError
 from bench.targets.models import forward, initial_weights
-from bench.tracks.reconstruction.work import copies, copy
+from bench.tracks.reconstruction.narrow import copies, copy
+from bench.tracks.stealing.release import Networks
 
 LIMIT = 1_000_000  # answers that an oracle gives at most
 KEPT = 50_000  # different images that are kept of what it was asked
@@ -20,7 +21,7 @@ ORACLE = frozenset({"query_labels", "queries", "input_gradients"})
 
 
 class Asked:
-    """The owner's network behind its interface: see `bench.api.Oracle`. A fresh copy for every run, with a count of its own.
+    """The owner's network behind its interface: see `bench.tracks.stealing.Oracle`. A fresh copy for every run, with a count of its own.
 
     It takes down which images it was asked about. What it holds is what the thief had already; planted inputs meet it in the score alone.
     """

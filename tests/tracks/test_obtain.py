@@ -12,8 +12,8 @@ from PIL import Image
 from bench import registry
 from bench.api import Setting
 from bench.errors import BenchError, StorageError
-from bench.targets import obtain
 from bench.targets.cache import TargetCache, target_id
+from bench.tracks.reconstruction.targets import obtain
 
 SMALL = {"n_per_class": 3, "hidden": (6,), "epochs": 20}
 

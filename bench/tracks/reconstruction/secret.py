@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench import seeds
-from bench.api import Defense, Rehearsal, Secret
+from bench.api import Defense, Rehearsal
 from bench.data.duplicates import first_occurrences, hashes
 from bench.data.split import Split
 from bench.errors import BenchError
+from bench.tracks.reconstruction.release import Secret
 
 
 def training_data(parts: Split, defense: Defense, name: str) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]:

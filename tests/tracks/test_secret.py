@@ -12,11 +12,11 @@ from bench import registry, seeds
 from bench.api import Setting
 from bench.data.duplicates import hashes
 from bench.data.split import split
-from bench.targets import obtain
 from bench.targets.cache import TargetCache, target_id
 from bench.targets.margin import margins
-from bench.targets.secret import secret_from, training_data
 from bench.tracks.reconstruction import work as reconstruction
+from bench.tracks.reconstruction.secret import secret_from, training_data
+from bench.tracks.reconstruction.targets import obtain
 
 SMALL: dict[str, Any] = {"n_per_class": 5, "hidden": (8,), "epochs": 30}
 PARAMS: dict[str, dict[str, Any]] = {

@@ -1,0 +1,41 @@
+"""What an attack of this track may see, and what only its scorer sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench import api
+from bench.granted import granted
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Release(api.Release):
+    """A trained network.
+
+    ``forward(weights, x)`` maps centred inputs (image − mean of the training images), Float[Tensor, "n c h w"], to outputs
+    Float[Tensor, "n k"]; it is a pure function, differentiable by weights and inputs. Attacks return images in [0, 1], centred inputs
+    plus ``mean_image``; whether to add or rescale is the attack's own last step.
+    """
+
+    weights: Mapping[str, Tensor]  # named as in Architecture
+    forward: Callable[[Mapping[str, Tensor], Tensor], Tensor]
+    mean_image: Float[Tensor, "c h w"] = granted("mean_image")  # of the training images
+    initial_weights: Mapping[str, Tensor] = granted("initial_weights")
+    public_images: Float[Tensor, "n c h w"] = granted("public_images")
+
+
+@dataclass(frozen=True)
+class Secret(api.Secret):
+    """Beside members and controls, what is known of them."""
+
+    # of the released network: member_margin and control_margin (gᵢ at each image), multiplier (λᵢ of each member)
+    stationarity: Mapping[str, Tensor] = field(default_factory=dict)
+    # where a defence plants inputs: member and control, bool, the planted ones and the unplanted beside them
+    planted: Mapping[str, Tensor] = field(default_factory=dict)
+    mean_image: Float[Tensor, "c h w"] | None = None  # which the network subtracts, where it is not the mean of the members

@@ -1,0 +1,188 @@
+"""How the answer becomes rows.
+
+Score protocol ``v1``. Candidates come best first by the attacker's own ranking. The first ``n_submit`` are *submitted*; they alone make
+the headline. Scores that choose among all candidates by looking at the truth are named ``oracle``, and the papers' own scoring ``haim``.
+Members and controls go through the same lines of code, each against all submitted candidates, and neither knows of the other. A share of
+members above the threshold means something only beside the same share of controls: hence *excess recall*.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bench import seeds
+from bench.api import Candidates, Row
+from bench.errors import BenchError
+from bench.metrics import intervals, lpips, match
+from bench.metrics.measure import measure, statistics
+from bench.metrics.ncc import haim2022
+from bench.metrics.ssim import ssim_matrix
+from bench.tracks.reconstruction.release import Secret
+from bench.tracks.reconstruction.thumbnails import add_thumbnails
+
+THRESHOLD = 0.4  # SSIM above which a reconstruction counts as a hit (Haim et al. 2022; Buzaglo et al. 2023)
+FALSE_POSITIVES = 0.01  # rate at which the true-positive rate is read
+
+
+def score(
+    candidates: Candidates,
+    secret: Secret,
+    *,
+    bootstrap_seed: int,
+    n_submit: int | None = None,
+    thumbnails: bool = True,
+    gallery: int | None = None,
+) -> tuple[Row, list[Row]]:
+    """Score columns of the cell's row, and one row an image for ``images.parquet`` (without ``cell_id``).
+
+    Images are clipped to [0, 1]; a pairing that leaves an image without a partner makes a miss: null in the image's row, SSIM 0 in medians
+    and means, the worst in the other medians. Hits are SSIM > 0.4, strictly.
+
+    Args:
+        candidates: pooled, best first, finite.
+        secret: members and controls, as many of each; beside planted inputs there may be fewer unplanted ones.
+        n_submit: how many candidates the attacker submits (the first ones); twice as many as there are members, which is what the
+            papers' m = 2n gives, where it is None.
+        bootstrap_seed: names the random stream of the intervals.
+        thumbnails: whether the rows of a few members (best, median, worst) carry PNGs of truth and reconstruction.
+        gallery: so many of the best members carry them too.
+
+    Raises:
+        BenchError: no members, controls or candidates, or n_submit < 1.
+    """
+    n_submit = 2 * len(secret.members) if n_submit is None else n_submit
+    if n_submit < 1 or not (len(candidates.images) and len(secret.members) and len(secret.controls)):
+        raise BenchError(
+            "nothing to score",
+            expected="at least one candidate, member, control and submitted image",
+            got=f"{len(candidates.images)}, {len(secret.members)}, {len(secret.controls)}, {n_submit}",
+        )
+    if len(secret.controls) > len(secret.members):  # they compete for the same submissions, and those left over would count as misses
+        got = f"{len(secret.members)} members, {len(secret.controls)} controls"
+        raise BenchError("more controls than members", expected="as many of each, or fewer controls", got=got, hint="draw as many")
+    images = candidates.images.detach().to(torch.float32).clamp(0, 1)
+    members, controls = secret.members.to(images), secret.controls.to(images)
+    submitted = images[:n_submit]
+    # The papers' networks see images less the mean of the training images (as they were before anything was planted); controls are centred
+    # alike, for the attacker has no other mean.
+    mean = members.mean(0) if secret.mean_image is None else secret.mean_image.to(images)
+    similarity = ssim_matrix(torch.cat([members, controls]), images).cpu()
+    sides = {
+        "members": _compare(members, images, similarity[: len(members)], n_submit, mean),
+        "controls": _compare(controls, images, similarity[len(members) :], n_submit, mean),
+    }
+    row = compare(sides["members"], sides["controls"], bootstrap_seed)
+    for name, part in (("", similarity[: len(members)]), ("_controls", similarity[len(members) :])):
+        row[f"precision{name}"] = float((part[:, :n_submit].amax(0) > THRESHOLD).double().mean())
+    row |= {
+        "n_members": len(members),
+        "n_controls": len(controls),
+        "n_candidates": len(images),
+        "n_submitted": len(submitted),
+        "lpips_reason": "" if sides["members"]["lpips"] is not None else lpips.unavailable() or "LPIPS could not be computed",
+    }
+    told = secret.stationarity.get("member_margin")
+    if secret.planted and told is not None:
+        row["planted_owner"] = float((told[secret.planted["member"]] > 0).double().mean())
+    if candidates.run is not None:
+        row["sweep_runs"] = _each_run(similarity, candidates.run.cpu(), len(members), n_submit)
+    sides["members"] |= {"margin": told, "multiplier": secret.stationarity.get("multiplier"), "planted": secret.planted.get("member")}
+    sides["controls"] |= {"margin": secret.stationarity.get("control_margin"), "planted": secret.planted.get("control")}
+    rows = image_rows("member", sides["members"], secret.member_labels) + image_rows("control", sides["controls"], secret.control_labels)
+    if thumbnails:
+        add_thumbnails(rows, members.cpu(), submitted.cpu(), gallery)
+    return row, rows
+
+
+def _each_run(similarity: Float[Tensor, "n m"], run: Int[Tensor, " m"], n_members: int, n_submit: int) -> list[Row]:
+    """How the runs of a sweep score alone: hits by the first ``n_submit`` candidates of each, members and controls, one-to-one."""
+    rows = []
+    for k in run.unique().tolist():
+        own = similarity[:, (run == k).nonzero().flatten()[:n_submit]]
+        sides = (own[:n_members], own[n_members:])
+        members, controls = (int((_picked(side, match.one_to_one(1 - side)) > THRESHOLD).sum()) for side in sides)
+        rows.append({"run": int(k), "members": members, "controls": controls, "submitted": own.shape[1]})
+    return rows
+
+
+def _compare(
+    truth: Float[Tensor, "n c h w"],
+    candidates: Float[Tensor, "m c h w"],
+    similarity: Float[Tensor, "n m"],
+    n_submit: int,
+    mean: Float[Tensor, "c h w"],
+) -> dict[str, Any]:
+    """Every per-image number of one side, as float64 arrays with NaN where an image has no partner; LPIPS None where it cannot be had."""
+    partner = match.one_to_one(1 - similarity[:, :n_submit])
+    every = match.one_to_one(1 - similarity) if candidates.shape[0] > n_submit else partner
+    matched = (partner >= 0).nonzero().flatten()
+    a, b = truth[matched.to(truth.device)], candidates[partner[matched].to(truth.device)]
+
+    def spread(values: np.ndarray | None) -> np.ndarray | None:
+        if values is None:
+            return None
+        full = np.full(len(truth), np.nan)
+        full[matched.numpy()] = values
+        return full
+
+    return {
+        "ssim": _picked(similarity, partner),
+        **{name: spread(values) for name, values in measure(a, b, but={"ssim"}).items()},
+        "nn_ssim": similarity[:, :n_submit].amax(1).double().numpy(),
+        "oracle_ssim": _picked(similarity, every),
+        "haim_ssim": haim2022(truth, candidates - mean, mean).ssim.cpu().double().numpy(),
+        "candidate": partner.numpy(),
+    }
+
+
+def _picked(similarity: Float[Tensor, "n m"], partner: Int[Tensor, " n"]) -> np.ndarray:
+    """``similarity[i, partner[i]]``, NaN where there is no partner."""
+    values = similarity.gather(1, partner.clamp_min(0)[:, None])[:, 0].double()
+    return torch.where(partner >= 0, values, torch.nan).numpy()
+
+
+SELECTIONS = {"": "ssim", "oracle_": "oracle_ssim", "nn_": "nn_ssim", "haim_": "haim_ssim"}  # prefix of the columns → per-image number
+
+
+def compare(members: dict[str, Any], controls: dict[str, Any], bootstrap_seed: int, selections: Mapping[str, str] = SELECTIONS) -> Row:
+    """The columns that compare the two sides."""
+    row: Row = {}
+
+    def rng(name: str) -> np.random.Generator:
+        return seeds.numpy_generator("score", bootstrap_seed, name)
+
+    for prefix, column in selections.items():
+        hits, false_hits = members[column] > THRESHOLD, controls[column] > THRESHOLD  # NaN is no hit
+        excess = intervals.bootstrap_difference(hits, false_hits, rng(f"{prefix}excess_recall"))
+        row[f"{prefix}recall_members"], row[f"{prefix}recall_controls"] = float(hits.mean()), float(false_hits.mean())
+        row[f"{prefix}excess_recall"] = excess.estimate
+        row[f"{prefix}excess_recall_lo"], row[f"{prefix}excess_recall_hi"] = excess.low, excess.high
+        if not prefix:
+            for name, values in (("recall_members", hits), ("recall_controls", false_hits)):
+                _, row[f"{name}_lo"], row[f"{name}_hi"] = intervals.wilson(int(values.sum()), len(values))
+    positive, negative = (np.nan_to_num(side["ssim"], nan=-np.inf) for side in (members, controls))
+    row["auc"], row["auc_lo"], row["auc_hi"] = intervals.bootstrap_auc(positive, negative, rng("auc"))
+    row["tpr_at_1fpr"] = intervals.tpr_at_fpr(positive, negative, FALSE_POSITIVES)
+    for suffix, side in (("", members), ("_controls", controls)):
+        row |= statistics(side, suffix)
+    return row
+
+
+def image_rows(part: str, side: dict[str, Any], labels: Int[Tensor, " n"]) -> list[Row]:
+    """One row an image; ``side`` holds an array a column, or None where a number cannot be had."""
+    columns = [name for name in side if name != "candidate"]
+    rows: list[Row] = []
+    for i, label in enumerate(labels.tolist()):
+        row: Row = {"split": part, "index": i, "label": int(label), "candidate": int(side["candidate"][i])}
+        for name in columns:
+            value = math.nan if side[name] is None else float(side[name][i])
+            row[name] = None if math.isnan(value) else value
+        rows.append(row | {"truth_png": None, "recon_png": None})
+    return rows
