@@ -35,8 +35,15 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bench.grids": {"bench.api", "bench.registry", "bench.errors"},
     # store and report read rows only: no data, no targets, no attacks, and not the engine
-    "bench.store": {"bench", "bench.api", "bench.registry", "bench.errors", "bench.schema", "bench.home", "bench.files", "bench.report"},
-    "bench.report": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry"},
+    "bench.store": {
+        "bench", "bench.api", "bench.registry", "bench.errors", "bench.schema", "bench.home", "bench.files",
+        "bench.report.kit",
+    },
+    "bench.report.kit": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.seeds", "bench.metrics"},  # below the tracks
+    "bench.report": {
+        "bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry",
+        "bench.report.kit",
+    },
 }  # fmt: skip
 PLUGIN_MAY = {"bench.api", "bench.registry"}
 
@@ -44,6 +51,8 @@ PLUGIN_MAY = {"bench.api", "bench.registry"}
 def room_of(module: str) -> str:
     """``bench.targets.train`` → ``bench.targets``; ``attacks.kkt.engine`` → ``attacks``."""
     parts = module.split(".")
+    if ".".join(parts[:3]) in ALLOWED:
+        return ".".join(parts[:3])
     return ".".join(parts[:2]) if parts[0] == "bench" else parts[0]
 
 

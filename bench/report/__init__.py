@@ -49,21 +49,9 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False, tell: Call
     before = last_rendering(folder) if only_if_changed else Rendering()
     if before.stamp == now and all((folder / name).is_file() for name in before.files):
         return [folder / "leaderboard.md", *(folder / name for name in before.files)]
-    from bench.report import (
-        claims,
-        claims_page,
-        declarations,
-        figures,
-        gallery,
-        informed,
-        margin,
-        markdown,
-        planted,
-        probes,
-        stealing,
-        sweeps,
-    )
+    from bench.report import claims, claims_page, declarations, gallery, informed, margin, markdown, planted, probes, stealing, sweeps
     from bench.report.aggregate import aggregate
+    from bench.report.kit import figures
 
     scores, images = load_results(folder)
     groups = aggregate(scores, images)

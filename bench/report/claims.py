@@ -38,9 +38,9 @@ import pandas as pd
 from bench.api import Claim, Row
 from bench.metrics.intervals import Interval
 from bench.metrics.significance import holm, one_mean, seeds_needed
-from bench.report.aggregate import SETTING
-from bench.report.correlation import spearman
 from bench.report.declarations import COMPARISON, Declared, faults
+from bench.report.kit.correlation import spearman
+from bench.report.kit.groups import SETTING
 
 ALPHA = 0.05
 SCALES = ("mnist", "tiles", "medium", "full")  # of our grids: rows there have the scale behind the name of the grid

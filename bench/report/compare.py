@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.aggregate import Group, aggregate
-from bench.report.text import NONE
+from bench.report.aggregate import aggregate
+from bench.report.kit.groups import Group
+from bench.report.kit.text import NONE
 from bench.schema import SCORE_KEY
 
 TOLERANCE = 1e-6  # rounding of the published columns
@@ -91,7 +92,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _judge(row: dict[str, Any], old: dict[str, Any]) -> list[Disagreement]:
-    from bench.report.aggregate import axis_of
+    from bench.report.kit.groups import axis_of
 
     what = " · ".join([*axis_of(row).values(), str(row["attack"]), f"seed {row['seed']}"])
     head = row["grid"], row["cell_id"], what

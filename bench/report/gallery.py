@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report import labels
-from bench.report.aggregate import axis_of, in_words
-from bench.report.figures import INK, as_png, new_figure, styled, tile
-from bench.report.selection import gallery_sizes, ranked, shown_cells
-from bench.report.text import clean
+from bench.report.kit import labels
+from bench.report.kit.figures import INK, as_png, new_figure, styled, tile
+from bench.report.kit.groups import axis_of, in_words
+from bench.report.kit.selection import gallery_sizes, ranked, shown_cells
+from bench.report.kit.text import clean
 
 ACROSS = 10  # pairs side by side
 PAIR, GAP, HEAD = 2.42, 0.35, 0.75  # heights in sides of a picture: a pair with its number, after a setting, a setting's heading

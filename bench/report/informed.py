@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bench.report import correlation
-from bench.report.aggregate import Group, axis_names
-from bench.report.text import NONE, attack_name, escape, number, table
+from bench.report.kit import correlation
+from bench.report.kit.groups import Group, axis_names
+from bench.report.kit.text import NONE, attack_name, escape, number, table
 
 BASE = "informed_adversary"  # the attack that the guided ones are compared with
 RANDOM = "random_mask"  # the control that stands beside a guided attack of the same size

@@ -17,10 +17,10 @@ import pandas as pd
 
 from bench import seeds as streams
 from bench.metrics.intervals import Interval, bootstrap_seeds
-from bench.report import correlation
-from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.figures import COLOURS, as_png, panel_titles, panels, strongest, styled
-from bench.report.text import NONE, attack_name, escape, general, hits, number, table
+from bench.report.kit import correlation
+from bench.report.kit.figures import COLOURS, as_png, panel_titles, panels, strongest, styled
+from bench.report.kit.groups import Group, axis_names, in_words
+from bench.report.kit.text import NONE, attack_name, escape, general, hits, number, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ import pandas as pd
 
 from bench.metrics.intervals import Interval
 from bench.report import gallery, informed, margin, owners, planted, probes, published, stealing, sweeps
-from bench.report.aggregate import CONVOLUTIONS, Difference, Group, axis_names, differences
-from bench.report.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
+from bench.report.kit.groups import CONVOLUTIONS, Difference, Group, axis_names, differences
+from bench.report.kit.text import NONE, attack_name, escape, general, hits, interval, number, plain, seconds, share, signed, spread, table
 from bench.schema import SETTING_COLUMNS, empty, metrics
 
 GENERATED = "<!-- Generated from scores.parquet and images/*.parquet by `python -m bench report`. Do not edit. -->"

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from bench.report import correlation
-from bench.report.aggregate import Group, axis_names, in_words
+from bench.report.kit import correlation
+from bench.report.kit.groups import Group, axis_names, in_words
+from bench.report.kit.text import NONE, escape, table
 from bench.report.probes import TOLD, labels_of, paired, plain, settings_of
-from bench.report.text import NONE, escape, table
 
 ALIKE = ("dataset", "classes", "model", "channels", "kernel", "pooling", "hidden")  # of a setting: what owners share who are compared
 KINDS = tuple(TOLD.values())  # of answers, by which a thief learns

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from bench.metrics.intervals import auc
-from bench.report import correlation, labels
-from bench.report.aggregate import Group, axis_names
-from bench.report.figures import COLOURS, FAINT, as_png, new_figure, strongest, styled
-from bench.report.text import NONE, attack_name, clean, escape, general, hits, number, table
+from bench.report.kit import correlation, labels
+from bench.report.kit.figures import COLOURS, FAINT, as_png, new_figure, strongest, styled
+from bench.report.kit.groups import Group, axis_names
+from bench.report.kit.text import NONE, attack_name, clean, escape, general, hits, number, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,10 +16,10 @@ import pandas as pd
 
 from bench import seeds as streams
 from bench.metrics.intervals import Interval, bootstrap_seeds
-from bench.report import correlation, labels
-from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.figures import COLOURS, MAX_PANELS, as_png, panel_titles, panels, styled
-from bench.report.text import NONE, attack_name, escape, general, interval, table
+from bench.report.kit import correlation, labels
+from bench.report.kit.figures import COLOURS, MAX_PANELS, as_png, panel_titles, panels, styled
+from bench.report.kit.groups import Group, axis_names, in_words
+from bench.report.kit.text import NONE, attack_name, escape, general, interval, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics.intervals import t_interval
-from bench.report.aggregate import FACTS, Group, axis_names
-from bench.report.text import NONE, attack_name, escape, general, table
+from bench.report.kit.groups import FACTS, Group, axis_names
+from bench.report.kit.text import NONE, attack_name, escape, general, table
 from bench.schema import columns
 
 _RANGES = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), ">= 0": (0.0, math.inf)}  # an interval of a mean ends where its values do

@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Sequence
 
 from bench.metrics.intervals import Interval
-from bench.report import figures
-from bench.report.aggregate import Group, axis_names
-from bench.report.text import NONE, attack_name, escape, general, interval, number, seconds, table
+from bench.report.kit import figures
+from bench.report.kit.groups import Group, axis_names
+from bench.report.kit.text import NONE, attack_name, escape, general, interval, number, seconds, table
 
 TRACK = "stealing"
 ORACLE = {"query_labels", "queries", "input_gradients"}  # tiers of a thief that asks

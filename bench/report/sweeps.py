@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from bench.api import OWN_LOSS, Objective
-from bench.report import correlation
-from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.figures import COLOURS, INK, as_png, panel_titles, panels, strongest, styled
-from bench.report.text import NONE, attack_name, clean, escape, hits, interval, signed, table
+from bench.report.kit import correlation
+from bench.report.kit.figures import COLOURS, INK, as_png, panel_titles, panels, strongest, styled
+from bench.report.kit.groups import Group, axis_names, in_words
+from bench.report.kit.text import NONE, attack_name, clean, escape, hits, interval, signed, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

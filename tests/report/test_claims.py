@@ -25,7 +25,7 @@ from bench.metrics.significance import seeds_needed
 from bench.report import claims_page
 from bench.report.claims import BROKEN, CONTRADICTED, INCONCLUSIVE, NO_ROWS, REPRODUCED, Finding, concordance, findings, judge
 from bench.report.declarations import Declared, declared, faults
-from bench.report.text import escape
+from bench.report.kit.text import escape
 from bench.store import images_files, load_results, publish, setting_row, to_table
 
 ROOT = Path(__file__).resolve().parents[2]

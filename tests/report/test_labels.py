@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from legible import watched
 from matplotlib.figure import Figure
 
-from bench.report import figures, labels, render
+from bench.report import render
+from bench.report.kit import figures, labels
 from bench.store import publish
 
 WORDS = st.lists(st.sampled_from(["ten", "classes", "cross-entropy,", "0.001", "\n", "x" * 50, "é", "$", "(2)"]), max_size=9).map(" ".join)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.report import informed
-from bench.report.aggregate import Group
+from bench.report.kit.groups import Group
 
 SEEDS = (0, 1, 2)
 

@@ -13,7 +13,8 @@ import pytest
 from bench import report, store
 from bench.api import Setting
 from bench.report import planted
-from bench.report.aggregate import Group, aggregate
+from bench.report.aggregate import aggregate
+from bench.report.kit.groups import Group
 
 Rows = list[dict[str, Any]]
 MARK = {"kind": "noise", "count": 4}

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from bench.api import Setting
-from bench.report import correlation, probes, render, stealing
+from bench.report import probes, render, stealing
 from bench.report.aggregate import aggregate
-from bench.report.figures import decode
+from bench.report.kit import correlation
+from bench.report.kit.figures import decode
 from bench.store import load_results, publish
 
 N, SEEDS = 40, 6  # six equal seeds, of which a sign-flip test says p = 1/32

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.metrics.intervals import Interval, wilson
 
 if TYPE_CHECKING:
-    from bench.report.aggregate import Group
+    from bench.report.kit.groups import Group
 
 NONE = "—"
 _SPECIAL = re.compile(r"([\\`*\[\]|])")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 import pandas as pd
 
-from bench.report import labels
-from bench.report.aggregate import Group, axis_names, axis_of, in_words
-from bench.report.selection import BANDS, shown_cells, shown_images
-from bench.report.text import clean, signed
+from bench.report.kit import labels
+from bench.report.kit.groups import Group, axis_names, axis_of, in_words
+from bench.report.kit.selection import BANDS, shown_cells, shown_images
+from bench.report.kit.text import clean, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
