@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bench.tracks": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.metrics", "bench.schema", "bench.store",
-        "bench.data", "bench.targets", "bench.sealed", "bench.files",
+        "bench.data", "bench.targets", "bench.sealed", "bench.files", "bench.report.kit",
     },
     "bench.artefacts": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.data", "bench.targets", "bench.metrics",
@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench.report.kit": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.seeds", "bench.metrics"},  # below the tracks
     "bench.report": {
         "bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry",
-        "bench.report.kit",
+        "bench.report.kit", "bench.tracks",
     },
 }  # fmt: skip
 PLUGIN_MAY = {"bench.api", "bench.registry"}

@@ -36,6 +36,11 @@ def get(name: str) -> Track:
     return _made(registry.get("track", name))
 
 
+def of_row(name: str | None) -> Track:
+    """The track of a row: the default one where the row, an older one, names none, or one whose plug-in is not here."""
+    return get(name if name in registry.entries("track") else DEFAULT)  # type: ignore[arg-type]
+
+
 @functools.lru_cache(maxsize=32)
 def _made(cls: type[Track]) -> Track:
     return cls()

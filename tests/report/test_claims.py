@@ -70,7 +70,7 @@ def test_an_attack_with_excess_recall_works_and_one_below_its_controls_does_not(
 
 
 def test_beside_a_claim_about_a_watermark_stand_planted_labels():
-    theft = {"recall_members": None, "recall_controls": None, "planted_transfer_clean": 0.05}
+    theft = {"track": "stealing", "recall_members": None, "recall_controls": None, "planted_transfer_clean": 0.05}
     rows = [row(s, 0.0, "steal_labels", planted_transfer=0.1 + e, **theft) for s, e in enumerate(SPREAD)]
     rows += [row(s, 0.0, "steal_gradients", planted_transfer=0.6 + 2 * e, **theft) for s, e in enumerate(SPREAD)]
     a, b = {"attack": "steal_gradients"}, {"attack": "steal_labels"}

@@ -385,8 +385,8 @@ def test_after_a_run_other_code_and_another_machine_leave_pages_of_unchanged_row
     render(rows + more, images + pictures, tmp_path)
     before = files(tmp_path)
     monkeypatch.setattr(report.markdown, "grid_page", lambda page: "another page")
-    for name in ("strips", "leaderboard"):
-        monkeypatch.setattr(f"bench.report.kit.figures.{name}", lambda *_: b"another picture")
+    for name in ("tracks.reconstruction.page.strips.strips", "report.glance.picture"):
+        monkeypatch.setattr(f"bench.{name}", lambda *_: b"another picture")
     report.render(tmp_path, only_if_changed=True)
     assert files(tmp_path) == before
     told: list[tuple[int, int, str]] = []

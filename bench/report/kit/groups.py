@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.api import EXCESS_RECALL, Headline, Share
 from bench.metrics.intervals import Interval, t_interval
 from bench.metrics.significance import direction
 from bench.schema import SETTING_COLUMNS
@@ -19,18 +20,6 @@ CONVOLUTIONS = ("channels", "kernel", "pooling")  # null without convolutions, a
 LATER = (*CONVOLUTIONS, "batch_size")  # likewise without minibatches
 SETTING = [column.name for column in SETTING_COLUMNS if column.name not in ("seed", "input_shape")]
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
-
-
-@dataclass(frozen=True)
-class Theft:
-    """What a line of the track stealing found: shares over planted inputs and seeds, with their intervals, and means over seeds."""
-
-    excess: Interval  # transfer minus that of the clean networks
-    transfer: Interval
-    clean: Interval
-    cells: int
-    upheld: int  # cells in which the owner's claim stands: the copy's rank among clean networks has a p-value of at most 0.05
-    means: dict[str, float | None]
 
 
 @dataclass
@@ -50,18 +39,18 @@ class Group:
     seeds: list[int]
     counts: Counter[str]  # status → cells
     reasons: list[tuple[int, str, str]]  # seed, status, reason of the cells without scores
+    headline: Headline = EXCESS_RECALL
     hits: dict[str, tuple[int, int]] = field(default_factory=dict)  # e.g. "members" → (above the threshold, images), over ok seeds
-    excess: Interval | None = None
-    members: Interval | None = None  # recall
-    controls: Interval | None = None  # recall
-    oracle: Interval | None = None  # excess recall, all candidates
+    excess: Interval | None = None  # the headline of its track
+    members: Interval | None = None  # the headline's share
+    controls: Interval | None = None  # and what is taken off
+    intervals: dict[str, Interval | None] = field(default_factory=dict)  # what its track adds, by name
     means: dict[str, float | None] = field(default_factory=dict)  # over ok seeds; None if any ok seed has none
-    per_seed: dict[int, float] = field(default_factory=dict)  # seed → excess recall
+    per_seed: dict[int, float] = field(default_factory=dict)  # seed → the headline
     cell_ids: dict[int, str] = field(default_factory=dict)  # seed → cell with scores
     hyperparameters: dict[str, Any] = field(default_factory=dict)  # all of them, or none where the rows do not tell their defaults
     lpips_reasons: list[str] = field(default_factory=list)
     targets: dict[str, dict[str, float | None]] = field(default_factory=dict)  # target_id → facts of the trained network
-    theft: Theft | None = None  # of the track stealing: what was copied
 
     @property
     def label(self) -> str:
@@ -84,6 +73,14 @@ class Group:
         return f"{self.attack} ({self.variant})" if self.variant else self.attack
 
 
+def counts(rows: Sequence[Mapping[str, Any]], share: Share) -> tuple[np.ndarray, np.ndarray] | None:
+    """Hits and of how many, a number a row; None where a row does not tell."""
+    if any(row[name] is None for row in rows for name in (share.column, *share.of)):
+        return None
+    n = np.prod(np.array([[row[name] for name in share.of] for row in rows], dtype=np.int64), axis=1)
+    return np.rint(np.array([row[share.column] for row in rows], dtype=float) * n).astype(np.int64), n
+
+
 def setting_key(scores: pd.DataFrame) -> pd.Series:
     """One text per row that is the same for rows whose settings differ in the seed alone."""
     earlier = [name for name in SETTING if name not in LATER]
@@ -98,7 +95,7 @@ def setting_key(scores: pd.DataFrame) -> pd.Series:
 
 @dataclass(frozen=True)
 class Difference:
-    """Excess recall at one axis value minus that at the first, paired by seed, with Student's t interval over the seeds."""
+    """The headline at one axis value minus that at the first, paired by seed, with Student's t interval over the seeds."""
 
     attack: str
     value: str
@@ -107,6 +104,7 @@ class Difference:
     estimate: float | None
     seeds: int
     direction: int | None  # of `significance.direction`
+    words: str  # what is compared
 
     @property
     def verdict(self) -> str:
@@ -115,7 +113,7 @@ class Difference:
             return "no paired seeds"
         if self.direction is None:
             return "inconclusive (one seed)"
-        return {1: "**raises** excess recall", -1: "**lowers** excess recall", 0: "inconclusive"}[self.direction]
+        return {1: f"**raises** {self.words}", -1: f"**lowers** {self.words}", 0: "inconclusive"}[self.direction]
 
 
 def differences(groups: Sequence[Group]) -> list[Difference]:
@@ -138,7 +136,9 @@ def differences(groups: Sequence[Group]) -> list[Difference]:
             deltas = [group.per_seed[seed] - baseline.per_seed[seed] for seed in paired]
             interval = t_interval(deltas) if len(deltas) > 1 else None
             estimate = float(np.mean(deltas)) if deltas else None
-            result.append(Difference(name, group.label, baseline.label, interval, estimate, len(paired), direction(deltas)))
+            result.append(
+                Difference(name, group.label, baseline.label, interval, estimate, len(paired), direction(deltas), group.headline.words)
+            )
     return result
 
 

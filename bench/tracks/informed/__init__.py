@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from bench.api import Track, TrackWork
@@ -28,6 +28,18 @@ class Informed(Track):
         from bench.tracks.informed import columns
 
         return columns.SCORES if table == "scores" else columns.IMAGES
+
+    def sections(self) -> Sequence[Any]:
+        """See Track."""
+        from bench.tracks.informed.page import SECTIONS
+
+        return SECTIONS
+
+    def refine(self, images: Any) -> Callable[[Any, Sequence[Mapping[str, Any]]], None]:
+        """See Track."""
+        from bench.tracks.reconstruction.page.summary import refine
+
+        return refine
 
     @property
     def work(self) -> TrackWork:

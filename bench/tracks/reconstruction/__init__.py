@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from bench.api import Track, TrackWork
@@ -22,6 +22,18 @@ class Reconstruction(Track):
         from bench.tracks.reconstruction import columns
 
         return columns.SCORES if table == "scores" else columns.IMAGES
+
+    def sections(self) -> Sequence[Any]:
+        """See Track."""
+        from bench.tracks.reconstruction.page import SECTIONS
+
+        return SECTIONS
+
+    def refine(self, images: Any) -> Callable[[Any, Sequence[Mapping[str, Any]]], None]:
+        """See Track."""
+        from bench.tracks.reconstruction.page.summary import refine
+
+        return refine
 
     @property
     def work(self) -> TrackWork:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from bench.report.kit import labels
 from bench.report.kit.figures import INK, as_png, new_figure, styled, tile
 from bench.report.kit.groups import axis_of, in_words
+from bench.report.kit.page import Page, Section
 from bench.report.kit.selection import gallery_sizes, ranked, shown_cells
 from bench.report.kit.text import clean
 
@@ -103,3 +104,19 @@ def section(picture: str | None) -> list[str]:
         f"![The best reconstructions, above the training images]({picture})",
         "",
     ]
+
+
+class Gallery(Section):
+    """See the module."""
+
+    name: ClassVar[str] = "gallery"
+    pictures: ClassVar[tuple[str, ...]] = ("gallery",)
+    once: ClassVar[bool] = True
+
+    def lines(self, page: Page) -> list[str]:
+        """See Section."""
+        return section(page.figures.get("gallery"))
+
+    def figures(self, page: Page) -> dict[str, bytes | None]:
+        """See Section."""
+        return {"gallery": figure(page.rows, page.images, page.title)}
