@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 
 import pandas as pd
 
-from bench import tracks
-from bench.report import published
+from bench import registry, tracks
+from bench.api import Section
 from bench.report.kit import figures
 from bench.report.kit.groups import CONVOLUTIONS, Group
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.ranking import coverage
 from bench.report.kit.sections import STANDARD
 from bench.report.kit.settings import compared, convolved, targets_in_short, values
@@ -23,8 +24,16 @@ _DESCRIPTIONS = {column.name: column for column in SETTING_COLUMNS}
 
 
 def sections_of(track: str) -> tuple[Section, ...]:
-    """The sections of a track's part of a page, in order."""
-    return tuple(tracks.of_row(track).sections()) or STANDARD
+    """The sections of a track's part of a page, in order: its own, or those that any track has; then what is registered for it."""
+    entries = registry.entries("section")
+    about = {name: registry.literal(entry, "tracks") for name, entry in entries.items()}
+    registered = [_made(registry.get("section", name)) for name in entries if not about[name] or track in about[name]]
+    return *(tuple(tracks.of_row(track).sections()) or STANDARD), *registered
+
+
+@functools.lru_cache(maxsize=64)
+def _made(cls: type[Section]) -> Section:
+    return cls()
 
 
 def leaderboard(pages: Sequence[Page], picture: str | None) -> str:
@@ -129,13 +138,14 @@ def grid_page(page: Page) -> str:
     for headline in dict.fromkeys(group.headline for group in page.groups):
         if headline.picture in page.figures:
             lines += [f"![{headline.caption or _capital(headline.words)}, {escape(page.title)}]({page.figures[headline.picture]})", ""]
-    lines += published.section(page.rows, page.groups)
     placed: set[str] = set()  # sections whose pictures stand on the page already
+    for section in once(page.groups, "top"):
+        lines += _lines(section, page, placed)
     for title, groups in page.parts.items():
         lines += [f"## {escape(title) or 'Results'}", ""]
-        for section in (one for one in sections_of(groups[0].track) if not one.once):
+        for section in (one for one in sections_of(groups[0].track) if one.place == "part"):
             lines += _lines(section, page.of(groups), placed)
-    for section in once(page.groups):
+    for section in once(page.groups, "end"):
         lines += _lines(section, page, placed)
     lines += ["## Settings", "", *_settings(page.groups)]
     lines += _failures(page)
@@ -156,9 +166,9 @@ def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def once(groups: Sequence[Group]) -> list[Section]:
-    """Those sections of the groups' tracks that a page has once, after its parts."""
-    return list({one.name: one for track in _tracks(groups) for one in sections_of(track) if one.once}.values())
+def once(groups: Sequence[Group], place: str) -> list[Section]:
+    """Those sections of the groups' tracks that a page has once, at its top or at its end."""
+    return list({one.name: one for track in _tracks(groups) for one in sections_of(track) if one.place == place}.values())
 
 
 def figures_of(page: Page) -> dict[str, bytes | None]:

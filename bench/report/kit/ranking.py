@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bench.api import Headline
+from bench.api import Headline, Section
 from bench.report.kit.groups import Group, axis_names
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.text import NONE, attack_name, escape, hits, interval, seconds, table
 
 _TIERS = {"final_weights": "weights"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from bench.api import Track, TrackWork
+from bench.api import Section, Track, TrackWork
 from bench.registry import register
 
 
@@ -23,7 +23,7 @@ class Reconstruction(Track):
 
         return columns.SCORES if table == "scores" else columns.IMAGES
 
-    def sections(self) -> Sequence[Any]:
+    def sections(self) -> Sequence[Section]:
         """See Track."""
         from bench.tracks.reconstruction.page import SECTIONS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from bench.api import Headline, Share, Track, TrackWork
+from bench.api import Headline, Section, Share, Track, TrackWork
 from bench.registry import register
 
 
@@ -39,7 +39,7 @@ class Stealing(Track):
 
         return columns.SCORES if table == "scores" else columns.IMAGES
 
-    def sections(self) -> Sequence[Any]:
+    def sections(self) -> Sequence[Section]:
         """See Track."""
         from bench.tracks.stealing.page import SECTIONS
 

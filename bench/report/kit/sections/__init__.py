@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.report.kit.page import Section
+from bench.api import Section
 from bench.report.kit.ranking import Ranking
 from bench.report.kit.sections.answers import Answers
 from bench.report.kit.sections.matrix import Matrix

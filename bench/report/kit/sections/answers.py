@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from bench.api import Section
 from bench.report.kit.groups import Difference, Group, axis_names, differences
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.text import escape, interval, signed, table
 
 

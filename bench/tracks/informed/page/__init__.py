@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.report.kit.page import Section
+from bench.api import Section
 from bench.report.kit.sections import Answers, Matrix, Targets
 from bench.tracks.informed.page.paired import Paired
 from bench.tracks.reconstruction.page.details import Details

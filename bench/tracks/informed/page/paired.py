@@ -14,9 +14,10 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from bench.api import Section
 from bench.report.kit import correlation
 from bench.report.kit.groups import Group, axis_names
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, number, table
 
 BASE = "informed_adversary"  # the attack that the guided ones are compared with

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from bench.api import Section
 from bench.report.kit.groups import Group, axis_names
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, general, hits, number, share, table
 from bench.schema import metrics
 from bench.tracks.reconstruction.page.ranking import lpips

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
+from bench.api import Section
 from bench.report.kit import labels
 from bench.report.kit.figures import INK, as_png, new_figure, styled, tile
 from bench.report.kit.groups import axis_of, in_words
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.selection import gallery_sizes, ranked, shown_cells
 from bench.report.kit.text import clean
 
@@ -111,7 +112,7 @@ class Gallery(Section):
 
     name: ClassVar[str] = "gallery"
     pictures: ClassVar[tuple[str, ...]] = ("gallery",)
-    once: ClassVar[bool] = True
+    place: ClassVar[Literal["top", "part", "end"]] = "end"
 
     def lines(self, page: Page) -> list[str]:
         """See Section."""

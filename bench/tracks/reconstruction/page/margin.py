@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from bench import seeds as streams
+from bench.api import Section
 from bench.metrics.intervals import Interval, bootstrap_seeds
 from bench.report.kit import correlation
 from bench.report.kit.figures import COLOURS, as_png, panel_titles, panels, strongest, styled
 from bench.report.kit.groups import Group, axis_names, in_words
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, general, hits, number, table
 
 if TYPE_CHECKING:

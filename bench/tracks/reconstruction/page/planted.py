@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
+from bench.api import Section
 from bench.metrics.intervals import auc
 from bench.report.kit import correlation, labels
 from bench.report.kit.figures import COLOURS, FAINT, as_png, new_figure, strongest, styled
 from bench.report.kit.groups import Group, axis_names
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, clean, escape, general, hits, number, table
 
 if TYPE_CHECKING:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
+from bench.api import Section
 from bench.report.kit import labels
 from bench.report.kit.figures import INK, LINES, as_png, is_number, new_figure, styled, tile
 from bench.report.kit.groups import axis_of
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.selection import BANDS, shown_cells, shown_images
 from bench.report.kit.text import clean, signed
 
@@ -24,7 +25,7 @@ class Strips(Section):
     name: ClassVar[str] = "strips"
     title: ClassVar[str] = "## Pictures"
     pictures: ClassVar[tuple[str, ...]] = ("strips",)
-    once: ClassVar[bool] = True
+    place: ClassVar[Literal["top", "part", "end"]] = "end"
 
     def lines(self, page: Page) -> list[str]:
         """See Section."""

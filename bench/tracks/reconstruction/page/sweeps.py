@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from bench.api import OWN_LOSS, Objective
+from bench.api import OWN_LOSS, Objective, Section
 from bench.report.kit import correlation
 from bench.report.kit.figures import COLOURS, INK, as_png, panel_titles, panels, strongest, styled
 from bench.report.kit.groups import Group, axis_names, in_words
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, clean, escape, hits, interval, signed, table
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.report.kit.page import Section
+from bench.api import Section
 from bench.tracks.stealing.page.owners import Owners
 from bench.tracks.stealing.page.probes import Mechanism
 from bench.tracks.stealing.page.ranking import ByAccess, Compared, OfCopies, Watermarks

@@ -11,9 +11,10 @@ from typing import ClassVar
 
 import pandas as pd
 
+from bench.api import Section
 from bench.report.kit import correlation
 from bench.report.kit.groups import Group, axis_names, in_words
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.text import NONE, axis_labels, escape, table
 from bench.tracks.stealing.page.probes import TOLD, paired, plain, settings_of
 

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from bench import seeds as streams
+from bench.api import Section
 from bench.metrics.intervals import Interval, bootstrap_seeds
 from bench.report.kit import correlation, labels
 from bench.report.kit.figures import COLOURS, MAX_PANELS, as_png, panel_titles, panels, styled
 from bench.report.kit.groups import Group, axis_names, in_words
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, general, interval, table
 
 if TYPE_CHECKING:

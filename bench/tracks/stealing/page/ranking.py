@@ -9,10 +9,10 @@ import itertools
 from collections.abc import Sequence
 from typing import ClassVar
 
-from bench.api import Headline
+from bench.api import Headline, Section
 from bench.metrics.intervals import Interval
 from bench.report.kit.groups import Group, axis_names
-from bench.report.kit.page import Page, Section
+from bench.report.kit.page import Page
 from bench.report.kit.ranking import TIME, Column, Ranking, headline_column
 from bench.report.kit.settings import compared
 from bench.report.kit.text import NONE, axis_heads, axis_labels, escape, general, hits, interval, number, table
