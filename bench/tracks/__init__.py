@@ -17,16 +17,16 @@ whole one in a file. Then attacks name it (``track = "NAME"``), and a grid names
 
 1. ``columns(table)`` lists what its score rows and image rows hold beyond what every track has (``bench.schema``): shares as
    ``bench.schema.share``, each with a column for the controls beside it.
-2. ``headline`` (``bench.api.Headline``) says which column ranks its lines, and in which words. Where that is the difference of two shares,
-   name them with the columns that count what they are shares of: tables and pictures then have an interval over seeds and images. Where it
-   is not (an AUC, with ``chance=0.5``), the interval is Student's t over the seeds. Order, bold print, pictures, the comparison with published
-   rows, the leaderboard and claims follow from it.
-3. ``work`` has the functions of ``bench.api.TrackWork``; what is not special can be taken from ``bench.tracks.reconstruction.work``. ``score``
-   returns the score columns and an image row for each member and control. What it leaves unpublished it names in ``unpublished`` and
-   ``unpublished_of_controls``; all other numbers are published, those of the controls too.
-4. ``sections()`` is optional: without it the page has ``bench.report.kit.sections.STANDARD``. One of its own is a ``bench.api.Section`` in a
-   file: ``lines(page)`` in Markdown, ``figures(page)`` in PNG. ``bench.report.kit`` has tables, text, drawing and correlations; ``group.means``
-   has the mean over seeds of every number of the score rows.
+2. ``headline`` (``bench.api.Headline``) says which column ranks its lines, and in which words. Where that is the difference of two
+   shares, name them with the columns that count what they are shares of: tables and pictures then have an interval over seeds and
+   images. Where it is not (an AUC, with ``chance=0.5``), the interval is Student's t over the seeds. Order, bold print, pictures, the
+   comparison with published rows, the leaderboard and what stands beside a claim follow from it.
+3. ``work`` has the functions of ``bench.api.TrackWork``; what is not special can be taken from ``bench.tracks.reconstruction.work``.
+   ``score`` returns the score columns and an image row for each member and control. What it leaves unpublished it names in
+   ``unpublished`` and ``unpublished_of_controls``; all other numbers are published, those of the controls too.
+4. ``sections()`` is optional: without it the page has ``bench.report.kit.sections.STANDARD``. One of its own is a
+   ``bench.api.Section`` in a file: ``lines(page)`` in Markdown, ``figures(page)`` in PNG. ``bench.report.kit`` has tables, text, drawing
+   and correlations; ``group.means`` has the mean over seeds of every number of the score rows.
 5. ``refine(images)`` is optional too: what a line has beyond that, such as an interval that pairs images.
 6. ``python -m bench check NAME`` for the track and for each of its attacks.
 """
