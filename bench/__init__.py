@@ -8,20 +8,20 @@ The one line of flow::
 The rooms, in the order in which that line passes through them:
 
 ============== =========================================================================
-``api``        the nouns: Setting, Release, Secret, Target, Attack, Defense, DataSource, Metric, Track
+``api``        the nouns: Setting, Release, Secret, Target, Attack, Defense, DataSource, Metric, Track, Section
 ``granted``    fields of a release that are there only where an access tier was granted
-``registry``   finds attacks, defences, data sets and metrics: folders, entry points, ``--plugin``
+``registry``   finds attacks, defences, data sets, metrics, tracks, sections: folders, entry points, ``--plugin``
 ``seeds``      randomness by name, so that order never matters
 ``data``       one file a source; every set yields disjoint train, control and test splits
 ``targets``    how networks are trained to be attacked, many at once, and cached
 ``metrics``    SSIM, LPIPS, NCC, PSNR, MSE: one file a metric, with unit, range, direction; matching, intervals
-``tracks``     what a kind of attack is after and gets to see, and how its result becomes rows
+``tracks``     what a kind of attack is after and gets to see, how its result becomes rows, and what a page says of it
 ``grids``      YAML files that span settings, attacks and seeds
 ``engine``     plans the cells of a grid, runs them, loses nothing; ``engine.executors``: here, in workers, on Ray
 ``store``      the Parquet tables: schema, atomic append, merge, resume
 ``artefacts``  other people's checkpoints, reconstructions and images, read as data
 ``audit``      judges what others made: ``bench audit``, ``bench score --reconstructions``
-``report``     Markdown, pictures and the comparison with published numbers
+``report``     Markdown, pictures and the comparison with published numbers; ``report.kit`` is what tracks make pages of
 ``anatomy``    looks inside networks in training: what falls silent, what moves, what remembers
 ``publishing`` rows into a results folder, its pages rendered, compared with what was there
 ``cli``        the commands: one file a group; options, exit codes, the command that resumes

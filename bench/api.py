@@ -449,6 +449,51 @@ class TrackWork(Protocol):
         """A small target's whole release for the contract tests, and the images that no attack may be handed; ``number`` makes another."""
 
 
+@dataclass(frozen=True)
+class Share:
+    """A share of counted things, as a column of the scores holds it."""
+
+    column: str
+    of: tuple[str, ...]  # columns whose product says how many there are
+    label: str  # heading of tables; empty: not in the short table of a run
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What ranks the lines of a track: a score column that is higher the more a network gives away, and its words.
+
+    Where it is the difference of two shares, its interval answers for other seeds and other images (``bench.metrics.intervals``); else it
+    is Student's t over the seeds, and of a single seed that of its row: the columns NAME_lo and NAME_hi, where there are such.
+    """
+
+    column: str
+    words: str  # in sentences and as a heading
+    axis: str  # label of a picture's axis
+    in_full: str  # the same where there is room
+    low: float = -1.0  # the column's range
+    high: float = 1.0
+    chance: float = 0.0  # what a line is worth that tells nothing
+    share: Share | None = None  # of members, or whatever stands for them
+    less: Share | None = None  # of controls
+    counted: tuple[str, str, str] = ("members", "controls", "")  # words for the hits of both, and what a hit is
+    per_cent: str = ""  # what the shares are of, where they are told in per cent; empty: they are told as hits
+    champion: str = ""  # behind the number where lines of several tracks are told one after another; empty: nothing
+    picture: str = "headline"  # kind of its picture: the end of a file name
+    caption: str = ""  # what the picture shows; empty: the words
+
+
+EXCESS_RECALL = Headline(
+    "excess_recall",
+    "excess recall",
+    "excess recall at SSIM > 0.4\n(members − controls)",
+    "excess recall at SSIM > 0.4 (share of members − share of controls)",
+    share=Share("recall_members", ("n_members",), "members > 0.4"),
+    less=Share("recall_controls", ("n_controls",), "controls > 0.4"),
+    counted=("members", "controls", "above SSIM 0.4"),
+    picture="excess",
+)
+
+
 class Track(ABC):
     """A kind of attack: what it is granted, what it answers with, and how that becomes rows. Subclass it with literals.
 
@@ -464,12 +509,58 @@ class Track(ABC):
     answer: ClassVar[str] = "answers with finite images of the right shape, at most 10·n"  # as the contract tests word it
     unpublished: ClassVar[frozenset[str]] = frozenset()  # columns of image rows that stay in the local store
     unpublished_of_controls: ClassVar[frozenset[str]] = frozenset()  # and of the controls' image rows
+    headline: ClassVar[Headline] = EXCESS_RECALL  # of images that are rebuilt
 
     def columns(self, table: str) -> Sequence[Any]:
         """What it adds to the columns of ``scores`` or ``images`` (``bench.schema.Column``); one that another track has too is the same."""
         return ()
 
+    def sections(self) -> Sequence[Section]:
+        """The `Section` objects of its part of a grid's page, in order. None: those that any track has (``bench.report.kit.sections``)."""
+        return ()
+
+    def refine(self, images: Any) -> Callable[[Any, Sequence[Mapping[str, Any]]], None] | None:
+        """What it adds to a line of tables, if anything: a function that is called with each ``bench.report.kit.groups.Group`` that has
+        scores, after its headline is worked out, and the score rows behind it.
+
+        Args:
+            images: image rows, a data frame, or None where they are not at hand.
+        """
+        return None
+
     @property
     @abstractmethod
     def work(self) -> TrackWork:
         """Imported when it is asked for."""
+
+
+class Section(ABC):
+    """A section of a grid's page. Subclass it with literals; a track lists its own, others are registered and found like an attack.
+
+    It is asked for its lines once for every part of the page, whose groups are of one track. Its pictures are drawn of all groups of the
+    page that it is about, and stand in the first part where it has lines. ``page`` is a ``bench.report.kit.page.Page``.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""
+    title: ClassVar[str] = ""  # its heading; empty: the lines bring their own, or need none
+    tracks: ClassVar[frozenset[str]] = frozenset()  # of a registered one: what it is about; empty: any track
+    place: ClassVar[Literal["top", "part", "end"]] = "part"  # in every part, or once: before the parts, or after them
+    pictures: ClassVar[tuple[str, ...]] = ()  # kinds of its pictures: the ends of their file names
+    ranks: ClassVar[bool] = False  # its lines, without the heading, are what the leaderboard shows of a part
+
+    def applies(self, page: Any) -> bool:
+        """Whether it has anything to say or to draw; where that takes as long to find out as to say, it gives no lines instead."""
+        return bool(page.groups)
+
+    @abstractmethod
+    def lines(self, page: Any) -> list[str]:
+        """Markdown; none: the section is left out."""
+
+    def figures(self, page: Any) -> dict[str, bytes | None]:
+        """PNG by kind; None where there is nothing to draw."""
+        return {}
+
+    def meanings(self) -> dict[str, str]:
+        """Of a section that ranks: what its columns mean, for the end of the leaderboard."""
+        return {}

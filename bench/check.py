@@ -21,7 +21,21 @@ import torch
 from torch import Tensor
 
 from bench import registry, seeds, tracks
-from bench.api import Architecture, Attack, Candidates, Claim, DataSource, Defense, Metric, Release, Setting, Tier
+from bench.api import (
+    Architecture,
+    Attack,
+    Candidates,
+    Claim,
+    DataSource,
+    Defense,
+    Metric,
+    Release,
+    Section,
+    Setting,
+    Tier,
+    Track,
+    TrackWork,
+)
 from bench.data.duplicates import hashes
 from bench.data.split import largest_n_per_class, split
 from bench.engine.faults import blame
@@ -84,6 +98,10 @@ def check_plugin(what: str) -> Iterator[tuple[str, list[Outcome]]]:
             yield f"defence {name}", check_defense(cast("type[Defense]", registry.get("defense", name)))
         elif kind == "metric":
             yield f"metric {name}", check_metric(cast("type[Metric]", registry.get("metric", name)))
+        elif kind == "track":
+            yield f"track {name}", check_track(cast("type[Track]", registry.get("track", name)))
+        elif kind == "section":
+            yield f"section {name}", check_section(cast("type[Section]", registry.get("section", name)))
         else:
             yield f"data set {name}", check_data(name)
 
@@ -503,6 +521,61 @@ def _need(holds: bool, otherwise: str) -> None:
 def _text(value: object) -> str:
     _need(isinstance(value, str), f"returned {value!r}")
     return str(value)
+
+
+# ------------------------------------------------------------------------------------------------------- tracks and sections
+
+
+def check_track(cls: type[Track]) -> list[Outcome]:
+    """The contract of a track: what the engine, the tables and the pages ask of it. What it does with answers, its attacks show."""
+    tests = _Tests()
+    tests.run("name is in snake_case", lambda: _need(bool(re.fullmatch(r"[a-z][a-z0-9_]*", cls.name)), f"name is {cls.name!r}"))
+    unknown = sorted(cls.tiers - set(get_args(Tier)))
+    tests.run(
+        "grants access tiers that exist", lambda: _need(bool(cls.tiers) and not unknown, f"unknown: {', '.join(unknown) or 'none granted'}")
+    )
+    track = tests.run("can be made without arguments", cls)
+    if track is None or tests.run("brings columns that the tables can hold", lambda: (columns("images"), columns("scores"))) is None:
+        return tests.outcomes
+
+    def headline() -> None:
+        head, known = cls.headline, {column.name for column in columns("scores")}
+        shares = [share for share in (head.share, head.less) if share is not None]
+        wanted = [head.column, *(name for share in shares for name in (share.column, *share.of))]
+        _need(not (missing := [name for name in wanted if name not in known]), f"no score columns: {', '.join(missing)}")
+        _need(head.low <= head.chance < head.high, f"chance {head.chance:g} lies outside its range [{head.low:g}, {head.high:g}]")
+
+    def release() -> None:
+        whole, _ = track.work.example(ARCHITECTURES[0], 1)
+        mine = track.work.narrow(whole, cls.tiers)
+        _need(track.work.fingerprint(mine) == track.work.fingerprint(mine), "the same release has two fingerprints")
+
+    def sections() -> None:
+        own = list(track.sections())
+        _need(all(isinstance(section, Section) for section in own), "not all of them are a bench.api.Section")
+        _need(len({section.name for section in own}) == len(own), "two sections have one name")
+
+    known = {column.name for column in columns("images")}
+    hidden = sorted((cls.unpublished | cls.unpublished_of_controls) - known)
+    tests.run("what it leaves unpublished are columns of image rows", lambda: _need(not hidden, f"no such column: {', '.join(hidden)}"))
+    tests.run("its headline is made of score columns", headline)
+    tests.run("has what the engine calls (bench.api.TrackWork)", lambda: _need(isinstance(track.work, TrackWork), "a function is missing"))
+    tests.run("its example can be narrowed to what it grants", release)
+    tests.run("its sections of a page have names of their own", sections)
+    return tests.outcomes
+
+
+def check_section(cls: type[Section]) -> list[Outcome]:
+    """The contract of a section of a page, as far as it can be told without rows."""
+    tests = _Tests()
+    tests.run("name is in snake_case", lambda: _need(bool(re.fullmatch(r"[a-z][a-z0-9_]*", cls.name)), f"name is {cls.name!r}"))
+    tests.run("can be made without arguments", cls)
+    tests.run("place is top, part or end", lambda: _need(cls.place in ("top", "part", "end"), f"place is {cls.place!r}"))
+    strangers = sorted(cls.tracks - set(tracks.names()))
+    tests.run("is about tracks that exist", lambda: _need(not strangers, f"unknown: {', '.join(strangers)}"))
+    proper = isinstance(cls.pictures, tuple) and all(re.fullmatch(r"[a-z][a-z0-9_]*", kind) for kind in cls.pictures)
+    tests.run("pictures are kinds in snake_case", lambda: _need(proper, f"pictures is {cls.pictures!r}"))
+    return tests.outcomes
 
 
 def _check_class(cls: type, tests: _Tests) -> None:

@@ -1,10 +1,10 @@
-"""Finds attacks, defences, data sets, metrics and tracks by name; imports only what is asked for.
+"""Finds attacks, defences, data sets, metrics, tracks and sections of pages by name; imports only what is asked for.
 
 A plug-in is a class marked ``@register``. It is found in three places: the folders ``attacks/``, ``defenses/``, ``bench/data/``,
-``bench/metrics/`` and ``bench/tracks/`` (files and packages); entry points of installed packages (groups ``reconbench.attacks``,
-``reconbench.defenses``, ``reconbench.data``, ``reconbench.metrics``, ``reconbench.tracks``); and files passed by ``--plugin``. The folders
-are read by ``ast`` (name, docstring, access tier are literals in the class), so that listing needs no torch and a broken file breaks only
-itself.
+``bench/metrics/``, ``bench/tracks/`` and ``bench/report/sections/`` (files and packages); entry points of installed packages (groups
+``reconbench.attacks``, ``reconbench.defenses``, ``reconbench.data``, ``reconbench.metrics``, ``reconbench.tracks``,
+``reconbench.sections``); and files passed by ``--plugin``. The folders are read by ``ast`` (name, docstring, access tier are literals in
+the class), so that listing needs no torch and a broken file breaks only itself.
 """
 
 from __future__ import annotations
@@ -23,18 +23,26 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.api import Attack, DataSource, Defense, Metric, Objective, Track
+from bench.api import Attack, DataSource, Defense, Metric, Objective, Section, Track
 from bench.errors import BenchError, did_you_mean
 
-Kind = Literal["attack", "defense", "data", "metric", "track"]
-WORDS: dict[Kind, str] = {"attack": "attack", "defense": "defence", "data": "data set", "metric": "metric", "track": "track"}
-BASES: dict[str, type] = {"attack": Attack, "defense": Defense, "data": DataSource, "metric": Metric, "track": Track}
+Kind = Literal["attack", "defense", "data", "metric", "track", "section"]
+WORDS: dict[Kind, str] = {
+    "attack": "attack",
+    "defense": "defence",
+    "data": "data set",
+    "metric": "metric",
+    "track": "track",
+    "section": "section",
+}
+BASES: dict[str, type] = {"attack": Attack, "defense": Defense, "data": DataSource, "metric": Metric, "track": Track, "section": Section}
 GROUPS: dict[Kind, str] = {
     "attack": "reconbench.attacks",
     "defense": "reconbench.defenses",
     "data": "reconbench.data",
     "metric": "reconbench.metrics",
     "track": "reconbench.tracks",
+    "section": "reconbench.sections",
 }
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS: dict[Kind, Path] = {
@@ -43,6 +51,7 @@ FOLDERS: dict[Kind, Path] = {
     "data": ROOT / "bench" / "data",
     "metric": ROOT / "bench" / "metrics",
     "track": ROOT / "bench" / "tracks",
+    "section": ROOT / "bench" / "report" / "sections",
 }
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
@@ -67,16 +76,16 @@ class Entry:
 
 
 def register(cls: type) -> type:
-    """Class decorator: marks an Attack, Defense, DataSource, Metric or Track as a plug-in.
+    """Class decorator: marks an Attack, Defense, DataSource, Metric, Track or Section as a plug-in.
 
     Raises:
-        BenchError: if the class derives from none of the five, has no name, or goes by what is no Objective.
+        BenchError: if the class derives from none of the six, has no name, or goes by what is no Objective.
     """
     kind = next((k for k, base in BASES.items() if issubclass(cls, base)), None)
     if kind is None:
         raise BenchError(
             f"@register on {cls.__name__}, which is no plug-in",
-            expected="a subclass of bench.api.Attack, Defense, DataSource, Metric or Track",
+            expected="a subclass of bench.api.Attack, Defense, DataSource, Metric, Track or Section",
             got=f"bases {[b.__name__ for b in cls.__bases__]}",
             hint="derive the class from one of them",
         )

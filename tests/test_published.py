@@ -13,11 +13,12 @@ from PIL import Image
 
 from bench.anatomy import figures
 from bench.metrics.intervals import t_interval
-from bench.report import informed, render
+from bench.report import render
 from bench.report.aggregate import aggregate
 from bench.report.claims import findings
 from bench.report.declarations import declared
 from bench.store import images_files, load_results
+from bench.tracks.informed.page import paired
 from tests.report.legible import watched
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,14 +123,14 @@ def informed_lines():
     """The informed adversary's lines on all parameters, with the numbers of their secret images: (grid, activation) → (group, values)."""
     scores, images = load_results(RESULTS)
     rows = scores[scores["track"] == "informed"]
-    values = informed.members(images[images["cell_id"].isin(rows["cell_id"])])
+    values = paired.members(images[images["cell_id"].isin(rows["cell_id"])])
     return {(g.grid, g.label): (g, values) for g in aggregate(rows) if g.attack == "informed_adversary" and "network" not in g.variant}
 
 
 def gap(group, values, column):
     """Answers' mean squared error less that of the null model: t interval over seeds."""
     cells = [values[cell] for _, cell in sorted(group.cell_ids.items())]
-    return t_interval(informed.paired([c["mse"].to_numpy(float) for c in cells], [c[column].to_numpy(float) for c in cells]))
+    return t_interval(paired.paired([c["mse"].to_numpy(float) for c in cells], [c[column].to_numpy(float) for c in cells]))
 
 
 def test_on_mnist_the_informed_adversary_beats_the_nearest_public_image_for_every_activation(informed_lines):
@@ -190,7 +191,7 @@ def test_input_gradients_carry_planted_labels_to_the_thief_and_clean_training_do
     assert {g.ok for g in lines} == {5}
     best = {}
     for line in lines:
-        excess = line.theft.excess
+        excess = line.excess
         if line.attack not in best or excess.estimate > best[line.attack].estimate:
             best[line.attack] = excess
     assert best["steal_gradients"].low > best["steal_logits"].high

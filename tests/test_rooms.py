@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bench.tracks": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.metrics", "bench.schema", "bench.store",
-        "bench.data", "bench.targets", "bench.sealed", "bench.files", "bench.granted",
+        "bench.data", "bench.targets", "bench.sealed", "bench.files", "bench.granted", "bench.report.kit",
     },
     "bench.artefacts": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.data", "bench.targets", "bench.metrics",
@@ -46,9 +46,14 @@ ALLOWED: dict[str, set[str]] = {
     },
     # store and report read rows only: no data, no targets, no attacks, and not the engine
     "bench.store": {
-        "bench", "bench.api", "bench.registry", "bench.errors", "bench.schema", "bench.home", "bench.say", "bench.files", "bench.report",
+        "bench", "bench.api", "bench.registry", "bench.errors", "bench.schema", "bench.home", "bench.say", "bench.files",
+        "bench.report.kit",
     },
-    "bench.report": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry"},
+    "bench.report.kit": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.seeds", "bench.metrics"},  # below the tracks
+    "bench.report": {
+        "bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry",
+        "bench.report.kit", "bench.tracks",
+    },
     "bench.publishing": {"bench", "bench.errors", "bench.say", "bench.store", "bench.report", "bench.engine"},
 }  # fmt: skip
 PLUGIN_MAY = {"bench.api", "bench.registry", *(f"bench.tracks.{path.parent.name}" for path in ROOT.glob("bench/tracks/*/release.py"))}
@@ -65,6 +70,8 @@ LIGHT = {"bench.cli", "bench.errors", "bench.say", "bench.streams"}  # what the 
 def room_of(module: str) -> str:
     """``bench.targets.train`` → ``bench.targets``; ``attacks.kkt.engine`` → ``attacks``."""
     parts = module.split(".")
+    if ".".join(parts[:3]) in ALLOWED:
+        return ".".join(parts[:3])
     return ".".join(parts[:2]) if parts[0] == "bench" else parts[0]
 
 

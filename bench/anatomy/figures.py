@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.figures import COLOURS, FAINT, INK, as_png, decode, new_figure, styled
-from bench.report.text import clean
+from bench.report.kit.figures import COLOURS, FAINT, INK, as_png, decode, new_figure, styled
+from bench.report.kit.text import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

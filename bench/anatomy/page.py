@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from bench.anatomy import figures
 from bench.anatomy.portrait import KEEP, KEEP_COORDINATES, REBUILT
-from bench.report.text import clean
+from bench.report.kit.text import clean
 from bench.store import atomic_write
 
 NAMES = {

@@ -14,7 +14,7 @@ import numpy as np
 from bench import registry, seeds
 from bench.anatomy.dynamics import informed_setting
 from bench.api import ImageSet
-from bench.report.canvas import matplotlib
+from bench.report.kit.canvas import matplotlib
 
 if TYPE_CHECKING:
     from torch import Tensor

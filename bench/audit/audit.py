@@ -36,7 +36,7 @@ from bench.engine.stacks import RUNS_AT_ONCE
 from bench.errors import BenchError, did_you_mean
 from bench.grids.load import AttackSpec, Sweep, value_of
 from bench.memory import budget, in_pieces
-from bench.report.text import escape, number
+from bench.report.kit.text import escape, number
 from bench.store import atomic_write
 from bench.targets.losses import accuracy
 from bench.targets.models import bound_forward

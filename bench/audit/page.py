@@ -10,7 +10,7 @@ from typing import Any
 from bench.api import Secret
 from bench.artefacts import pictures
 from bench.audit.scoring import Judgement, excess
-from bench.report.text import escape, number, table
+from bench.report.kit.text import escape, number, table
 from bench.schema import metrics
 from bench.store import atomic_write
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.audit.scoring import Judgement
-from bench.report.text import number
+from bench.report.kit.text import number
 
 FOUND, NOT_FOUND, INCONCLUSIVE = "found", "not found", "inconclusive"
 NO_KKT_POINT = 0.98  # residual: of the published cells some are found out up to 0.977, and none above

@@ -7,25 +7,13 @@ the leaderboard says which rows all was made of, so that after a run only the pa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.report.unchanged import Rendering, last_rendering, mark, stamp
 from bench.store import atomic_write, load_results
 
 FIGURES = "figures"
-KINDS = (
-    "excess",
-    "transfer",
-    "runs",
-    "margin",
-    "planted",
-    "gallery",
-    "strips",
-    "query_distance",
-    "gradient_norm",
-    "whose_gradients",
-)  # pictures of a grid
 CLAIMS = "claims.md"
 RESERVED = ("leaderboard", "claims", "readme", "anatomy")  # pages that are no grid's; nor are perf and perf_…
 HEADLINE_GRID = "quick"  # its picture stands on the leaderboard and in the README
@@ -49,40 +37,27 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False, tell: Call
     before = last_rendering(folder) if only_if_changed else Rendering()
     if before.stamp == now and all((folder / name).is_file() for name in before.files):
         return [folder / "leaderboard.md", *(folder / name for name in before.files)]
-    from bench.report import (
-        claims,
-        claims_page,
-        declarations,
-        figures,
-        gallery,
-        informed,
-        margin,
-        markdown,
-        planted,
-        probes,
-        stealing,
-        sweeps,
-    )
+    from bench.report import claims, claims_page, declarations, glance, markdown
     from bench.report.aggregate import aggregate
+    from bench.report.kit.page import Page
 
     scores, images = load_results(folder)
     groups = aggregate(scores, images)
     pages, contents = [], {}
-    changed: list[markdown.Page] = []
+    changed: list[Page] = []
     kept: list[str] = []  # files of an earlier rendering
     slugs: dict[str, str] = {}
     marks: dict[str, str] = {}
+    kinds = markdown.pictures()
     for grid in sorted(scores["grid"].unique(), key=lambda name: (name != HEADLINE_GRID, name)):
         slug = slugs[grid] = _slug(grid, set(slugs.values()))
         rows = scores[scores["grid"] == grid]
         mine = [group for group in groups if group.grid == grid]
         title = _last(rows["grid_title"]) or grid
         own = images[images["cell_id"].isin(rows["cell_id"])]
-        paired = rows.loc[rows["track"] == "informed", "cell_id"]
-        members = informed.members(own[own["cell_id"].isin(paired)]) if len(paired) else {}
-        pages.append(markdown.Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, {}, members, own))
+        pages.append(Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, {}, own))
         marks[slug] = mark(rows, own)
-        names = {f"{slug}.md", *(f"{FIGURES}/{slug}_{kind}.png" for kind in KINDS)}.intersection(before.files)
+        names = {f"{slug}.md", *(f"{FIGURES}/{slug}_{kind}.png" for kind in kinds)}.intersection(before.files)
         if before.marks.get(slug) == marks[slug] and all((folder / name).is_file() for name in names):
             kept += names
         else:
@@ -94,32 +69,21 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False, tell: Call
 
     for number, page in enumerate(changed, 1):
         telling(number, page.title)
-        slug, title, rows, mine, own = page.slug, page.title, page.rows, page.groups, page.images
-        made = {
-            "excess": figures.excess(mine, title),
-            "transfer": stealing.figure(mine, title),
-            "runs": sweeps.figure(mine, rows, title),
-            "margin": margin.figure(mine, own, title),
-            "planted": planted.figure(mine, own, title),
-            "gallery": gallery.figure(rows, own, title),
-            "strips": figures.strips(rows, own, title),
-            **probes.figures(mine, own, title),
-        }
-        for kind, content in made.items():
+        for kind, content in markdown.figures_of(page).items():
             if content is not None:
-                page.figures[kind] = f"{FIGURES}/{slug}_{kind}.png"
+                page.figures[kind] = f"{FIGURES}/{page.slug}_{kind}.png"
                 contents[page.figures[kind]] = content
-        contents[f"{slug}.md"] = markdown.grid_page(page).encode()
+        contents[f"{page.slug}.md"] = markdown.grid_page(page).encode()
     telling(len(changed) + 1, "claims")
     said, broken = declarations.declared()
     contents[CLAIMS] = claims_page.page(claims.findings(scores, images, said), broken).encode()
     telling(len(changed) + 2, "leaderboard")
-    glance = f"{FIGURES}/leaderboard.png"
-    if pages and pages[0] not in changed and glance in before.files and (folder / glance).is_file():
-        kept.append(glance)
-    elif pages and (picture := figures.leaderboard(pages[0].groups)) is not None:
-        contents[glance] = picture
-    board = markdown.leaderboard(pages, glance if glance in (*kept, *contents) else None)
+    board_picture = f"{FIGURES}/leaderboard.png"
+    if pages and pages[0] not in changed and board_picture in before.files and (folder / board_picture).is_file():
+        kept.append(board_picture)
+    elif pages and (picture := glance.picture(pages[0].groups)) is not None:
+        contents[board_picture] = picture
+    board = markdown.leaderboard(pages, board_picture if board_picture in (*kept, *contents) else None)
     files = sorted([*contents, *kept])
     listing = Rendering(now, files, marks).comment()
     contents["leaderboard.md"] = board.encode() + listing.encode()  # last, since it says that the rest is there
@@ -127,18 +91,18 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False, tell: Call
         path = folder / name
         if not path.is_file() or path.read_bytes() != content:
             atomic_write(path, content)
-    _sweep(folder, {"leaderboard.md", *files})
+    _sweep(folder, {"leaderboard.md", *files}, kinds)
     return [folder / "leaderboard.md", *(folder / name for name in files)]
 
 
-def _sweep(folder: Path, kept: set[str]) -> None:
+def _sweep(folder: Path, kept: set[str], kinds: Sequence[str]) -> None:
     """Removes generated pages and pictures that this rendering did not make."""
     from bench.report.markdown import GENERATED
 
     for path in folder.glob("*.md"):
         if path.name not in kept and path.read_bytes().startswith(GENERATED.encode()):
             path.unlink()
-    for kind in KINDS:
+    for kind in kinds:
         for path in (folder / FIGURES).glob(f"*_{kind}.png"):
             if f"{FIGURES}/{path.name}" not in kept:
                 path.unlink()

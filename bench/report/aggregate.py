@@ -10,129 +10,29 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench import seeds as streams
-from bench.metrics.intervals import Interval, bootstrap_seeds, bootstrap_shares, t_interval, wilson
-from bench.metrics.significance import direction
-from bench.schema import SETTING_COLUMNS, metrics
+from bench import tracks
+from bench.api import Headline
+from bench.metrics.intervals import Interval, bootstrap_shares, t_interval
+from bench.report.kit.groups import FACTS, SETTING, Group, axis_of, counts, setting_key
 
+UNUSED = frozenset({"stderr", "sweep_runs", "versions", "platform", "grid_published", "finished_at"})  # long, or of other pages
 NAMED = 3  # hyperparameters that a line's name holds, those at their defaults included
-CONVOLUTIONS = ("channels", "kernel", "pooling")  # null without convolutions, as in older rows
-LATER = (*CONVOLUTIONS, "batch_size")  # likewise without minibatches
-SETTING = [column.name for column in SETTING_COLUMNS if column.name not in ("seed", "input_shape")]
-MEANS = (  # besides the statistics of every metric
-    "auc", "tpr_at_1fpr", "precision", "precision_controls", "n_candidates", "n_submitted", "runs", "seconds_attack", "seconds_score",
-    "peak_memory_mb", "attack_loss", "pool_mse_mean", "pool_ssim_mean", "pool_lpips_median", "beats_pool",
-)  # fmt: skip
-FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
-THEFT = (
-    "planted_transfer_controls", "transfer_excess_controls", "watermark_p", "watermark_tpr", "n_clean", "planted_owner", "agreement",
-    "thief_accuracy", "clean_accuracy", "queries_used", "seconds_attack", "test_accuracy", "attack_loss",
-)  # fmt: skip
-SELECTIONS = ("", "oracle_", "nn_", "haim_")  # prefixes of the recall columns
-_NEEDED = (
-    "grid", "cell_id", "target_id", "track", "attack", "attack_params", "attack_defaults", "sweep", "role", "access", "axis", "axis_index",
-    "seed", "status", "protocol",
-    "reason", "lpips_reason", "excess_recall", "n_members", "n_controls", "input_shape", *SETTING, *MEANS, *FACTS,
-    *(f"{prefix}recall_{side}" for prefix in SELECTIONS for side in ("members", "controls")),
-    "planted_transfer", "planted_transfer_clean", *(name for name in THEFT if name not in (*MEANS, *FACTS)),
-)  # fmt: skip
-
-
-FALSE_POSITIVES = 0.05  # at which an owner's claim stands
-_COPIED = ("planted_transfer", "planted_transfer_clean", "n_clean")
-
-
-@dataclass(frozen=True)
-class Theft:
-    """What a line of the track stealing found: shares over planted inputs and seeds, with their intervals, and means over seeds."""
-
-    excess: Interval  # transfer minus that of the clean networks
-    transfer: Interval
-    clean: Interval
-    cells: int
-    upheld: int  # cells in which the owner's claim stands: the copy's rank among clean networks has a p-value of at most 0.05
-    means: dict[str, float | None]
-
-
-@dataclass
-class Group:
-    """One line of a table: what one attack did to one setting, over all seeds."""
-
-    grid: str
-    section: str  # settings that differ beyond the axis are compared apart; empty when there is one such part
-    axis: dict[str, str]
-    axis_index: int
-    track: str
-    attack: str
-    variant: str  # hyperparameters, where the grid runs one attack with several; else empty
-    role: str
-    access: str
-    setting: dict[str, Any]
-    seeds: list[int]
-    counts: Counter[str]  # status → cells
-    reasons: list[tuple[int, str, str]]  # seed, status, reason of the cells without scores
-    hits: dict[str, tuple[int, int]] = field(default_factory=dict)  # e.g. "members" → (above the threshold, images), over ok seeds
-    excess: Interval | None = None
-    members: Interval | None = None  # recall
-    controls: Interval | None = None  # recall
-    oracle: Interval | None = None  # excess recall, all candidates
-    means: dict[str, float | None] = field(default_factory=dict)  # over ok seeds; None if any ok seed has none
-    per_seed: dict[int, float] = field(default_factory=dict)  # seed → excess recall
-    cell_ids: dict[int, str] = field(default_factory=dict)  # seed → cell with scores
-    hyperparameters: dict[str, Any] = field(default_factory=dict)  # all of them, or none where the rows do not tell their defaults
-    lpips_reasons: list[str] = field(default_factory=list)
-    targets: dict[str, dict[str, float | None]] = field(default_factory=dict)  # target_id → facts of the trained network
-    theft: Theft | None = None  # of the track stealing: what was copied
-
-    @property
-    def label(self) -> str:
-        """The axis values, joined."""
-        return ", ".join(self.axis.values())
-
-    @property
-    def cells(self) -> int:
-        """Cells of the group, with scores or without."""
-        return sum(self.counts.values())
-
-    @property
-    def ok(self) -> int:
-        """Cells with scores."""
-        return self.counts["ok"]
-
-    @property
-    def name(self) -> str:
-        """Attack with its hyperparameters, where they tell lines apart."""
-        return f"{self.attack} ({self.variant})" if self.variant else self.attack
-
-
-def setting_key(scores: pd.DataFrame) -> pd.Series:
-    """One text per row that is the same for rows whose settings differ in the seed alone."""
-    earlier = [name for name in SETTING if name not in LATER]
-    parts = scores[["axis", *earlier, *LATER]].astype("object")
-    parts = parts.where(parts.notna(), "")
-    count = 1 + len(earlier)
-    # a whole number is a float in a column where others are null
-    later = [[f"{v:g}" if isinstance(v, float) else str(v) for v in row[count:] if v != ""] for row in parts.itertuples(index=False)]
-    keys = ["\x1f".join([*map(str, row[:count]), *more]) for row, more in zip(parts.itertuples(index=False), later, strict=True)]
-    return pd.Series(keys, index=scores.index, dtype="object")
 
 
 def aggregate(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[Group]:
-    """All groups, in grid order; within a setting ranked by excess recall, groups without scores last.
+    """All groups, in grid order; within a setting ranked by the headline of their track, groups without scores last.
 
-    The recalls of the rows and their numbers of images give the hit counts, so image rows are not needed.
+    The shares of the rows and their numbers of images give the hit counts, so image rows are not needed for the headline.
 
     Args:
-        images: image rows. With them intervals of the track stealing pair each planted input with what clean networks answer to it;
-            without, answers of clean networks count as independent of each other and of the copy's.
+        images: image rows, from which a track may know more of its lines (`Track.refine`).
     """
     if scores.empty:
         return []
@@ -146,51 +46,54 @@ def aggregate(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[
     lines: dict[tuple[str, str, str], list[int]] = {}  # of one setting and attack, a record of each of its variants
     for (grid, key, attack, *_), members in grouped.items():
         lines.setdefault((grid, key, attack), []).append(members[0])
-    planted = _beyond_clean(images)
+    means = _Means(scores)
+    refine = {name: tracks.of_row(name).refine(images) for name in {row["track"] for row in records}}
     groups = []
     for (grid, key, attack, *_), members in grouped.items():
         others = [records[i] for i in lines[grid, key, attack]]
         variant = _variant(records[members[0]], others) if len(others) > 1 else ""
         rows = sorted((records[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
-        groups.append(_group(rows, sections[members[0]], variant, planted))
+        groups.append(_group(rows, sections[members[0]], variant, means, refine[rows[0]["track"]]))
     return sorted(groups, key=_order)
 
 
 def _records(scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """The needed columns row by row, as Python values, None where there is none. By column, which is several times faster than pandas'."""
-    needed = (*_NEEDED, *measured())
-    columns = [scores[name].to_numpy(dtype=object, na_value=None).tolist() for name in needed]
-    return [dict(zip(needed, row, strict=True)) for row in zip(*columns, strict=True)]
+    """The table row by row, as Python values, None where there is none. By column, which is several times faster than pandas'."""
+    names = [name for name in scores.columns if name not in UNUSED]
+    columns = [scores[name].to_numpy(dtype=object, na_value=None).tolist() for name in names]
+    return [{**dict(zip(names, row, strict=True)), "": i} for i, row in enumerate(zip(*columns, strict=True))]
 
 
-def measured() -> list[str]:
-    """The score columns that metrics bring."""
-    return [column.name for metric in metrics() for column in metric.statistic_columns()]
+class _Means:
+    """Means over rows of every number in the table."""
+
+    def __init__(self, scores: pd.DataFrame) -> None:
+        self.names = [name for name in scores.columns if pd.api.types.is_numeric_dtype(scores[name])]
+        self.table = np.array([scores[name].to_numpy(dtype=float, na_value=np.nan) for name in self.names])
+
+    def over(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+        """By column; None where a row has no number."""
+        mean = np.ascontiguousarray(self.table[:, [row[""] for row in rows]]).mean(axis=1).tolist()
+        return {name: None if math.isnan(value) else value for name, value in zip(self.names, mean, strict=True)}
 
 
 def _order(group: Group) -> tuple[Any, ...]:
-    excess = group.excess or (group.theft.excess if group.theft is not None else None)
-    value = -math.inf if excess is None else excess.estimate
+    value = -math.inf if group.excess is None else group.excess.estimate
     return group.track, group.grid, group.section, group.axis_index, group.label, -value, group.role, group.name
 
 
-def _beyond_clean(images: pd.DataFrame | None) -> dict[str, np.ndarray]:
-    """Of each cell of the track stealing, for each planted input, whether its label came along, less the share of clean networks."""
-    if images is None or "transferred" not in images:
-        return {}
-    planted = images[(images["split"] == "member") & images["transferred"].notna() & images["clean_rate"].notna()].sort_values("index")
-    beyond = planted["transferred"] - planted["clean_rate"]
-    return {str(cell): part.to_numpy(dtype=float) for cell, part in beyond.groupby(planted["cell_id"])}
+Refine = Callable[[Group, Sequence[Mapping[str, Any]]], None]
 
 
-def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, planted: Mapping[str, np.ndarray]) -> Group:
+def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, means: _Means, refine: Refine | None) -> Group:
     first = rows[0]
+    headline = tracks.of_row(first["track"]).headline
     group = Group(
         grid=first["grid"],
         section=section,
         axis=axis_of(first),
         axis_index=-1 if first["axis_index"] is None else int(first["axis_index"]),
-        track=first["track"] or "reconstruction",
+        track=first["track"] or tracks.DEFAULT,
         attack=first["attack"] or "",
         variant=variant,
         role=first["role"] or "attack",
@@ -199,139 +102,45 @@ def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, plante
         seeds=sorted({int(row["seed"] or 0) for row in rows}),
         counts=Counter(row["status"] for row in rows),
         reasons=[(int(row["seed"] or 0), row["status"], row["reason"] or "") for row in rows if row["status"] != "ok"],
+        headline=headline,
     )
     for row in rows:
         if row["train_accuracy"] is not None:
             group.targets[row["target_id"]] = {name: row[name] for name in FACTS}
-    copies = [row for row in rows if row["status"] == "ok" and row["n_members"] and all(row[name] is not None for name in _COPIED)]
-    if copies:
-        group.theft = _theft(copies, planted)
-        group.hyperparameters = _hyperparameters(first) or {}
-        group.cell_ids = {int(row["seed"] or 0): row["cell_id"] for row in copies}
-    scored = [row for row in rows if row["status"] == "ok" and row["excess_recall"] is not None and row["n_members"] and row["n_controls"]]
+    totals = [name for share in (headline.share, headline.less) if share is not None for name in share.of]
+    scored = [row for row in rows if row["status"] == "ok" and row[headline.column] is not None and all(row[name] for name in totals)]
     if not scored:
         return group
-    group.per_seed = {int(row["seed"] or 0): float(row["excess_recall"]) for row in scored}
+    group.per_seed = {int(row["seed"] or 0): float(row[headline.column]) for row in scored}
     group.hyperparameters = _hyperparameters(first) or {}
     group.cell_ids = {int(row["seed"] or 0): row["cell_id"] for row in scored}
-    sizes = {side: np.array([row[f"n_{side}"] for row in scored], dtype=np.int64) for side in ("members", "controls")}
-    hits: dict[str, np.ndarray] = {}
-    for prefix in SELECTIONS:
-        for side, n in sizes.items():
-            shares = [row[f"{prefix}recall_{side}"] for row in scored]
-            if all(share is not None for share in shares):
-                hits[prefix + side] = np.rint(np.array(shares, dtype=float) * n).astype(np.int64)
-                group.hits[prefix + side] = int(hits[prefix + side].sum()), int(n.sum())
-    if "members" in hits and "controls" in hits:
-        found = bootstrap_shares(hits["members"], sizes["members"], hits["controls"], sizes["controls"])
-        group.excess, group.members, group.controls = found
-    if all(f"oracle_{side}" in hits and np.array_equal(hits[f"oracle_{side}"], hits.get(side, ())) for side in sizes):
-        group.oracle = group.excess  # nothing to choose from: every candidate was submitted
-    elif "oracle_members" in hits and "oracle_controls" in hits:
-        group.oracle, _, _ = bootstrap_shares(hits["oracle_members"], sizes["members"], hits["oracle_controls"], sizes["controls"])
-    names = (*MEANS, *measured())
-    table = np.array([[row[name] for row in scored] for name in names], dtype=float)  # None becomes NaN
-    group.means = {name: None if math.isnan(mean) else mean for name, mean in zip(names, table.mean(axis=1).tolist(), strict=True)}
-    group.lpips_reasons = sorted({row["lpips_reason"] for row in scored if row["lpips_median"] is None and row["lpips_reason"]})
+    group.means = means.over(scored)
+    _rank(group, scored)
+    if refine is not None:
+        refine(group, scored)
     return group
 
 
-def _theft(rows: Sequence[Mapping[str, Any]], planted: Mapping[str, np.ndarray]) -> Theft:
-    """Intervals answer for other owners and other planted inputs.
-
-    Args:
-        planted: of each cell and planted input, by how much the label came along beyond clean networks; of other cells there is no telling.
-    """
-    n = np.array([row["n_members"] for row in rows], dtype=np.int64)
-    clean_n = n * np.array([row["n_clean"] for row in rows], dtype=np.int64)
-    hits = np.rint(np.array([row["planted_transfer"] for row in rows], dtype=float) * n).astype(np.int64)
-    clean = np.rint(np.array([row["planted_transfer_clean"] for row in rows], dtype=float) * clean_n).astype(np.int64)
-    excess, transfer, by_clean = bootstrap_shares(hits, n, clean, clean_n)
-    if int(hits.sum()) in (0, int(n.sum())):  # a bootstrap of none or of all has no width
-        transfer = wilson(int(hits.sum()), int(n.sum()))
-    known = [planted[row["cell_id"]] for row in rows if row["cell_id"] in planted]
-    if [len(one) for one in known] == n.tolist():  # some inputs are easy for every network
-        rng = streams.numpy_generator("report", "theft", *(row["cell_id"] for row in rows))
-        excess = excess._replace(**dict(zip(("low", "high"), bootstrap_seeds(known, [np.zeros(1)] * len(known), rng)[1:], strict=True)))
-    table = np.array([[row[name] for row in rows] for name in THEFT], dtype=float)
-    means = {name: None if math.isnan(mean) else mean for name, mean in zip(THEFT, table.mean(axis=1).tolist(), strict=True)}
-    upheld = sum(row["watermark_p"] is not None and row["watermark_p"] <= FALSE_POSITIVES for row in rows)
-    return Theft(excess, transfer, by_clean, len(rows), upheld, means)
+def _rank(group: Group, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The interval of what ranks the line."""
+    headline = group.headline
+    if headline.share is None or headline.less is None:
+        group.excess = _over_seeds(headline, rows)
+        return
+    members, controls = (counts(rows, share) for share in (headline.share, headline.less))
+    for side, found in (("members", members), ("controls", controls)):
+        if found is not None:
+            group.hits[side] = int(found[0].sum()), int(found[1].sum())
+    if members is not None and controls is not None:
+        group.excess, group.members, group.controls = bootstrap_shares(*members, *controls)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Excess recall at one axis value minus that at the first, paired by seed, with Student's t interval over the seeds."""
-
-    attack: str
-    value: str
-    baseline: str
-    interval: Interval | None  # None: fewer than two paired seeds
-    estimate: float | None
-    seeds: int
-    direction: int | None  # of `significance.direction`
-
-    @property
-    def verdict(self) -> str:
-        """In words."""
-        if self.estimate is None:
-            return "no paired seeds"
-        if self.direction is None:
-            return "inconclusive (one seed)"
-        return {1: "**raises** excess recall", -1: "**lowers** excess recall", 0: "inconclusive"}[self.direction]
-
-
-def differences(groups: Sequence[Group]) -> list[Difference]:
-    """Paired differences of every attack (controls aside) along the axis of one section.
-
-    The baseline is the first axis value at which the attack has scores.
-    """
-    result = []
-    by_attack: dict[str, list[Group]] = {}
-    for group in groups:
-        if group.role == "attack":
-            by_attack.setdefault(group.name, []).append(group)
-    for name, mine in sorted(by_attack.items()):
-        scored = [group for group in mine if group.per_seed]
-        if len(mine) < 2 or not scored:
-            continue
-        baseline = scored[0]
-        for group in scored[1:]:
-            paired = sorted(set(group.per_seed) & set(baseline.per_seed))
-            deltas = [group.per_seed[seed] - baseline.per_seed[seed] for seed in paired]
-            interval = t_interval(deltas) if len(deltas) > 1 else None
-            estimate = float(np.mean(deltas)) if deltas else None
-            result.append(Difference(name, group.label, baseline.label, interval, estimate, len(paired), direction(deltas)))
-    return result
-
-
-def axis_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """The axis labels of a row, a data set by its display name; a text that is no JSON object counts as one nameless axis."""
-    text = row["axis"]
-    if not text:
-        return {}
-    try:
-        axis = json.loads(text)
-    except ValueError:
-        return {"axis": text}
-    if not isinstance(axis, dict):
-        return {"axis": text}
-    named = {str(k): str(v) for k, v in axis.items()}
-    if named.get("dataset") == row.get("dataset") and row.get("dataset_display"):
-        named["dataset"] = str(row["dataset_display"])
-    return named
-
-
-def axis_names(groups: Sequence[Group]) -> list[str]:
-    """The names of the axes along which the groups differ, in grid order; all names if they differ along none."""
-    names = list(dict.fromkeys(name for group in groups for name in group.axis))
-    varied = [name for name in names if len({group.axis.get(name) for group in groups}) > 1]
-    return varied or names
-
-
-def in_words(axis: Mapping[str, str], names: Iterable[str]) -> str:
-    """The labels of some axes with their names, ``weight decay 0.001``; a data set needs no name."""
-    return ", ".join(axis.get(n, "") if n == "dataset" else f"{n.replace('_', ' ')} {axis.get(n, '')}" for n in names)
+def _over_seeds(headline: Headline, rows: Sequence[Mapping[str, Any]]) -> Interval:
+    """Student's t over the seeds; of a single one what its row says, or all of the range."""
+    mean, low, high = t_interval([row[headline.column] for row in rows])
+    if len(rows) == 1:
+        low, high = (low if (end := rows[0].get(f"{headline.column}_{name}")) is None else end for name, low in (("lo", low), ("hi", high)))
+    return Interval(mean, max(headline.low, low), min(headline.high, high))
 
 
 def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -342,11 +151,11 @@ def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     settings_of = itemgetter(*SETTING)
     seen: dict[tuple[str, str, str], set[tuple[Any, ...]]] = {}
-    tracks: dict[str, set[str]] = {}
+    several: dict[str, set[str]] = {}
     protocols: dict[str, set[str]] = {}
     for row in records:
-        track = row["track"] or "reconstruction"
-        tracks.setdefault(row["grid"], set()).add(track)
+        track = row["track"] or tracks.DEFAULT
+        several.setdefault(row["grid"], set()).add(track)
         protocols.setdefault(row["grid"], set()).add(row["protocol"] or "")
         seen.setdefault((row["grid"], track, row["axis"] or ""), set()).add(settings_of(row))
     varied: dict[tuple[str, str], set[str]] = {}
@@ -355,12 +164,12 @@ def _sections(records: Sequence[Mapping[str, Any]]) -> list[str]:
         differ.update(name for name, values in zip(SETTING, zip(*found, strict=True), strict=True) if len(set(values)) > 1)
     result = []
     for row in records:
-        track = row["track"] or "reconstruction"
+        track = row["track"] or tracks.DEFAULT
         differ = varied[row["grid"], track]
         names = [name for name in SETTING if name in differ] if differ else []
         if "dataset_display" in names and "dataset" in names:
             names.remove("dataset")
-        parts = [f"track {track}"] if len(tracks[row["grid"]]) > 1 else []
+        parts = [f"track {track}"] if len(several[row["grid"]]) > 1 else []
         parts += [f"score protocol {row['protocol']}"] if len(protocols[row["grid"]]) > 1 else []
         result.append(", ".join([*parts, *(f"{name.removesuffix('_display')} = {row[name]}" for name in names)]))
     return result

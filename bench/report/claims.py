@@ -35,12 +35,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.api import Claim, Row
+from bench import tracks
+from bench.api import EXCESS_RECALL, Claim, Row
 from bench.metrics.intervals import Interval
 from bench.metrics.significance import holm, one_mean, seeds_needed
-from bench.report.aggregate import SETTING
-from bench.report.correlation import spearman
 from bench.report.declarations import COMPARISON, Declared, faults
+from bench.report.kit.correlation import spearman
+from bench.report.kit.groups import SETTING, counts
+from bench.report.kit.text import NONE
 
 ALPHA = 0.05
 SCALES = ("mnist", "tiles", "medium", "full")  # of our grids: rows there have the scale behind the name of the grid
@@ -314,21 +316,9 @@ def _why_nothing(claim: Claim, rows: Sequence[Row]) -> str:
 
 
 def _beside(claim: Claim, rows: Sequence[Row], images: Images) -> str:
-    """Members over the threshold of how many, and controls, over all cells of the test; of the two sides apart. In the track ``stealing``
-    planted labels stand in their place."""
+    """The two shares that the headline of the rows' track is made of, over all cells of the test; of the two sides apart."""
     sides = [[row for row in rows if chosen(row, part)] for part in (claim.a, claim.b)] if claim.a else [list(rows)]
-    if all(row["planted_transfer"] is not None for row in rows):
-        return " against ".join(_labels_beside(side) for side in sides)
-    texts = []
-    for side in sides:
-        counts = []
-        for split in ("members", "controls"):
-            shares = [(row[f"recall_{split}"], row[f"n_{split}"]) for row in side]
-            if any(share is None or not n for share, n in shares):
-                break
-            counts.append(f"{sum(round(share * n) for share, n in shares)}/{sum(int(n) for _, n in shares)}")
-        texts.append(" : ".join(counts) if len(counts) == 2 else "—")
-    text = " against ".join(texts)
+    text = " against ".join(_shares(side) for side in sides)
     if claim.test == "margin":
         both = [correlations(claim, images(str(row["cell_id"]))) for row in rows]
         means = [[value for value in side if value is not None] for side in zip(*both, strict=True)]
@@ -337,10 +327,22 @@ def _beside(claim: Claim, rows: Sequence[Row], images: Images) -> str:
     return text
 
 
-def _labels_beside(side: Sequence[Row]) -> str:
-    """Planted labels that came along on average, and those that clean networks give, of the track ``stealing``."""
-    shares = (np.mean([float(row[name]) for row in side]) for name in ("planted_transfer", "planted_transfer_clean"))
-    return "planted labels " + " : ".join(f"{100 * share:.1f} %" for share in shares)
+def _shares(side: Sequence[Row]) -> str:
+    """Hits of how many, for members and controls; where the track tells its shares in per cent, their means."""
+    headlines = {tracks.of_row(row["track"]).headline for row in side}
+    headline = next(iter(headlines)) if len(headlines) == 1 else EXCESS_RECALL
+    texts = []
+    for share in (headline.share, headline.less):
+        if share is None or any(row[share.column] is None for row in side):
+            return NONE
+        if headline.per_cent:
+            texts.append(f"{100 * np.mean([float(row[share.column]) for row in side]):.1f} %")
+            continue
+        found = counts(side, share)
+        if found is None or not found[1].all():
+            return NONE
+        texts.append(f"{found[0].sum()}/{found[1].sum()}")
+    return f"{headline.per_cent} {' : '.join(texts)}".strip()
 
 
 def judge(findings: Sequence[Finding]) -> list[Finding]:

@@ -21,8 +21,8 @@ from bench.report.claims import (
     Finding,
     conditions,
 )
+from bench.report.kit.text import NONE, escape, plain, signed, table
 from bench.report.markdown import GENERATED
-from bench.report.text import NONE, escape, plain, signed, table
 
 HEAD = (
     "claim", "source", "grid", "verdict", "effect [95 %]", "p, corrected (as it was)", "seeds", "more seeds needed",

@@ -7,12 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.aggregate import Group, aggregate
-from bench.report.text import NONE
+from bench import tracks
+from bench.api import Headline
+from bench.metrics.intervals import Interval
+from bench.report.aggregate import aggregate
+from bench.report.kit.groups import Group, axis_of
+from bench.report.kit.text import NONE
 from bench.schema import SCORE_KEY
 
 TOLERANCE = 1e-6  # rounding of the published columns
-COMPARED = ("excess_recall", "recall_members", "recall_controls", "transfer_excess")
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,9 @@ def _agree(n: int) -> str:
 def compare(fresh: pd.DataFrame, published: pd.DataFrame) -> Comparison:
     """Compares cells by (grid, cell_id).
 
-    A cell agrees when its fresh excess recall and recalls, or its excess of transfer, lie within the published 95 % intervals (of that
-    row), or equal the published number. Where a recall has no published interval, only the excess recall is asked. Cells without
-    scores on both sides are left out.
+    A cell agrees when its fresh headline and the shares that it is made of lie within the published 95 % intervals (of that row), or equal
+    the published number. Where a share has no published interval, only the headline is asked. Cells without scores on both sides are left
+    out.
     """
     key = list(SCORE_KEY)
     before = {tuple(row[k] for k in key): row for row in _records(published)}
@@ -84,15 +87,19 @@ def compare(fresh: pd.DataFrame, published: pd.DataFrame) -> Comparison:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    ends = [f"{name}_{end}" for name in COMPARED for end in ("lo", "hi")]
-    names = [*SCORE_KEY, "dataset", "axis", "attack", "seed", "status", "reason", *COMPARED, *ends]
+    compared = dict.fromkeys(name for track in tracks.names() for name in _compared(tracks.get(track).headline))
+    ends = [f"{name}_{end}" for name in compared for end in ("lo", "hi")]
+    names = [*SCORE_KEY, "track", "dataset", "axis", "attack", "seed", "status", "reason", *compared, *ends]
     part = frame.reindex(columns=names).astype("object")
     return part.where(part.notna(), None).to_dict("records")  # type: ignore[return-value]
 
 
-def _judge(row: dict[str, Any], old: dict[str, Any]) -> list[Disagreement]:
-    from bench.report.aggregate import axis_of
+def _compared(headline: Headline) -> list[str]:
+    """The columns of which numbers are compared: the headline, and the shares that it is made of."""
+    return [headline.column, *(share.column for share in (headline.share, headline.less) if share is not None)]
 
+
+def _judge(row: dict[str, Any], old: dict[str, Any]) -> list[Disagreement]:
     what = " · ".join([*axis_of(row).values(), str(row["attack"]), f"seed {row['seed']}"])
     head = row["grid"], row["cell_id"], what
     if row["status"] != "ok" or old["status"] != "ok":
@@ -102,7 +109,8 @@ def _judge(row: dict[str, Any], old: dict[str, Any]) -> list[Disagreement]:
             )
         ]
     result = []
-    for name in COMPARED:
+    headline = tracks.of_row(row["track"]).headline
+    for name in _compared(headline):
         value, was, low, high = row[name], old[name], old[f"{name}_lo"], old[f"{name}_hi"]
         if value is None and was is None:
             continue
@@ -111,7 +119,7 @@ def _judge(row: dict[str, Any], old: dict[str, Any]) -> list[Disagreement]:
         elif low is not None and high is not None:
             if not min(low, was) - TOLERANCE <= value <= max(high, was) + TOLERANCE:
                 result.append(Disagreement(*head, name, _number(value), f"{_number(was)} [{_number(low)}, {_number(high)}]"))
-        elif name in ("excess_recall", "transfer_excess") and abs(value - was) > TOLERANCE:
+        elif name == headline.column and abs(value - was) > TOLERANCE:
             result.append(Disagreement(*head, name, _number(value), f"{_number(was)} (no interval)"))
     return result
 
@@ -129,31 +137,31 @@ def summary_table(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> l
     """
     result = []
     for group in aggregate(scores, images):
-        interval = group.excess
+        headline = group.headline
         left = ", ".join(f"{n} {status}" for status, n in sorted(group.counts.items()) if status != "ok")
-        members, controls = group.hits.get("members"), group.hits.get("controls")
+        shares = ((headline.share, "members", group.members), (headline.less, "controls", group.controls))
         result.append(
             {
                 "grid": group.grid,
                 "setting": ", ".join(part for part in (group.label, group.section) if part),
                 "attack": group.name + (" (control)" if group.role == "control" else ""),
-                "excess recall [95 % CI]": f"{interval.estimate:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]" if interval else "—",
-                "members > 0.4": f"{members[0]}/{members[1]}" if members else "—",
-                "controls > 0.4": f"{controls[0]}/{controls[1]}" if controls else "—",
+                f"{headline.words} [95 % CI]": _with_ends(group.excess),
+                **{share.label: _share(group, side, mean) for share, side, mean in shares if share is not None and share.label},
                 "cells": f"{group.ok}/{group.cells} ok" + (f", {left}" if left else ""),
-                **_of_theft(group),
             }
         )
+    heads = list(dict.fromkeys(name for line in result for name in line))
     said = {name for line in result for name, text in line.items() if text != NONE}
-    return [{name: text for name, text in line.items() if name in said} for line in result]
+    return [{name: line.get(name, NONE) for name in heads if name in said} for line in result]
 
 
-def _of_theft(group: Group) -> dict[str, str]:
-    """What the track stealing has instead of matched images."""
-    if group.theft is None:
-        return {}
-    excess, transfer = group.theft.excess, group.theft.transfer
-    return {
-        "transfer − clean [95 % CI]": f"{excess.estimate:+.2f} [{excess.low:+.2f}, {excess.high:+.2f}]",
-        "planted labels": f"{100 * transfer.estimate:.0f} %",
-    }
+def _with_ends(value: Interval | None) -> str:
+    return f"{value.estimate:+.2f} [{value.low:+.2f}, {value.high:+.2f}]" if value else NONE
+
+
+def _share(group: Group, side: str, mean: Interval | None) -> str:
+    """Hits, or the share in per cent where the track tells it so."""
+    if group.headline.per_cent:
+        return NONE if mean is None else f"{100 * mean.estimate:.0f} %"
+    found = group.hits.get(side)
+    return f"{found[0]}/{found[1]}" if found else NONE

@@ -14,7 +14,7 @@ from typing import get_args, get_type_hints
 from bench import registry
 from bench.api import Claim
 from bench.errors import BenchError, did_you_mean
-from bench.report.aggregate import SETTING
+from bench.report.kit.groups import SETTING
 from bench.schema import columns
 
 COMPARISON = re.compile(r"([<>]) *(-?[0-9.]+(?:e-?\d+)?)")  # what a condition may ask of a number

@@ -145,7 +145,7 @@ def publish(
 
     A fresh row replaces the published row of its key, and also rows of the same grid, setting, attack and parameters under an older
     cell_id (an older version of the attack or of the training code), which it supersedes. Thumbnails are kept only where a figure
-    shows them (``bench.report.selection``); where a newly shown cell has none, they are looked up in ``store``. The same content
+    shows them (``bench.report.kit.selection``); where a newly shown cell has none, they are looked up in ``store``. The same content
     gives the same bytes, and a file whose rows would not change is not touched.
 
     Args:
@@ -283,7 +283,7 @@ def _lean(images: pa.Table, track: pd.Series) -> pa.Table:
 
 def _prune_thumbnails(scores: pd.DataFrame, images: pa.Table, store: Store | None) -> pa.Table:
     """Nulls every thumbnail that no figure shows, after filling in those of shown cells that only the store has."""
-    from bench.report.selection import figure_cells, thumbnail_rows  # the report decides what its figures show
+    from bench.report.kit.selection import figure_cells, thumbnail_rows  # the report decides what its figures show
 
     names = ("truth_png", "recon_png")
     frame = images.select([*IMAGE_KEY, "ssim", *names]).to_pandas()

@@ -12,7 +12,28 @@ A track is a registered class (``bench.api.Track``), found like an attack. Its f
 ``example``     a small release for the contract tests
 ``columns``     what the track adds to the tables
 ``work``        the list of what the engine calls
+``page``        the sections of its part of a grid's page, one file each; no PyTorch
 ==============  =========================================================================================================
+
+How a track is made
+-------------------
+A folder here (or a file for ``--plugin``, or an entry point in group ``reconbench.tracks``) and no other edit; ``tests/tracks/toy.py`` is a
+whole one in a file. Then attacks name it (``track = "NAME"``), and a grid names the attacks.
+
+1. ``columns(table)`` lists what its score rows and image rows hold beyond what every track has (``bench.schema``): shares as
+   ``bench.schema.share``, each with a column for the controls beside it.
+2. ``headline`` (``bench.api.Headline``) says which column ranks its lines, and in which words. Where that is the difference of two
+   shares, name them with the columns that count what they are shares of: tables and pictures then have an interval over seeds and
+   images. Where it is not (an AUC, with ``chance=0.5``), the interval is Student's t over the seeds. Order, bold print, pictures, the
+   comparison with published rows, the leaderboard and what stands beside a claim follow from it.
+3. ``work`` has the functions of ``bench.api.TrackWork``; what is not special can be taken from ``bench.tracks.reconstruction.work``.
+   ``score`` returns the score columns and an image row for each member and control. What it leaves unpublished it names in
+   ``unpublished`` and ``unpublished_of_controls``; all other numbers are published, those of the controls too.
+4. ``sections()`` is optional: without it the page has ``bench.report.kit.sections.STANDARD``. One of its own is a
+   ``bench.api.Section`` in a file: ``lines(page)`` in Markdown, ``figures(page)`` in PNG. ``bench.report.kit`` has tables, text, drawing
+   and correlations; ``group.means`` has the mean over seeds of every number of the score rows.
+5. ``refine(images)`` is optional too: what a line has beyond that, such as an interval that pairs images.
+6. ``python -m bench check NAME`` for the track and for each of its attacks.
 """
 
 from __future__ import annotations
@@ -39,6 +60,11 @@ def get(name: str) -> Track:
         BenchError: there is none, or its file raises at import.
     """
     return _made(registry.get("track", name))
+
+
+def of_row(name: str | None) -> Track:
+    """The track of a row: the default one where the row, an older one, names none, or one whose plug-in is not here."""
+    return get(name if name in registry.entries("track") else DEFAULT)  # type: ignore[arg-type]
 
 
 @functools.lru_cache(maxsize=32)

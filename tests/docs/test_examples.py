@@ -482,15 +482,16 @@ def test_the_protocol_in_the_text_is_the_one_in_the_code():
 
 
 def test_the_readme_names_the_columns_of_the_leaderboard():
-    from bench.report import markdown
+    from bench.api import EXCESS_RECALL
+    from bench.tracks.reconstruction.page.ranking import OfImages
 
-    source = Path(markdown.__file__).read_text()
+    there = ["access", *(column.head for column in OfImages().columns(EXCESS_RECALL)), "coverage"]
     table = re.search(r"\| column \| read it as \|.*?\n\n", (ROOT / "README.md").read_text(), re.DOTALL)[0]
     heads = [line.split("|")[1].strip(" *") for line in table.splitlines()[2:] if line]
     assert len(heads) >= 7
     for head in heads:
         for name in head.removesuffix(", controls").split(", "):
-            assert f'"{name}' in source, f"the leaderboard has no column {name}"
+            assert any(column.startswith(name) for column in there), f"the leaderboard has no column {name}"
 
 
 def test_everything_registered_is_in_the_changelog():

@@ -30,7 +30,8 @@ def skip(grid: str) -> dict[str, float]:
 def report(folder: str) -> dict[str, float]:
     """Renders a results folder afresh."""
     began = time.perf_counter()
-    from bench.report import figures, markdown, render  # noqa: F401 - what render would import on the way
+    from bench.report import markdown, render  # noqa: F401 - what render would import on the way
+    from bench.report.kit import figures  # noqa: F401 - what render would import on the way
 
     ready = time.perf_counter()
     written = render(folder)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attacks.haim_kkt import HaimKKT
-from bench.report.canvas import matplotlib
+from bench.report.kit.canvas import matplotlib
 from bench.tracks.reconstruction import Release
 
 from .clock import Samples, interleaved, seconds

@@ -12,7 +12,7 @@ import numpy as np
 from attacks.haim_kkt import HaimKKT
 from bench import seeds
 from bench.api import Candidates, Target
-from bench.report.canvas import matplotlib
+from bench.report.kit.canvas import matplotlib
 
 from . import recovery
 from .clock import Samples, seconds

@@ -53,7 +53,7 @@ def fill_store(grid: str) -> int:
 
 def write_results(folder: str, rows: int, images_a_row: int) -> dict[str, int]:
     """scores.parquet and image rows of a results folder; thumbnails for the cells that the report shows."""
-    from bench.report.selection import figure_cells
+    from bench.report.kit.selection import figure_cells
 
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from bench.report import aggregate as aggregate_module
-from bench.report.aggregate import LATER, SETTING, aggregate, axis_of, differences, setting_key
+from bench.report.aggregate import aggregate
 from bench.report.compare import compare, summary_table
-from bench.report.selection import figure_cells, shown_images
-from bench.report.text import escape, interval, signed
+from bench.report.kit.groups import LATER, SETTING, axis_of, differences, setting_key
+from bench.report.kit.selection import figure_cells, shown_images
+from bench.report.kit.text import escape, interval, signed
 from bench.store import to_table
 
 

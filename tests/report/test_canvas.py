@@ -73,7 +73,7 @@ def test_every_other_picture_too(tmp_path, name):
 
 def test_the_asked_for_backend_is_kept_for_whoever_draws_on_a_screen(tmp_path):
     code = (
-        "import os, sys\nfrom bench.report.canvas import matplotlib\n"
+        "import os, sys\nfrom bench.report.kit.canvas import matplotlib\n"
         "assert 'matplotlib' not in sys.modules\nassert matplotlib() is sys.modules['matplotlib']\n"
         "print(matplotlib().rcParams._get('backend'), os.environ['MPLBACKEND'])"
     )

@@ -25,7 +25,7 @@ from bench.metrics.significance import seeds_needed
 from bench.report import claims_page
 from bench.report.claims import BROKEN, CONTRADICTED, INCONCLUSIVE, NO_ROWS, REPRODUCED, Finding, concordance, findings, judge
 from bench.report.declarations import Declared, declared, faults
-from bench.report.text import escape
+from bench.report.kit.text import escape
 from bench.store import images_files, load_results, publish, setting_row, to_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ def test_an_attack_with_excess_recall_works_and_one_below_its_controls_does_not(
 
 
 def test_beside_a_claim_about_a_watermark_stand_planted_labels():
-    theft = {"recall_members": None, "recall_controls": None, "planted_transfer_clean": 0.05}
+    theft = {"track": "stealing", "recall_members": None, "recall_controls": None, "planted_transfer_clean": 0.05}
     rows = [row(s, 0.0, "steal_labels", planted_transfer=0.1 + e, **theft) for s, e in enumerate(SPREAD)]
     rows += [row(s, 0.0, "steal_gradients", planted_transfer=0.6 + 2 * e, **theft) for s, e in enumerate(SPREAD)]
     a, b = {"attack": "steal_gradients"}, {"attack": "steal_labels"}

@@ -11,7 +11,8 @@ import pandas as pd
 from PIL import Image
 
 from bench import report, store
-from bench.report import gallery, selection
+from bench.report.kit import selection
+from bench.tracks.reconstruction.page import gallery
 
 Rows = list[dict[str, Any]]
 

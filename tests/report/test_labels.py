@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from legible import watched
 from matplotlib.figure import Figure
 
-from bench.report import figures, labels, render
+from bench.report import render
+from bench.report.kit import labels
 from bench.store import publish
+from bench.tracks.reconstruction.page import strips
 
 WORDS = st.lists(st.sampled_from(["ten", "classes", "cross-entropy,", "0.001", "\n", "x" * 50, "é", "$", "(2)"]), max_size=9).map(" ".join)
 TEXTS = st.lists(WORDS | st.text(max_size=120), max_size=12)
@@ -131,8 +133,8 @@ def test_headings_of_strips_say_of_what_their_numbers_are() -> None:
     rows: list[dict[str, Any]] = [
         {"axis": json.dumps({"n_per_class": "5", "hidden": h}), "dataset": "x", "dataset_display": "x"} for h in ("20", "50")
     ]
-    assert figures._headings(rows) == ["20", "50"]
+    assert strips._headings(rows) == ["20", "50"]
     rows[1]["axis"] = json.dumps({"n_per_class": "9", "hidden": "50"})
-    assert figures._headings(rows) == ["hidden 20\nn per class 5", "hidden 50\nn per class 9"]
+    assert strips._headings(rows) == ["hidden 20\nn per class 5", "hidden 50\nn per class 9"]
     rows = [{"axis": json.dumps({"model": label}), "dataset": "x", "dataset_display": "x"} for label in LONG]
-    assert len(set(figures._headings(rows))) == len(LONG)
+    assert len(set(strips._headings(rows))) == len(LONG)

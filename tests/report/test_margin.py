@@ -12,8 +12,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from bench import report, store
-from bench.report import correlation, margin
-from bench.report.aggregate import Group, aggregate
+from bench.report.aggregate import aggregate
+from bench.report.kit import correlation
+from bench.report.kit.groups import Group
+from bench.tracks.reconstruction.page import margin
 
 Rows = list[dict[str, Any]]
 

@@ -8,10 +8,10 @@ import fake
 import pandas as pd
 
 from bench.api import Setting
-from bench.report import owners
 from bench.report.aggregate import aggregate
 from bench.report.compare import summary_table
 from bench.store import to_table
+from bench.tracks.stealing.page import owners
 
 # label → transfer beyond clean networks, test accuracy
 SHARES = {"plain": (0.3, 0.60), "boosted": (0.5, 0.59), "other": (0.2, 0.70), "elsewhere": (0.2, 0.9)}
@@ -87,7 +87,7 @@ def test_an_owner_without_thieves_is_not_what_others_are_compared_with():
 def test_what_a_row_lacks_is_left_out():
     frame = rows(["plain", "boosted"])
     frame.loc[frame["cell_id"] == "boosted-1", ["n_clean", "test_accuracy"]] = None
-    assert sorted(group.theft.cells for group in aggregate(frame)) == [2, 3]
+    assert sorted(len(group.cell_ids) for group in aggregate(frame)) == [2, 3]
     [line] = [line for line in section(frame) if "boosted" in line]
     assert "nan" not in line
 
@@ -103,9 +103,9 @@ def test_intervals_pair_each_planted_input_with_the_clean_networks():
         ]
     )  # fmt: skip
     [alone], [paired] = aggregate(frame), aggregate(frame, images)
-    assert alone.theft.excess.low < -0.1
-    assert paired.theft.excess == (alone.theft.excess.estimate, 0.0, 0.0)
-    assert paired.theft.transfer == alone.theft.transfer
+    assert alone.excess.low < -0.1
+    assert paired.excess == (alone.excess.estimate, 0.0, 0.0)
+    assert paired.members == alone.members
     assert summary_table(frame, images)[0]["transfer − clean [95 % CI]"] == "+0.00 [+0.00, +0.00]"
 
 
@@ -113,12 +113,12 @@ def test_an_owners_claim_stands_by_its_p_value():
     frame = rows(["plain"])
     frame.loc[frame["cell_id"] == "plain-1", "watermark_p"] = 2 / 21  # above all clean networks but one
     [group] = aggregate(frame)
-    assert (group.theft.upheld, group.theft.cells) == (2, 3)
+    assert group.hits["upheld"] == (2, 3)
 
 
 def test_all_of_few_is_not_certainly_all():
     frame = rows(["plain"])
     frame["planted_transfer"] = 1.0
     [group] = aggregate(frame)
-    assert group.theft.transfer.estimate == group.theft.transfer.high == 1
-    assert 0.9 < group.theft.transfer.low < 0.96  # Wilson's, of 60 of 60
+    assert group.members.estimate == group.members.high == 1
+    assert 0.9 < group.members.low < 0.96  # Wilson's, of 60 of 60

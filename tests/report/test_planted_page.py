@@ -12,8 +12,9 @@ import pytest
 
 from bench import report, store
 from bench.api import Setting
-from bench.report import planted
-from bench.report.aggregate import Group, aggregate
+from bench.report.aggregate import aggregate
+from bench.report.kit.groups import Group
+from bench.tracks.reconstruction.page import planted
 
 Rows = list[dict[str, Any]]
 MARK = {"kind": "noise", "count": 4}

@@ -10,10 +10,13 @@ import pandas as pd
 import pytest
 
 from bench.api import Setting
-from bench.report import correlation, probes, render, stealing
+from bench.report import render
 from bench.report.aggregate import aggregate
-from bench.report.figures import decode
+from bench.report.kit import correlation
+from bench.report.kit.figures import decode
+from bench.report.kit.page import Page
 from bench.store import load_results, publish
+from bench.tracks.stealing.page import probes, ranking
 
 N, SEEDS = 40, 6  # six equal seeds, of which a sign-flip test says p = 1/32
 DEFAULTS = {"queries": 100, "source": "held_out", "noise": 0.1, "model": "same", "hidden": [256], "channels": [16, 32]}
@@ -39,7 +42,8 @@ def line(attack: str, share: float, near: float, index: int = 0, far: float = 0.
             "track": "stealing", "access": TIERS[attack], "role": "control" if "clean" in attack else "attack",
             "attack_params": params, "attack_defaults": {k: v for k, v in defaults.items() if k not in params},
             "planted_transfer": share, "planted_transfer_clean": 0.05, "planted_transfer_controls": 0.04, "n_clean": 20,
-            "transfer_excess_controls": share - 0.04, "watermark_p": 1 / 21, "watermark_tpr": 1.0, "planted_owner": 0.95,
+            "transfer_excess": share - 0.05, "transfer_excess_controls": share - 0.04,
+            "watermark_p": 1 / 21, "watermark_tpr": 1.0, "planted_owner": 0.95,
             "agreement": 0.8, "thief_accuracy": 0.7, "clean_accuracy": 0.7, "queries_used": 100,
             "excess_recall": None, "n_members": N, "n_controls": N,
         }  # fmt: skip
@@ -181,9 +185,13 @@ def test_older_rows_say_nothing_of_the_mechanism(tmp_path):
     assert probes.section(aggregate(scores), scores, pd.DataFrame({c: [] for c in ("split", "transferred", "cell_id", "index")}), {}) == []
 
 
+def page(groups):
+    return Page("g", "g", "", "", pd.DataFrame(), groups)
+
+
 def test_the_page_says_whether_labels_alone_are_apart_from_clean_networks(tmp_path):
     scores, _ = tables(tmp_path, line("steal_labels", 0.05, 0.1), line("steal_labels", 0.4, 0.4, index=1), line("steal_logits", 0.5, 0.5))
-    text = "\n".join(stealing.section(aggregate(scores)))
+    text = "\n".join(ranking.ByAccess().lines(page(aggregate(scores))))
     assert "- mlp 0: steal_labels is not apart from the clean level (0.00 [" in text
     assert "- mlp 1: steal_labels is **above** the clean level (+0.35 [" in text
     assert "steal_logits is" not in text
@@ -195,7 +203,7 @@ def test_the_ranking_says_what_a_thief_asks_about_and_what_it_is(tmp_path):
         line("steal_logits", 0.1, 0.1, model="cnn", hidden=[64], channels=[8, 16]), line("clean_model", 0.05, 0.05),
     ]  # fmt: skip
     scores, _ = tables(tmp_path, *parts)
-    lines = stealing.ranking(aggregate(scores))
+    lines = ranking.OfCopies().lines(page(aggregate(scores)))
     for words in (
         "| perturbed, σ 0.2 | as the owner's |",
         "| held out | mlp 192 |",

@@ -10,8 +10,8 @@ import fake
 import pytest
 
 from bench import report, store
-from bench.report import published
 from bench.report.aggregate import aggregate
+from bench.report.sections import published
 
 Rows = list[dict[str, Any]]
 RECALL = {

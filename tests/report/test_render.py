@@ -298,7 +298,9 @@ def test_the_mark_of_a_grid_is_that_of_its_rows_whichever_pandas_holds_them(rend
 
 
 def test_reports_import_no_torch() -> None:
-    code = "import sys, bench.report, bench.report.compare, bench.report.markdown, bench.report.figures; assert 'torch' not in sys.modules"
+    code = (
+        "import sys, bench.report, bench.report.compare, bench.report.markdown, bench.report.kit.figures; assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(report.__file__).parents[2])
 
 
@@ -345,8 +347,8 @@ def test_publishing_one_grid_again_leaves_the_pictures_of_the_others(rendered: P
 
 
 def test_no_two_attacks_look_alike():
-    from bench.report import figures
-    from bench.report.aggregate import Group
+    from bench.report.kit import figures
+    from bench.report.kit.groups import Group
 
     groups = [Group("g", "", {}, 0, "informed", f"attack {i:02d}", "", "attack", "", {}, [0], Counter(ok=1), []) for i in range(20)]
     looks = figures._colours(groups)
@@ -354,7 +356,7 @@ def test_no_two_attacks_look_alike():
 
 
 def test_a_picture_ends_where_its_contents_do() -> None:
-    from bench.report.figures import as_png, new_figure
+    from bench.report.kit.figures import as_png, new_figure
 
     figure = new_figure(3, 2)
     axis = figure.subplots()
@@ -395,8 +397,8 @@ def test_after_a_run_other_code_and_another_machine_leave_pages_of_unchanged_row
     render(rows + more, images + pictures, tmp_path)
     before = files(tmp_path)
     monkeypatch.setattr(report.markdown, "grid_page", lambda page: "another page")
-    for name in ("strips", "leaderboard"):
-        monkeypatch.setattr(f"bench.report.figures.{name}", lambda *_: b"another picture")
+    for name in ("tracks.reconstruction.page.strips.strips", "report.glance.picture"):
+        monkeypatch.setattr(f"bench.{name}", lambda *_: b"another picture")
     report.render(tmp_path, only_if_changed=True)
     assert files(tmp_path) == before
     told: list[tuple[int, int, str]] = []

@@ -11,8 +11,8 @@ import pytest
 
 from bench import report, store
 from bench.api import OWN_LOSS
-from bench.report import sweeps
 from bench.report.aggregate import aggregate
+from bench.tracks.reconstruction.page import sweeps
 
 Rows = list[dict[str, Any]]
 #        loss, members, controls

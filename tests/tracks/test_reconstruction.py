@@ -503,7 +503,7 @@ def test_nothing_to_score_is_an_error() -> None:
 
 def test_thumbnails_are_there_for_what_the_report_shows_even_in_near_ties():
     """The report ranks by four decimals; an order by more would leave holes in its strips."""
-    from bench.report.selection import shown_images
+    from bench.report.kit.selection import shown_images
 
     g = seeds.generator("near ties")
     members = torch.rand(12, 1, 16, 16, generator=g)

@@ -34,8 +34,9 @@ def test_it_has_what_the_engine_asks_for(name):
 
 
 @pytest.mark.parametrize("name", tracks.names())
-def test_its_columns_are_in_the_tables_and_need_no_torch(name):
+def test_its_columns_are_in_the_tables_and_they_and_its_page_need_no_torch(name):
     code = f"import sys; from bench import tracks; t = tracks.get({name!r}); t.columns('scores'), t.columns('images')"
+    code += "; t.sections(), t.refine(None)"
     done = subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)"], check=False)
     assert done.returncode == 0
     for table in ("scores", "images"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from bench.api import Track, TrackWork
+from bench.api import Section, Track, TrackWork
 from bench.registry import register
 from bench.tracks.reconstruction.release import Release, Secret
 
@@ -25,6 +25,18 @@ class Reconstruction(Track):
         from bench.tracks.reconstruction import columns
 
         return columns.SCORES if table == "scores" else columns.IMAGES
+
+    def sections(self) -> Sequence[Section]:
+        """See Track."""
+        from bench.tracks.reconstruction.page import SECTIONS
+
+        return SECTIONS
+
+    def refine(self, images: Any) -> Callable[[Any, Sequence[Mapping[str, Any]]], None]:
+        """See Track."""
+        from bench.tracks.reconstruction.page.summary import refine
+
+        return refine
 
     @property
     def work(self) -> TrackWork:

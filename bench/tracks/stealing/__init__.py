@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from bench.api import Track, TrackWork
+from bench.api import Headline, Section, Share, Track, TrackWork
 from bench.registry import register
 from bench.tracks.stealing.release import Network, Networks, Oracle, Release, Secret
 
@@ -22,12 +22,37 @@ class Stealing(Track):
     version: ClassVar[int] = 1
     answer: ClassVar[str] = "answers with a network of finite weights, whose inputs and outputs are the owner's"
     unpublished_of_controls: ClassVar[frozenset[str]] = frozenset({"clean_rate", "query_distance", "gradient_norm"})
+    headline: ClassVar[Headline] = Headline(
+        "transfer_excess",
+        "transfer − clean",
+        "planted labels that came along\n(thief − clean networks)",
+        "planted labels that came along (share of the thief's − share of clean networks')",
+        share=Share("planted_transfer", ("n_members",), "planted labels"),
+        less=Share("planted_transfer_clean", ("n_members", "n_clean"), ""),
+        counted=("planted labels", "by clean networks", ""),
+        per_cent="planted labels",
+        champion="of transfer",
+        picture="transfer",
+        caption="Planted labels that came along",
+    )
 
     def columns(self, table: str) -> Sequence[Any]:
         """See Track."""
         from bench.tracks.stealing import columns
 
         return columns.SCORES if table == "scores" else columns.IMAGES
+
+    def sections(self) -> Sequence[Section]:
+        """See Track."""
+        from bench.tracks.stealing.page import SECTIONS
+
+        return SECTIONS
+
+    def refine(self, images: Any) -> Callable[[Any, Sequence[Mapping[str, Any]]], None]:
+        """See Track."""
+        from bench.tracks.stealing.page.summary import refine
+
+        return refine(images)
 
     @property
     def work(self) -> TrackWork:

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from bench import seeds as streams
+from bench.api import Section
 from bench.metrics.intervals import Interval, bootstrap_seeds
-from bench.report import correlation, labels
-from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.figures import COLOURS, MAX_PANELS, as_png, panel_titles, panels, styled
-from bench.report.text import NONE, attack_name, escape, general, interval, table
+from bench.report.kit import correlation, labels
+from bench.report.kit.figures import COLOURS, MAX_PANELS, as_png, panel_titles, panels, styled
+from bench.report.kit.groups import Group, axis_names, in_words
+from bench.report.kit.page import Page
+from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, general, interval, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TRACK = "stealing"
 TOLD = {"query_labels": "labels", "queries": "logits", "input_gradients": "gradients"}  # tier → what the thief is told, the most last
 PLAIN = {"model": "same", "source": "held_out", "smooth": 0, "jacobian": "random"}  # hyperparameters of a thief that probes nothing
 OTHERS_GRADIENTS = "steal_clean_gradients"
@@ -83,7 +84,7 @@ Setting = tuple[int, str]
 def settings_of(groups: Sequence[Group]) -> dict[Setting, list[Group]]:
     found: dict[Setting, list[Group]] = {}
     for group in groups:
-        if group.track == TRACK and group.theft is not None:
+        if group.excess is not None:
             found.setdefault((group.axis_index, group.label), []).append(group)
     return found
 
@@ -92,9 +93,9 @@ def plain(groups: Sequence[Group]) -> dict[str, Group]:
     """Of one setting the strongest plain line for each kind of answer."""
     found: dict[str, Group] = {}
     for word in TOLD.values():
-        mine = [g for g in groups if g.role == "attack" and g.theft is not None and told(g) == word and _has(g, **PLAIN)]
+        mine = [g for g in groups if g.role == "attack" and g.excess is not None and told(g) == word and _has(g, **PLAIN)]
         if mine:
-            found[word] = max(mine, key=lambda g: g.theft.excess.estimate if g.theft is not None else 0.0)
+            found[word] = max(mine, key=lambda g: g.excess.estimate if g.excess is not None else 0.0)
     return found
 
 
@@ -165,11 +166,11 @@ def _by_quarters(
             ends = [one.at(q) for q in range(QUARTERS)]
             cells = [NONE if end is None else f"{_per_cent(end[1])}<br>at {general(end[0])}" for end in ends]
             told_of = f"*{word}* (control)" if word == CLEAN else word
-            rows.append([*labels_of(groups[0], names), told_of, *cells, one.rank_correlation(), str(len(one.values))])
+            rows.append([*axis_labels(groups[0], names), told_of, *cells, one.rank_correlation(), str(len(one.values))])
     if not rows:
         return []
     quarters = [f"{probe.ends[0]} quarter", "second", "third", f"{probe.ends[1]} quarter"]
-    head = [*([escape(name) for name in names] or ["setting"]), "thief is told", *quarters, "rank correlation", "seeds"]
+    head = [*axis_heads(names), "thief is told", *quarters, "rank correlation", "seeds"]
     return table(head, rows, right=range(len(head) - 2, len(head)))
 
 
@@ -186,12 +187,12 @@ def _by_source(settings: Mapping[Setting, list[Group]], parts: Mapping[str, pd.D
         if len({group.hyperparameters.get("source") for _, group in mine}) < 2:
             continue
         for far, group in sorted(mine, key=lambda pair: (pair[0], pair[1].name)):
-            assert group.theft is not None
-            where = [*labels_of(group, names), attack_name(group), str(group.hyperparameters.get("source", NONE)).replace("_", " ")]
-            rows.append([*where, general(far), _per_cent(group.theft.transfer), interval(group.theft.excess)])
+            assert group.members is not None
+            where = [*axis_labels(group, names), attack_name(group), str(group.hyperparameters.get("source", NONE)).replace("_", " ")]
+            rows.append([*where, general(far), _per_cent(group.members), interval(group.excess)])
     if not rows:
         return []
-    head = [*([escape(name) for name in names] or ["setting"]), "attack", "asks about", "mean distance", "planted labels [95 % CI]",
+    head = [*axis_heads(names), "attack", "asks about", "mean distance", "planted labels [95 % CI]",
             "minus clean networks [95 % CI]"]  # fmt: skip
     return ["By what is asked about, the nearest first:", "", *table(head, rows, right=range(len(head) - 3, len(head))), ""]
 
@@ -236,21 +237,21 @@ def _whose(settings: Mapping[Setting, list[Group]], transfer: Mapping[str, float
             word = _explained(paired(own, none, transfer), paired(others, none, transfer), paired(own, others, transfer))
             verdicts.append(f"- {escape(in_words(own.axis, names)) or 'all'}: {word}.")
         for whose, group in lines.items():
-            assert group.theft is not None
+            assert group.members is not None
             beyond = NONE if none is None or group is none else correlation.shown(list(paired(group, none, transfer)))
             rows.append(
                 [
-                    *labels_of(group, names),
+                    *axis_labels(group, names),
                     f"*{escape(whose)}* (control)" if group.role == "control" else escape(whose),
-                    _per_cent(group.theft.transfer),
-                    interval(group.theft.excess),
+                    _per_cent(group.members),
+                    interval(group.excess),
                     beyond,
-                    str(group.theft.cells),
+                    str(len(group.cell_ids)),
                 ]
             )
     if not rows:
         return [], []
-    head = [*([escape(name) for name in names] or ["setting"]), "gradients", "planted labels [95 % CI]", "minus clean networks [95 % CI]",
+    head = [*axis_heads(names), "gradients", "planted labels [95 % CI]", "minus clean networks [95 % CI]",
             "minus outputs alone [95 % CI]", "seeds"]  # fmt: skip
     return verdicts, table(head, rows, right=range(len(head) - 4, len(head)))
 
@@ -326,10 +327,6 @@ def _picture(pictures: Mapping[str, str], kind: str, words: str) -> list[str]:
     return [f"![{words}]({pictures[kind]})", ""] if kind in pictures else []
 
 
-def labels_of(group: Group, names: Sequence[str]) -> list[str]:
-    return [escape(group.axis.get(name, "")) for name in names] or ["all"]
-
-
 # --- the pictures -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -390,15 +387,15 @@ def _gradients_figure(settings: Sequence[list[Group]], title: str) -> bytes | No
     picture, axes = panels(titles, f"{title}: whose gradients?")
     for axis, found in zip(axes.flat, shown, strict=False):
         for whose, group in found.items():
-            assert group.theft is not None
-            share, control = group.theft.transfer, group.role == "control"
+            assert group.members is not None
+            share, control = group.members, group.role == "control"
             axis.errorbar(
                 share.estimate, every.index(whose), xerr=_bars([share]), color="#8a8a8a" if control else COLOURS[0],
                 marker="s" if control else "o", markersize=5.5, linewidth=1.6, capsize=3,
             )  # fmt: skip
         last = next(reversed(found.values()))
-        assert last.theft is not None
-        axis.axvline(last.theft.clean.estimate, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        assert last.controls is not None
+        axis.axvline(last.controls.estimate, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         axis.set_yticks(range(len(every)), labels.distinct(every))
         axis.set_ylim(len(every) - 0.5, -0.5)
         axis.set_xlim(-0.02, 1.02)
@@ -417,3 +414,18 @@ def _bars(shares: Sequence[Interval]) -> np.ndarray:
     """Lengths of the two arms of error bars, 2 × n."""
     ends = [(share.estimate - share.low, share.high - share.estimate) for share in shares]
     return np.clip(np.array(ends).T, 0, None)
+
+
+class Mechanism(Section):
+    """See the module."""
+
+    name: ClassVar[str] = "mechanism"
+    pictures: ClassVar[tuple[str, ...]] = ("query_distance", "gradient_norm", "whose_gradients")
+
+    def lines(self, page: Page) -> list[str]:
+        """See Section."""
+        return section(page.groups, page.rows, page.images, page.figures)
+
+    def figures(self, page: Page) -> dict[str, bytes | None]:
+        """See Section."""
+        return figures(page.groups, page.images, page.title)

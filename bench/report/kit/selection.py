@@ -20,7 +20,7 @@ def shown_cells(scores: pd.DataFrame) -> pd.DataFrame:
 
     Settings that differ in anything but the seed are shown apart, so ``--set dataset=...`` gets its own strip.
     """
-    from bench.report.aggregate import setting_key
+    from bench.report.kit.groups import setting_key
 
     ok = scores[(scores["status"] == "ok") & (scores["role"] == "attack") & scores["excess_recall"].notna()]
     if ok.empty:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.metrics.intervals import Interval, wilson
 
 if TYPE_CHECKING:
-    from bench.report.aggregate import Group
+    from bench.report.kit.groups import Group
 
 NONE = "—"
 _SPECIAL = re.compile(r"([\\`*\[\]|])")
@@ -107,3 +107,13 @@ def plain(value: Any) -> str:
 def attack_name(group: Group) -> str:
     """Name, marked when it is a control."""
     return f"*{escape(group.name)}* (control)" if group.role == "control" else escape(group.name)
+
+
+def axis_labels(group: Group, names: Sequence[str]) -> list[str]:
+    """The first cells of a line: its values on the axes."""
+    return [escape(group.axis.get(name, "")) for name in names] or ["all"]
+
+
+def axis_heads(names: Sequence[str]) -> list[str]:
+    """The headings above them."""
+    return [escape(name) for name in names] or ["setting"]

@@ -10,16 +10,17 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from bench.api import OWN_LOSS, Objective
-from bench.report import correlation
-from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.figures import COLOURS, INK, as_png, panel_titles, panels, strongest, styled
-from bench.report.text import NONE, attack_name, clean, escape, hits, interval, signed, table
+from bench.api import OWN_LOSS, Objective, Section
+from bench.report.kit import correlation
+from bench.report.kit.figures import COLOURS, INK, as_png, panel_titles, panels, strongest, styled
+from bench.report.kit.groups import Group, axis_names, in_words
+from bench.report.kit.page import Page
+from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, clean, escape, hits, interval, signed, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +144,7 @@ def section(groups: Sequence[Group], rows: pd.DataFrame, picture: str | None = N
     if not found:
         return []
     names = axis_names(groups)
-    head = [*(escape(name) for name in names)] or ["setting"]
+    head = axis_heads(names)
     swept = [one for _, mine in found for one in mine]
     extreme = _extreme(swept)
     pooled = "by their confidence (the headline)"
@@ -197,7 +198,7 @@ def _line(group: Group, mine: Sequence[Swept], names: Sequence[str]) -> list[str
     told = any(swept.told for swept in mine)
     total = sum(len(swept.runs) for swept in mine)
     return [
-        *([escape(group.axis.get(name, "")) for name in names] or ["all"]),
+        *axis_labels(group, names),
         attack_name(group),
         str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
         _pair(group.hits.get("members"), group.hits.get("controls")),
@@ -296,3 +297,18 @@ def _scatter(axis: Axes, mine: Sequence[Swept], extreme: str) -> None:
     if diverged:
         text = f"{diverged} of {sum(len(s.runs) for s in mine)} runs diverged"
         axis.text(0.98, 0.98, text, transform=axis.transAxes, ha="right", va="top", fontsize=7.5, color="#555555")
+
+
+class Sweeps(Section):
+    """See the module."""
+
+    name: ClassVar[str] = "sweeps"
+    pictures: ClassVar[tuple[str, ...]] = ("runs",)
+
+    def lines(self, page: Page) -> list[str]:
+        """See Section."""
+        return section(page.groups, page.rows, page.figures.get("runs"))
+
+    def figures(self, page: Page) -> dict[str, bytes | None]:
+        """See Section."""
+        return {"runs": figure(page.groups, page.rows, page.title)}

@@ -7,13 +7,16 @@ seed have the same images, and thieves of one seed ask about the same ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import pandas as pd
 
-from bench.report import correlation
-from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.probes import TOLD, labels_of, paired, plain, settings_of
-from bench.report.text import NONE, escape, table
+from bench.api import Section
+from bench.report.kit import correlation
+from bench.report.kit.groups import Group, axis_names, in_words
+from bench.report.kit.page import Page
+from bench.report.kit.text import NONE, axis_labels, escape, table
+from bench.tracks.stealing.page.probes import TOLD, paired, plain, settings_of
 
 ALIKE = ("dataset", "classes", "model", "channels", "kernel", "pooling", "hidden")  # of a setting: what owners share who are compared
 KINDS = tuple(TOLD.values())  # of answers, by which a thief learns
@@ -37,7 +40,7 @@ def section(groups: Sequence[Group], rows: pd.DataFrame) -> list[str]:
         other = first.setdefault(tuple(mine[0].setting.get(name) for name in ALIKE), lines)
         if other is not lines:
             against = escape(in_words(next(iter(other.values())).axis, names))
-            found.append([*labels_of(mine[0], names), against, *_compared(lines, other, numbers)])
+            found.append([*axis_labels(mine[0], names), against, *_compared(lines, other, numbers)])
     if not found:
         return []
     own = [escape(name) for name in names]
@@ -58,3 +61,13 @@ def _compared(lines: Mapping[str, Group], first: Mapping[str, Group], numbers: N
     shares = [correlation.shown(paired(lines[w], first[w], numbers["transfer_excess"])) if w in both else NONE for w in KINDS]
     cost = [100 * share for share in paired(lines[both[0]], first[both[0]], numbers["test_accuracy"])] if both else []
     return [*shares, correlation.shown(cost, bounds=100.0), str(len(cost))]
+
+
+class Owners(Section):
+    """See the module."""
+
+    name: ClassVar[str] = "owners"
+
+    def lines(self, page: Page) -> list[str]:
+        """See Section."""
+        return section(page.groups, page.rows)

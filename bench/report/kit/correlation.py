@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from bench.metrics.intervals import Interval, t_interval
 from bench.metrics.significance import direction
-from bench.report.text import NONE, signed
+from bench.report.kit.text import NONE, signed
 
 AT_LEAST = 3  # pairs; two points always lie on a line
 

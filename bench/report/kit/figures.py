@@ -1,4 +1,4 @@
-"""The pictures: excess recall along a grid's axis, strips of reconstructions above the truth, and the leaderboard at a glance.
+"""The pictures: what ranks the lines along a grid's axis, and what other pictures are drawn with.
 
 Drawn without pyplot's global state and saved without metadata, so that the same rows give the same bytes.
 """
@@ -8,17 +8,15 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
-import pandas as pd
 
-from bench.report import labels
-from bench.report.aggregate import Group, axis_names, axis_of, in_words
-from bench.report.canvas import matplotlib
-from bench.report.selection import BANDS, shown_cells, shown_images
-from bench.report.text import clean, signed
+from bench.report.kit import labels
+from bench.report.kit.canvas import matplotlib
+from bench.report.kit.groups import Group, axis_names, in_words
+from bench.report.kit.text import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +46,6 @@ STYLE = {
 }
 MAX_PANELS = 6
 PANEL = 46  # characters in a line of a panel's title
-MAX_STRIPS = 16
-HEADING = 20  # characters in a line of a strip's heading
 MAX_TICKS = 24
 CHARACTER = 0.078  # inches across a character of STYLE's size, on average
 LINE = 0.15  # inches from a line to the next
@@ -72,11 +68,10 @@ def styled(draw: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
 
 
 @styled
-def excess(groups: Sequence[Group], title: str, what: str = "excess recall at SSIM > 0.4\n(members − controls)") -> bytes | None:
-    """PNG of excess recall against the axis, a panel a section: dots with intervals, controls dashed and grey. None: nothing to draw.
+def excess(groups: Sequence[Group], title: str) -> bytes | None:
+    """PNG of the groups' headline, one for all, against the axis, a panel a section: dots with intervals, controls dashed and grey.
 
-    Args:
-        what: the label of the vertical axis.
+    None: nothing to draw.
     """
     panels = [(name, mine) for name, mine in _panels(groups) if any(g.excess for g in mine)][:MAX_PANELS]
     if not panels:
@@ -87,7 +82,7 @@ def excess(groups: Sequence[Group], title: str, what: str = "excess recall at SS
     colour = _colours(groups)
     below = 0.0  # inches that tick labels of more than a line take
     for axis, (name, mine) in zip(axes, panels, strict=True):
-        below = max(below, _draw_excess(axis, mine, colour, what))
+        below = max(below, _draw_excess(axis, mine, colour))
         axis.set_title(clean(name or title, 80), loc="left", fontweight="bold")
         handles, names = axis.get_legend_handles_labels()
         axis.legend(handles, names, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
@@ -120,14 +115,15 @@ def _colours(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
     return looks
 
 
-def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str, Any]], what: str) -> float:
+def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str, Any]]) -> float:
     """Draws one panel; returns what `_label_ticks` returns."""
     ticks = list(dict.fromkeys((group.axis_index, group.label) for group in groups))
     place = {tick: i for i, tick in enumerate(ticks)}
-    ordered = all(_is_number(label) for _, label in ticks) and len(ticks) > 1
+    ordered = all(is_number(label) for _, label in ticks) and len(ticks) > 1
     names = [name for name in looks if any(g.name == name and g.excess for g in groups)]
     short = dict(zip(looks, labels.distinct(list(looks), 80), strict=True))
-    axis.axhline(0, color="#999999", linewidth=0.8, zorder=1)
+    headline = groups[0].headline
+    axis.axhline(headline.chance, color="#999999", linewidth=0.8, zorder=1)
     for i, name in enumerate(names):
         mine = [group for group in groups if group.name == name and group.excess]
         shift = (i - (len(names) - 1) / 2) * min(0.09, 0.6 / max(len(names), 1))
@@ -156,9 +152,10 @@ def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str,
             axis.axvline(i + 0.5, color=FAINT, linewidth=0.8, zorder=0)
     axis.set_xlim(-0.5, len(ticks) - 0.5)
     axis.set_xlabel(clean(", ".join(varied[::-1]).replace("_", " "), 80) or "setting")
-    axis.set_ylabel(what)
+    axis.set_ylabel(headline.axis)
     ends = [end for group in groups if group.excess for end in (group.excess.low, group.excess.high)]
-    axis.set_ylim(min(-0.1, min(ends) - 0.05), max(0.5, min(1.05, max(ends) + 0.06)))
+    top = max(headline.chance + 0.5, min(headline.high + 0.05, max(ends) + 0.06))
+    axis.set_ylim(min(headline.chance - 0.1, min(ends) - 0.05), top)
     axis.grid(axis="y", color=FAINT, linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
@@ -186,7 +183,8 @@ def _label_ticks(axis: Axes, positions: Sequence[int], points: Sequence[Sequence
     return CHARACTER * labels.widest(found)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a label is a number."""
     try:
         float(text)
     except ValueError:
@@ -195,7 +193,7 @@ def _is_number(text: str) -> bool:
 
 
 def strongest(groups: Sequence[Group]) -> list[Group]:
-    """Of each setting the first group, which is the one of the highest excess recall; at most as many as a picture has panels."""
+    """Of each setting the first group, which is the strongest; at most as many as a picture has panels."""
     places = {(group.section, group.axis_index, group.label): group for group in reversed(groups)}
     return [group for group in groups if places[group.section, group.axis_index, group.label] is group][:MAX_PANELS]
 
@@ -229,137 +227,6 @@ def panel_titles(groups: Sequence[Group], *, attacks: bool = True) -> list[str]:
     if attacks:
         parts.append(labels.short([group.name for group in groups]))
     return labels.apart(["\n".join(line for part in one for line in labels.lines(part, PANEL)) for one in zip(*parts, strict=True)])
-
-
-@styled
-def leaderboard(groups: Sequence[Group]) -> bytes | None:
-    """PNG of one grid at a glance: a row per attack and control, a block per setting, controls grey. None: nothing to draw."""
-    scored = [group for group in groups if group.excess]
-    if not scored:
-        return None
-    blocks: dict[tuple[str, int, str], list[Group]] = {}
-    for group in scored:
-        blocks.setdefault((group.section, group.axis_index, group.label), []).append(group)
-    chosen = list(blocks.items())[:MAX_PANELS]
-    figure = new_figure(8.2, 0.55 + sum(0.36 * len(mine) + 0.55 for _, mine in chosen))
-    axes = figure.subplots(len(chosen), 1, squeeze=False, sharex=True, height_ratios=[len(mine) + 0.6 for _, mine in chosen])[:, 0]
-    low = min(-0.12, min(group.excess.low for group in scored if group.excess) - 0.04)
-    for axis, ((section, _, label), mine) in zip(axes, chosen, strict=True):
-        for y, group in enumerate(mine):
-            assert group.excess is not None
-            control = group.role == "control"
-            colour = GREYS[0] if control else COLOURS[0]
-            axis.plot([group.excess.low, group.excess.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round", zorder=2)
-            axis.plot([group.excess.estimate], [y], marker="o", markersize=7.5, color=colour, zorder=3)
-            members, controls = group.hits.get("members", (0, 0)), group.hits.get("controls", (0, 0))
-            counts = f"{members[0]}/{members[1]}  ·  {controls[0]}/{controls[1]}"
-            axis.text(1.02, y, counts, transform=axis.get_yaxis_transform(), va="center", fontsize=8.5, color=colour)
-        names = labels.distinct([group.name for group in mine], 80)
-        axis.set_yticks(range(len(mine)), [f"{n} (control)" if g.role == "control" else n for n, g in zip(names, mine, strict=True)])
-        for text, group in zip(axis.get_yticklabels(), mine, strict=True):
-            text.set_color("#6f6f6f" if group.role == "control" else INK)
-        axis.set_ylim(len(mine) - 0.4, -0.6)
-        axis.axvline(0, color="#999999", linewidth=0.9, zorder=1)
-        axis.grid(axis="x", color=FAINT, linewidth=0.8)
-        axis.set_axisbelow(True)
-        axis.tick_params(axis="y", length=0)
-        axis.spines[["top", "right", "left"]].set_visible(False)
-        heading = ", ".join(part for part in (label, section) if part)
-        axis.set_title(_block_title(heading, mine[0]), loc="left", fontweight="bold")
-        axis.set_xlim(low, 1.0)
-    axes[0].text(
-        1.02,
-        1.03,
-        "members  ·  controls\nabove SSIM 0.4",
-        transform=axes[0].transAxes,
-        va="bottom",
-        fontsize=8,
-        color="#6f6f6f",
-        linespacing=1.15,
-    )
-    axes[-1].set_xlabel("excess recall at SSIM > 0.4 (share of members − share of controls), 95 % interval")
-    return as_png(figure)
-
-
-def _block_title(heading: str, group: Group) -> str:
-    setting = group.setting
-    sides = f"{setting.get('n_per_class')} training images a class"
-    return clean(f"{heading or setting.get('dataset_display')}, {sides}, {setting.get('model')} {setting.get('hidden')}", 90)
-
-
-@styled
-def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | None:
-    """PNG with a strip per setting of one grid: best, middle and worst reconstructions above the images they were paired with.
-
-    Needs thumbnails in ``images``; None where there are none.
-    """
-    if images.empty:
-        return None
-    rows: list[tuple[dict[str, Any], pd.DataFrame]] = []
-    chosen = shown_cells(scores)
-    members = images[(images["split"] == "member") & images["cell_id"].isin(chosen["cell_id"])]
-    cells = dict(list(members.groupby("cell_id", sort=False)))
-    for row in chosen.to_dict("records"):
-        if row["cell_id"] not in cells or len(rows) == MAX_STRIPS:
-            continue
-        shown = shown_images(cells[row["cell_id"]])
-        shown = shown[shown["truth_png"].notna()]
-        if len(shown):
-            rows.append(({str(k): v for k, v in row.items()}, shown))
-    if not rows:
-        return None
-    columns = {band: max(int((shown["band"] == band).sum()) for _, shown in rows) for band in BANDS}
-    gap, label, height, head = 0.3, 2.75, 2.55, 0.85
-    starts, x = {}, label
-    for band in BANDS:
-        starts[band] = x
-        x += columns[band] + (gap if columns[band] else 0)
-    width, scale = x - gap, 0.72
-    total = head + height * len(rows) - 0.2
-    figure = new_figure(width * scale, total * scale)
-    axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axis.set_xlim(0, width)
-    axis.set_ylim(total, 0)
-    axis.axis("off")
-    axis.text(0, 0.02, clean(title, 80), ha="left", va="top", fontweight="bold", fontsize=11.5)
-    for band in BANDS:
-        if columns[band]:
-            axis.text(starts[band] + columns[band] / 2, head - 0.2, band, ha="center", va="center", fontsize=9, color="#666666")
-    for i, ((row, shown), heading) in enumerate(zip(rows, _headings([row for row, _ in rows]), strict=True)):
-        top = head + i * height
-        tall = labels.tallest([heading])
-        size = 9.5 * min(1.0, LINES / tall)
-        axis.text(0, top + 0.1, heading, ha="left", va="top", fontsize=size, fontweight="bold")
-        note = f"{clean(row['attack'], 24)}\nseed {int(row['seed'])}, excess {signed(row['excess_recall'])}"
-        below = 0.2 + 0.3 * min(tall, 2) + 0.22 * max(0, min(tall, LINES) - 2)
-        axis.text(0, top + below, note, ha="left", va="top", fontsize=8, color="#555555")
-        axis.text(label - 0.12, top + 0.5, "rebuilt", ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
-        axis.text(label - 0.12, top + 1.52, "truth", ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
-        for band in BANDS:
-            for j, image in enumerate(shown[shown["band"] == band].to_dict("records")):
-                left = starts[band] + j
-                tile(axis, image["recon_png"], left, top)
-                tile(axis, image["truth_png"], left, top + 1.02)
-                ssim = image["ssim"]
-                hit = not pd.isna(ssim) and ssim > 0.4
-                axis.text(
-                    left + 0.5, top + 2.2, "none" if pd.isna(ssim) else f"{ssim:.2f}", ha="center", va="center", fontsize=7.5,
-                    color=INK if hit else "#888888", fontweight="bold" if hit else "normal",
-                )  # fmt: skip
-    return as_png(figure)
-
-
-def _headings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Beside each strip its setting, by the axes along which the strips differ; two tracks may share one."""
-    axes = [axis_of(row) or {"": str(row["dataset_display"])} for row in rows]
-    names = list(dict.fromkeys(name for axis in axes for name in axis))
-    varied = [name for name in names if len({axis.get(name) for axis in axes}) > 1] or names
-    if len(varied) > 1:  # a number alone does not say of what
-        numbers = {name for name in varied if any(_is_number(axis.get(name, "")) for axis in axes)}
-        axes = [{name: f"{name.replace('_', ' ')} {value}" if name in numbers else value for name, value in axis.items()} for axis in axes]
-    points = [tuple(axis.get(name, "") for name in varied) for axis in axes]
-    known = list(dict.fromkeys(points))
-    return [dict(zip(known, labels.ticks(known, HEADING, broken=True), strict=True))[point] for point in points]
 
 
 def tile(axis: Axes, png: Any, left: float, top: float) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from bench.report import correlation
-from bench.report.aggregate import Group, axis_names
-from bench.report.text import NONE, attack_name, escape, number, table
+from bench.api import Section
+from bench.report.kit import correlation
+from bench.report.kit.groups import Group, axis_names
+from bench.report.kit.page import Page
+from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, number, table
 
 BASE = "informed_adversary"  # the attack that the guided ones are compared with
 RANDOM = "random_mask"  # the control that stands beside a guided attack of the same size
@@ -33,8 +36,8 @@ def members(images: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def section(groups: Sequence[Group], values: Values) -> list[str]:
-    """The lines of a page for the groups of one section; none where they are not of this track, or no image rows are there."""
-    mine = [g for g in groups if g.track == "informed" and g.cell_ids and all(cell in values for cell in g.cell_ids.values())]
+    """The lines of a page for the groups of one section; none where no image rows are there."""
+    mine = [g for g in groups if g.cell_ids and all(cell in values for cell in g.cell_ids.values())]
     if not mine:
         return []
     return [*_against_pool(mine, values), *_along_axis(mine, values), *_against_base(mine, values), *_against_random(mine, values)]
@@ -81,10 +84,6 @@ def _shown(differences: Sequence[float], decimals: int = 4) -> str:
     return correlation.shown(differences, math.inf, decimals)
 
 
-def _labels(group: Group, names: Sequence[str]) -> list[str]:
-    return [escape(group.axis.get(name, "")) for name in names] or ["all"]
-
-
 def _against_pool(groups: Sequence[Group], values: Values) -> list[str]:
     names = axis_names(groups)
     rows = []
@@ -95,7 +94,7 @@ def _against_pool(groups: Sequence[Group], values: Values) -> list[str]:
         means = group.means
         rows.append(
             [
-                *_labels(group, names),
+                *axis_labels(group, names),
                 attack_name(group),
                 f"{np.mean([m.mean() for m in mse]):.4f}",
                 f"{np.mean([p.mean() for p in pool]):.4f}" if difference else NONE,
@@ -106,7 +105,7 @@ def _against_pool(groups: Sequence[Group], values: Values) -> list[str]:
                 f"{number(means.get('lpips_median'))} : {number(means.get('pool_lpips_median'))}",
             ]
         )
-    head = [*(escape(name) for name in names)] or ["setting"]
+    head = axis_heads(names)
     columns = [
         *head, "attack", "MSE", "nearest public image", "difference [95 % CI]", "answers nearer", "verdict",
         "mean SSIM, answer : most similar public image", "median LPIPS, answer : nearest public image",
@@ -175,12 +174,12 @@ def _against_base(groups: Sequence[Group], values: Values) -> list[str]:
         if base is None or group is base:
             continue
         others.setdefault(attack_name(group), {})[group.label or "all"] = _compare(group, base, values, "mse")
-        rows.append([*_labels(group, names), attack_name(group), *_differences(group, base, values)])
+        rows.append([*axis_labels(group, names), attack_name(group), *_differences(group, base, values)])
     for name, found in others.items():
         words.append(f"- {name}, against {escape(next(iter(bases.values())).name)}: {_in_words(found)}.")
     if not rows:
         return []
-    head = [*(escape(name) for name in names)] or ["setting"]
+    head = axis_heads(names)
     return [
         "### Against the attack on all parameters, image by image",
         "",
@@ -208,10 +207,10 @@ def _against_random(groups: Sequence[Group], values: Values) -> list[str]:
         if other is None:
             continue
         found.setdefault(attack_name(group), {})[group.label or "all"] = _compare(group, other, values, "mse")
-        rows.append([*_labels(group, names), attack_name(group), escape(other.name), *_differences(group, other, values)])
+        rows.append([*axis_labels(group, names), attack_name(group), escape(other.name), *_differences(group, other, values)])
     if not rows:
         return []
-    head = [*(escape(name) for name in names)] or ["setting"]
+    head = axis_heads(names)
     return [
         "### Against a random mask of the same size, image by image",
         "",
@@ -240,3 +239,14 @@ def _in_words(found: Mapping[str, Sequence[float]]) -> str:
         words.setdefault(verdict(difference, "lower"), []).append(escape(label))
     order = ["**better**", "**worse**", "inconclusive", "inconclusive (one seed)", NONE]
     return "; ".join(f"{word} at {', '.join(words[word])}" for word in order if word in words)
+
+
+class Paired(Section):
+    """See the module."""
+
+    name: ClassVar[str] = "paired"
+
+    def lines(self, page: Page) -> list[str]:
+        """See Section."""
+        cells = [cell for group in page.groups for cell in group.cell_ids.values()]
+        return section(page.groups, members(page.images[page.images["cell_id"].isin(cells)]))

@@ -6,13 +6,16 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
+from bench.api import Section
 from bench.metrics.intervals import t_interval
-from bench.report.aggregate import FACTS, Group, axis_names
-from bench.report.text import NONE, attack_name, escape, general, table
+from bench.registry import register
+from bench.report.kit.groups import FACTS, Group, axis_names
+from bench.report.kit.page import Page
+from bench.report.kit.text import NONE, attack_name, escape, general, table
 from bench.schema import columns
 
 _RANGES = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), ">= 0": (0.0, math.inf)}  # an interval of a mean ends where its values do
@@ -118,8 +121,6 @@ def section(rows: pd.DataFrame, groups: Sequence[Group]) -> list[str]:
             lines.append([*head, setting or "all", attack, *numbers, _scale(group, rows, len(ours.values)), escape(figure.source)])
     columns = ["what", "paper", "paper's scale", "our setting", "attack", "ours [95 % CI]", "our controls", "our scale", "source"]
     return [
-        "## The paper beside ours",
-        "",
         "Figures as the paper prints them, each beside the same quantity here: mean over seeds with Student's t interval. Read both scales",
         "before comparing. Where ours counts members, the same of controls stands beside it; papers seldom print one.",
         "",
@@ -152,3 +153,16 @@ def _scale(group: Group, rows: pd.DataFrame, seeds: int) -> str:
     convolutions = group.setting.get("channels")
     layers = f"channels {convolutions}, hidden {group.setting['hidden']}" if convolutions else f"hidden {group.setting['hidden']}"
     return escape(f"{n}, {group.setting['model']} {layers}, {seeds} {'seed' if seeds == 1 else 'seeds'}")
+
+
+@register
+class Published(Section):
+    """The figures that a paper prints, beside ours."""
+
+    name: ClassVar[str] = "published"
+    title: ClassVar[str] = "## The paper beside ours"
+    place: ClassVar[Literal["top", "part", "end"]] = "top"
+
+    def lines(self, page: Page) -> list[str]:
+        """See Section."""
+        return section(page.rows, page.groups)

@@ -11,7 +11,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.report.text import clean
+from bench.report.kit.text import clean
 
 LIMIT = 44  # characters of what one axis contributes to a label
 

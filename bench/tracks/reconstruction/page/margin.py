@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from bench import seeds as streams
+from bench.api import Section
 from bench.metrics.intervals import Interval, bootstrap_seeds
-from bench.report import correlation
-from bench.report.aggregate import Group, axis_names, in_words
-from bench.report.figures import COLOURS, as_png, panel_titles, panels, strongest, styled
-from bench.report.text import NONE, attack_name, escape, general, hits, number, table
+from bench.report.kit import correlation
+from bench.report.kit.figures import COLOURS, as_png, panel_titles, panels, strongest, styled
+from bench.report.kit.groups import Group, axis_names, in_words
+from bench.report.kit.page import Page
+from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, general, hits, number, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +95,7 @@ def section(groups: Sequence[Group], images: pd.DataFrame, picture: str | None =
     if not lines:
         return []
     names = axis_names(groups)
-    head = [*(escape(name) for name in names)] or ["setting"]
+    head = axis_heads(names)
     return [
         "### Are members near the margin the ones rebuilt?",
         "",
@@ -186,7 +188,7 @@ def _verdicts(lines: Sequence[tuple[Group, Cells]], names: Sequence[str]) -> lis
 def _correlations(group: Group, found: Cells, names: Sequence[str]) -> list[str]:
     rho = correlations(found)
     return [
-        *_labels(group, names),
+        *axis_labels(group, names),
         attack_name(group),
         correlation.shown(rho.members),
         correlation.shown(rho.controls),
@@ -204,7 +206,7 @@ def _quarters(group: Group, found: Cells, names: Sequence[str]) -> list[list[str
         multipliers = multipliers[np.isfinite(multipliers)]
         rows.append(
             [
-                *_labels(group, names),
+                *axis_labels(group, names),
                 attack_name(group),
                 title,
                 f"{_mean(members)} : {_mean(controls)}",
@@ -248,10 +250,6 @@ def mean_ssim(values: Sequence[np.ndarray], *names: str) -> Interval | None:
     if not there:
         return None
     return bootstrap_seeds(there, [np.zeros(1)] * len(there), streams.numpy_generator("report", "margin", *names))
-
-
-def _labels(group: Group, names: Sequence[str]) -> list[str]:
-    return [escape(group.axis.get(name, "")) for name in names] or ["all"]
 
 
 # --- the picture ------------------------------------------------------------------------------------------------------------------------
@@ -343,3 +341,18 @@ def _share(multiplier: np.ndarray) -> np.ndarray:
     """Of the largest of its cell, NaN where unknown or all are zero."""
     known = multiplier[np.isfinite(multiplier)]
     return multiplier / known.max() if len(known) and known.max() > 0 else np.full(len(multiplier), np.nan)
+
+
+class Margin(Section):
+    """See the module."""
+
+    name: ClassVar[str] = "margin"
+    pictures: ClassVar[tuple[str, ...]] = ("margin",)
+
+    def lines(self, page: Page) -> list[str]:
+        """See Section."""
+        return section(page.groups, page.images, page.figures.get("margin"))
+
+    def figures(self, page: Page) -> dict[str, bytes | None]:
+        """See Section."""
+        return {"margin": figure(page.groups, page.images, page.title)}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from bench.report import labels
-from bench.report.aggregate import axis_of, in_words
-from bench.report.figures import INK, as_png, new_figure, styled, tile
-from bench.report.selection import gallery_sizes, ranked, shown_cells
-from bench.report.text import clean
+from bench.api import Section
+from bench.report.kit import labels
+from bench.report.kit.figures import INK, as_png, new_figure, styled, tile
+from bench.report.kit.groups import axis_of, in_words
+from bench.report.kit.page import Page
+from bench.report.kit.selection import gallery_sizes, ranked, shown_cells
+from bench.report.kit.text import clean
 
 ACROSS = 10  # pairs side by side
 PAIR, GAP, HEAD = 2.42, 0.35, 0.75  # heights in sides of a picture: a pair with its number, after a setting, a setting's heading
@@ -103,3 +105,19 @@ def section(picture: str | None) -> list[str]:
         f"![The best reconstructions, above the training images]({picture})",
         "",
     ]
+
+
+class Gallery(Section):
+    """See the module."""
+
+    name: ClassVar[str] = "gallery"
+    pictures: ClassVar[tuple[str, ...]] = ("gallery",)
+    place: ClassVar[Literal["top", "part", "end"]] = "end"
+
+    def lines(self, page: Page) -> list[str]:
+        """See Section."""
+        return section(page.figures.get("gallery"))
+
+    def figures(self, page: Page) -> dict[str, bytes | None]:
+        """See Section."""
+        return {"gallery": figure(page.rows, page.images, page.title)}

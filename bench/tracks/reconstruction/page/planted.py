@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from bench.api import Section
 from bench.metrics.intervals import auc
-from bench.report import correlation, labels
-from bench.report.aggregate import Group, axis_names
-from bench.report.figures import COLOURS, FAINT, as_png, new_figure, strongest, styled
-from bench.report.text import NONE, attack_name, clean, escape, general, hits, number, table
+from bench.report.kit import correlation, labels
+from bench.report.kit.figures import COLOURS, FAINT, as_png, new_figure, strongest, styled
+from bench.report.kit.groups import Group, axis_names
+from bench.report.kit.page import Page
+from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, clean, escape, general, hits, number, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +122,7 @@ def section(groups: Sequence[Group], images: pd.DataFrame, picture: str | None =
     if not found:
         return []
     names = axis_names(groups)
-    head = [*(escape(name) for name in names)] or ["setting"]
+    head = axis_heads(names)
     first = len(head) + 1
     return [
         "### Planted and ordinary images",
@@ -172,7 +174,7 @@ def _sentence(line: Line, names: Sequence[str]) -> str:
 def _rebuilt(line: Line, names: Sequence[str]) -> list[str]:
     planted, ordinary = ([pair[i] for pair in line.cells.values()] for i in (0, 1))
     return [
-        *_labels(line.group, names),
+        *axis_labels(line.group, names),
         attack_name(line.group),
         _hits([part.members for part in planted]),
         _hits([part.controls for part in planted]),
@@ -184,10 +186,6 @@ def _rebuilt(line: Line, names: Sequence[str]) -> list[str]:
         _both(ordinary),
         str(len(line.cells)),
     ]
-
-
-def _labels(group: Group, names: Sequence[str]) -> list[str]:
-    return [escape(group.axis.get(name, "")) for name in names] or ["all"]
 
 
 def _hits(sides: Sequence[np.ndarray]) -> str:
@@ -232,7 +230,7 @@ def _weight(line: Line, names: Sequence[str]) -> list[str]:
 
     learnt = np.concatenate([planted.margin for planted, _ in pairs]) > 0
     return [
-        *_labels(line.group, names),
+        *axis_labels(line.group, names),
         hits((int(learnt.sum()), len(learnt))),
         both(lambda part, planted, ordinary: part.multiplier),
         _chance([larger(*pair) for pair in pairs]),
@@ -329,3 +327,18 @@ def _draw_multipliers(axis: Axes, found: Sequence[Line]) -> None:
                 across = x + shift + np.linspace(-0.09, 0.09, len(part.multiplier))
                 axis.plot(across, part.multiplier / largest, linestyle="none", marker=mark, markersize=3, color=colour, alpha=0.5)
     axis.set_ylabel("multiplier / largest of its network")
+
+
+class Planted(Section):
+    """See the module."""
+
+    name: ClassVar[str] = "planted"
+    pictures: ClassVar[tuple[str, ...]] = ("planted",)
+
+    def lines(self, page: Page) -> list[str]:
+        """See Section."""
+        return section(page.groups, page.images, page.figures.get("planted"))
+
+    def figures(self, page: Page) -> dict[str, bytes | None]:
+        """See Section."""
+        return {"planted": figure(page.groups, page.images, page.title)}
