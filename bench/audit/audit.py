@@ -73,10 +73,10 @@ class Report:
         """What came of it."""
         return verdict(self.judged, self.subject.facts.get("kkt_residual"), truth=self.subject.truth is not None)
 
-    def exit_code(self, fail_above: float | None) -> int:
-        """2 if an attack failed or none was scored; with a bar also if an attack's excess recall is above it, or nothing could be found by
-        what was tried; else 0."""
-        return 2 if any(one.failed for one in self.judged) or not self.verdict.passes(fail_above) else 0
+    def passes(self, fail_above: float | None) -> bool:
+        """Not if an attack failed or none was scored; with a bar neither if an attack's excess recall is above it, or nothing could be
+        found by what was tried."""
+        return not any(one.failed for one in self.judged) and self.verdict.passes(fail_above)
 
 
 def subject_of(
