@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.schema import columns
+from bench.schema import to_table
 from bench.store import SCORES_FILE, images_files
 
 
@@ -59,11 +59,10 @@ def mark(rows: pd.DataFrame, images: pd.DataFrame) -> str:
     import pyarrow as pa
 
     digest = hashlib.sha256()
-    for frame, known in ((rows, columns("scores")), (images, columns("images"))):
-        there = sorted((column for column in known if frame[column.name].notna().any()), key=lambda column: column.name)
-        plain = pa.schema([(column.name, column.type) for column in there])  # without descriptions, which may be reworded
-        table = pa.Table.from_pandas(frame, schema=plain, preserve_index=False).replace_schema_metadata(None)
-        sink = pa.BufferOutputStream()
+    for full in (to_table(rows, "scores"), to_table(images, "images")):
+        names = sorted(name for name in full.column_names if full[name].null_count < full.num_rows)
+        plain = pa.schema([(name, full.schema.field(name).type) for name in names])  # without descriptions, which may be reworded
+        table, sink = pa.Table.from_arrays([full[name] for name in names], schema=plain), pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
         digest.update(sink.getvalue())
