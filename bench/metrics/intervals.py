@@ -250,7 +250,7 @@ def _binomial(hits: int, n: int, steps: int) -> NDArray[np.float64]:
     """The probabilities of the shares 0, 1/steps, …, 1 of Binomial(n, hits/n)/n; shares between are rounded."""
     from scipy.special import gammaln, xlog1py, xlogy
 
-    k = np.arange(n + 1)
+    k = np.arange(n + 1)  # scipy.stats.binom.pmf is the same, behind an import that the short table of a run would wait for
     chances = np.exp(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1) + xlogy(k, hits / n) + xlog1py(n - k, -hits / n))
     table = np.zeros(steps + 1)
     np.add.at(table, np.rint(k / n * steps).astype(np.int64), chances)
