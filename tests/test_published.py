@@ -12,12 +12,14 @@ import pytest
 from PIL import Image
 
 from bench.anatomy import figures
+from bench.engine.plan import plan
+from bench.grids.load import load
 from bench.metrics.intervals import t_interval
 from bench.report import render
 from bench.report.aggregate import aggregate
 from bench.report.claims import findings
 from bench.report.declarations import declared
-from bench.store import images_files, load_results
+from bench.store import images_files, load_results, load_scores
 from bench.tracks.informed.page import paired
 from tests.report.legible import watched
 
@@ -197,3 +199,11 @@ def test_input_gradients_carry_planted_labels_to_the_thief_and_clean_training_do
     assert best["steal_gradients"].low > best["steal_logits"].high
     assert best["steal_gradients"].low > best["steal_labels"].high
     assert best["clean_model"].low <= 0 <= best["clean_model"].high
+
+
+@pytest.mark.parametrize("grid", ["quick", "losses", "stealing"])
+def test_published_cells_are_those_that_the_grid_plans_today(grid):
+    """Otherwise a clone would compute them all again under other ids, and the table would hold both."""
+    published = load_scores(RESULTS)
+    planned = {cell.id for cell in plan(load(grid), {}).cells}
+    assert set(published.loc[published["grid"] == grid, "cell_id"]) <= planned
