@@ -1,7 +1,7 @@
 """Which systems this runs on: POSIX ones, such as Linux and macOS.
 
 Worker processes are killed as groups and speak through pipes of file descriptors, results folders are locked, a file that is being read is
-replaced: what the README promises of kills, crashes and many writers holds by these, and Windows has none of them.
+replaced: what bench/store/README.md promises of kills, crashes and many writers holds by these, and Windows has none of them.
 """
 
 from __future__ import annotations

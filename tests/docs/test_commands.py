@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from test_examples import EXAMPLES, ROOT, blocks, write
+from test_examples import EXAMPLES, GUIDES, ROOT, blocks, write
 from tiny_grid import clean_registry, write_plugin  # noqa: F401
 
 from bench.cli import folders, main
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
-PAGES = ("README.md", "CONTRIBUTING.md", "attacks/README.md", "defenses/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", *GUIDES)
 
 AS_IT_IS = ""
 PLANNED = None  # nothing smaller is left to run here: it needs a network or a cluster, and other tests run what it does

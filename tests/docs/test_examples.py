@@ -31,8 +31,14 @@ from bench.targets.models import bound_forward, initial_weights
 from bench.tracks.reconstruction import Release
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "attacks/README.md", "defenses/README.md"]
+GUIDES = sorted(
+    path.relative_to(ROOT).as_posix() for room in ("attacks", "bench", "defenses", "results") for path in (ROOT / room).rglob("README.md")
+)
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES]
+READING, TRACKS, COMMANDS = "bench/store/README.md", "bench/tracks/README.md", "bench/cli/README.md"
 ABOUT_40_LINES = 45
+README_LINES = 180
+FIRST_SCREEN = 15
 
 FENCE = re.compile(r"(?:^<!-- example: (?P<name>\S+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 pytestmark = pytest.mark.usefixtures("clean_registry")
@@ -60,7 +66,7 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 EXAMPLES = {block.name: block for block in BLOCKS if block.name}
 GRIDS = [block for block in BLOCKS if block.language == "yaml"]
 PLUGINS = [block for block in BLOCKS if block.language == "python" and "@register" in block.text]
-READERS = [block for block in BLOCKS if block.page == "README.md" and block.language == "python"]
+READERS = [block for block in BLOCKS if block.page == READING and block.language == "python"]
 
 
 def write(name: str, folder: Path) -> Path:
@@ -316,7 +322,7 @@ def published(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [b.name for b in READERS])
-def test_results_can_be_read_as_the_readme_says(name, published, monkeypatch, capsys):
+def test_results_can_be_read_as_the_page_says(name, published, monkeypatch, capsys):
     pytest.importorskip(name.removeprefix("read_").removesuffix(".py"))
     monkeypatch.chdir(published)
     exec(compile(EXAMPLES[name].text, name, "exec"), {"__name__": "__main__"})
@@ -424,7 +430,7 @@ def test_make_targets_exist():
 def test_exit_codes_are_those_of_the_program():
     from bench.cli import exits
 
-    table = re.search(r"\| exit code \|.*?\n\n", (ROOT / "README.md").read_text(), re.DOTALL)[0]
+    table = re.search(r"\| exit code \|.*?\n(?!\|)", (ROOT / COMMANDS).read_text() + "\n", re.DOTALL)[0]
     codes = [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
     assert codes == [exits.OK, exits.USAGE, exits.SOME_FAILED, exits.BUG, exits.INTERRUPTED]
 
@@ -459,7 +465,7 @@ def test_every_access_tier_is_explained():
     grantable = {name: tracks.get(name).tiers for name in tracks.names()}
     anywhere = frozenset().union(*grantable.values())
 
-    for page in ("README.md", "attacks/README.md"):
+    for page in (TRACKS, "attacks/README.md"):
         rows = [line for line in (ROOT / page).read_text().splitlines() if line.startswith("| `")]
         for tier in get_args(Tier):
             [row] = [line for line in rows if f"`{tier}`" in line.split("|")[1]]
@@ -475,23 +481,63 @@ def test_the_protocol_in_the_text_is_the_one_in_the_code():
     from bench.tracks.reconstruction.answer import MAX_CANDIDATES
     from bench.tracks.reconstruction.score import THRESHOLD
 
-    readme, teaching = (ROOT / "README.md").read_text(), (ROOT / "attacks" / "README.md").read_text()
-    assert f"## Score protocol {PROTOCOL}" in readme
-    assert f"SSIM > {THRESHOLD}" in readme
+    protocol, teaching = (ROOT / TRACKS).read_text(), (ROOT / "attacks" / "README.md").read_text()
+    assert f"## Score protocol {PROTOCOL}\n" in protocol
+    assert f"SSIM > {THRESHOLD}" in protocol
     assert f"at most `{MAX_CANDIDATES} * n_train`" in teaching
 
 
-def test_the_readme_names_the_columns_of_the_leaderboard():
+@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
+def test_a_page_names_the_columns_of_the_leaderboard(page):
     from bench.api import EXCESS_RECALL
     from bench.tracks.reconstruction.page.ranking import OfImages
 
     there = ["attack", "access", *(column.head for column in OfImages().columns(EXCESS_RECALL)), "coverage"]
-    table = re.search(r"\| column \| read it as \|.*?\n\n", (ROOT / "README.md").read_text(), re.DOTALL)[0]
+    table = re.search(r"\| column \| read it as \|.*?\n\n", (ROOT / page).read_text(), re.DOTALL)[0]
     heads = [line.split("|")[1].strip(" *") for line in table.splitlines()[2:] if line]
     assert len(heads) >= 7
     for head in heads:
         for name in head.removesuffix(", controls").split(", "):
             assert any(column.startswith(name) for column in there), f"the leaderboard has no column {name}"
+
+
+def test_the_readme_is_short_and_its_first_screen_has_the_two_commands_and_the_picture():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= README_LINES
+    first = lines[:FIRST_SCREEN]
+    assert {"make bench", "make test"} <= set(first)
+    assert any(line.startswith("![") for line in first)
+
+
+def test_the_readme_leads_to_every_guide():
+    text = outside_code("README.md")
+    lost = [page for page in GUIDES if f"]({page})" not in text]
+    assert not lost
+
+
+def test_the_table_of_the_readme_is_that_of_the_leaderboard():
+    """Data set, attack, excess recall and the two counts, line by line: nobody copies a number by hand."""
+    board = (ROOT / "results" / "leaderboard.md").read_text(encoding="utf-8").partition("\n### Quick look\n")[2].partition("\n### ")[0]
+    columns, there = ["attack", "excess recall [95 % CI]", "members > 0.4", "controls > 0.4"], []
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in board.splitlines() if line.startswith("|")]
+    where = [rows[0].index(head) for head in columns]
+    for row in rows[2:]:
+        dataset = row[0] or there[-1][0]
+        there.append([dataset, *(row[i] for i in where)])
+    table = re.search(r"\| data set \| attack \|.*?\n\n", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line]
+    assert shown[0] == ["data set", *columns]
+    assert shown[2:] == there
+
+
+def test_the_page_of_the_results_says_what_each_file_is():
+    """Every file of the folder, by its name or as one of a kind."""
+    text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    kinds = re.compile(rf"(figures/.+|images/({'|'.join(builtin())})\w*(\.\d+)?\.parquet|({'|'.join(builtin())})\w*\.md|README\.md)")
+    assert all(named in text for named in ("`figures/`", "`images/GRID.parquet`", "`GRID.md`"))
+    for path in sorted((ROOT / "results").rglob("*")):
+        name = path.relative_to(ROOT / "results").as_posix()
+        assert path.is_dir() or kinds.fullmatch(name) or f"`{name}`" in text or f"]({name})" in text, name
 
 
 def test_everything_registered_is_in_the_changelog():
@@ -513,13 +559,13 @@ def test_examples_use_no_removed_field():
 def test_citations_are_whole():
     import bench
 
-    [block] = [b for b in BLOCKS if b.language == "bibtex"]
-    assert block.text.count("{") == block.text.count("}")
-    keys = re.findall(r"^@\w+\{(\w+),", block.text, re.MULTILINE)
+    text = "".join(b.text for b in BLOCKS if b.language == "bibtex")
+    assert text.count("{") == text.count("}")
+    keys = re.findall(r"^@\w+\{(\w+),", text, re.MULTILINE)
     assert len(keys) == len(set(keys)) == 6
     for needed in ("Haim, Niv", "Buzaglo, Gon", "Shahin Shamsabadi, Ali", "Venigalla, Abhinav", "Balle, Borja and Cherubin"):
-        assert needed in block.text
+        assert needed in text
     cff = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "authors"} <= set(cff)
     assert cff["version"] == bench.__version__
-    assert f"version = {{{bench.__version__}}}" in block.text
+    assert f"version = {{{bench.__version__}}}" in text

@@ -253,9 +253,18 @@ def test_pages_of_grids_that_are_gone_are_removed_and_others_kept(tmp_path: Path
             path.unlink()
         rows, images = fake.grid(name, "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1)
         render(rows, images, tmp_path)
-        (tmp_path / "notes.md").write_text("mine")
-    assert {path.name for path in tmp_path.glob("*.md")} == {"leaderboard.md", "claims.md", "quick.md", "notes.md"}
+        for own in ("notes.md", "README.md"):
+            (tmp_path / own).write_text("mine")
+    assert {path.name for path in tmp_path.glob("*.md")} == {"leaderboard.md", "claims.md", "quick.md", "notes.md", "README.md"}
     assert {path.name for path in tmp_path.glob("figures/*")} == {"leaderboard.png", "quick_excess.png", "quick_strips.png"}
+
+
+def test_a_grid_that_is_called_readme_leaves_the_readme_of_the_folder_alone(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    rows, images = fake.grid("Readme", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1, thumbnails=False)
+    render(rows, images, tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"
+    assert (tmp_path / "Readme_grid.md").is_file()
 
 
 def test_broken_and_missing_thumbnails(tmp_path: Path) -> None:
