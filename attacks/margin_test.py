@@ -18,10 +18,10 @@ from bench.tracks.membership import Release
 class MarginTest(Attack):
     """How close the size of the output comes to the common margin of the training images; labels are not used.
 
-    The paper proves that with nearly orthogonal images in high dimension every training image of a two-layer ReLU network at a KKT point is on
-    the margin, and that the outputs of fresh images are near 0. Ours: the margin is read off the candidates, as the median of the larger half
-    of their sizes, since a network that was trained for a finite time has not the margin 1; of several outputs the size is the largest less
-    the next; and candidates are ranked by their distance from the margin, where the paper has a threshold.
+    The paper shows that in high dimension the training points of a two-layer ReLU network at a KKT point sit at the margin, and that the
+    outputs of fresh points are near 0. Ours: the margin is read off the candidates, as the median of the larger half of their sizes, since
+    a network that was trained for a finite time has not the margin 1; of several outputs the size is the largest less the next; and
+    candidates are ranked by their distance from the margin, without a threshold.
     """
 
     name: ClassVar[str] = "margin_test"

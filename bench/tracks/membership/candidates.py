@@ -1,7 +1,7 @@
 """Members and controls as one list, in an order that tells nothing: by the hash of each image.
 
-So the order depends on the set of the candidates alone. Were members and controls exchanged, the list would be the same; there is no draw to
-keep, and scoring an answer again needs the images only.
+So the order depends on the set of the candidates alone. Were members and controls exchanged, the list would be the same; there is no draw
+to keep, and scoring an answer again needs the images only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How scores become rows.
 
-Score protocol ``v1``. Only the order of the scores counts. The AUC is the chance that a member scores above a control (0.5 where the network
-tells nothing); beside it stands the share of members found where at most 1 % of the controls are taken for members (Carlini et al. 2022).
-Members and controls are drawn alike, so an attack that knows nothing of the network, a control, shows what the images alone give.
+Score protocol ``v1``. Only the order of the scores counts. The AUC is the chance that a member scores above a control (0.5 where the
+network tells nothing); beside it stands the share of members found where at most 1 % of the controls are taken for members (Carlini et al.
+2022). Members and controls are drawn alike, so an attack that knows nothing of the network shows what the images alone give.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def score(
     """
     chosen = order(secret)
     if answer.scores.shape != chosen.shape:
-        raise BenchError("scores do not fit the candidates", expected=f"{len(chosen)}, one a candidate", got=str(tuple(answer.scores.shape)))
+        raise BenchError(
+            "scores do not fit the candidates", expected=f"{len(chosen)}, one a candidate", got=str(tuple(answer.scores.shape))
+        )
     each = torch.empty_like(answer.scores)
     each[chosen] = answer.scores
     members, controls = each.split([len(secret.members), len(secret.controls)])
