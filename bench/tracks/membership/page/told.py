@@ -26,8 +26,13 @@ class Told(Section):
         if not by_attack:
             return []
         lines = [f"- {name}: {_in_words(mine)}." for name, mine in by_attack.items()]
-        note = "Where the interval lies above 0.5, over two seeds or more. Not corrected for the number of comparisons: what knows nothing of the"
-        return [*lines, "", note, "network has such an interval at one setting in 40, by chance.", ""]
+        return [
+            *lines,
+            "",
+            "Where the interval lies above 0.5, over two seeds or more. Not corrected for the number of comparisons: what knows nothing of",
+            "the network has such an interval at one setting in 40, by chance.",
+            "",
+        ]
 
 
 def _in_words(groups: Sequence[Group]) -> str:
