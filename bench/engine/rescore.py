@@ -40,7 +40,7 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
     progress.start(len(frame), task="score")
     fresh: list[Row] = []
     missing: dict[str, list[str]] = {}
-    drawn: tuple[str, Secret] | None = None  # of the last target; the rows come target by target
+    drawn: tuple[tuple[str, str], Secret] | None = None  # of the last track and target; the rows come target by target
     before = rows.images(frame["cell_id"]).set_index(["cell_id", "split", "index"])[["margin", "multiplier"]]
     try:
         for row in frame.to_dict("records"):
@@ -49,8 +49,9 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
             began = time.perf_counter()
             try:
                 candidates = _kept(row)
-                if drawn is None or drawn[0] != row["target_id"]:
-                    drawn = (row["target_id"], _secret(row))
+                whose = (row["track"] or tracks.DEFAULT, row["target_id"])  # tracks may share targets, each with a secret of its own
+                if drawn is None or drawn[0] != whose:
+                    drawn = (whose, _secret(row))
             except Exception as error:  # data may come from a plug-in, which may raise anything
                 reason = blame(error)
                 missing.setdefault(reason, []).append(name)

@@ -478,6 +478,37 @@ def test_what_belongs_to_a_grid_is_written_over_cached_cells(tmp_path):
     assert frame[["gallery", "grid_published"]].isna().all(axis=None)
 
 
+def test_tracks_that_share_a_target_are_scored_again_by_a_secret_of_their_own(tmp_path, monkeypatch):
+    _, before, _ = go(write_grid(tmp_path, "mean_image, random_scores"))
+    assert before.groupby("target_id")["track"].nunique().eq(2).all(), "the two tracks share their targets"
+    drawn = []
+    secret = rescore._secret
+    monkeypatch.setattr(rescore, "_secret", lambda row: drawn.append((row["track"], row["target_id"])) or secret(row))
+    fresh, missing = rescore.rescore(stored.store(), "tiny")
+    assert (len(fresh), missing) == (8, {})
+    assert set(drawn) == set(zip(before["track"], before["target_id"], strict=True))
+
+
+def test_a_worker_that_holds_a_target_of_another_track_takes_it_anew(monkeypatch):
+    from types import SimpleNamespace
+
+    from bench.engine.executors.child import _Worker as Worker
+
+    worker = object.__new__(Worker)
+    worker.held, worker.held_for, taken = {"t": None}, "reconstruction", []
+    monkeypatch.setattr(Worker, "_obtain", lambda self, cells, afresh=False: taken.append(cells[0].attack.track) or {"t": "enough"})
+    monkeypatch.setattr("bench.engine.rows.failed", lambda *_: "row")
+    worker.grid = worker.device = worker.memory = None
+    for track in ("membership", "reconstruction"):
+        cell = SimpleNamespace(target_id="t", attack=SimpleNamespace(track=track))
+        worker.setup = SimpleNamespace(no_cache=False)
+        with monkeypatch.context() as patch:
+            patch.setattr("bench.engine.batch.run_batch", lambda *_, **__: iter(()))
+            patch.setattr(Worker, "_check_context", lambda self: None)
+            list(worker._attack([cell]))
+    assert taken == ["membership"]
+
+
 def test_scoring_again_gives_the_same_numbers(tmp_path, bench_home):
     registry.load_plugin(write_plugin(tmp_path, "unruly", "return 3 * torch.randn(8, 1, 25, 25, generator=generator)"))
     _, before, images = go(write_grid(tmp_path, "unruly, mean_image"))

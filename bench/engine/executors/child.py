@@ -105,6 +105,7 @@ class _Worker:
         self.device = torch.device(setup.device)
         self.memory = budget(self.device, setup.memory_gib) // setup.share
         self.held: dict[str, Target] = {}  # targets of the chunk that was used last
+        self.held_for = ""  # its track: tracks may share targets, each with a release of its own
         self.notes: list[str] = []
         warnings.showwarning = self._warned
 
@@ -166,7 +167,7 @@ class _Worker:
         from bench.engine.stored import reconstructions
 
         faults: Mapping[str, str] = {}
-        if any(cell.target_id not in self.held for cell in cells):
+        if self.held_for != cells[0].attack.track or any(cell.target_id not in self.held for cell in cells):
             faults = self._obtain(cells)
         for cell in cells:
             if cell.target_id in faults:
@@ -182,6 +183,7 @@ class _Worker:
         from bench.engine.training import train
 
         self.held = {}  # before others take the memory
+        self.held_for = cells[0].attack.track
         settings = {cell.target_id: cell.setting for cell in cells}
         self.held, faults = train(settings, cells[0].attack.track, cache_of(afresh), self.device)
         if faults:
