@@ -139,7 +139,7 @@ def test_a_clone_that_reproduces_the_table_leaves_every_file_as_it_was(bench, tm
     before = state()
     monkeypatch.setattr("bench.engine.rows.provenance", lambda: {"platform": "another machine", "code_version": "9"})
     monkeypatch.setattr("bench.report.markdown.grid_page", lambda page: f"another page of {page.grid}")
-    monkeypatch.setattr("bench.report.kit.figures.strips", lambda *_: b"another picture")
+    monkeypatch.setattr("bench.tracks.reconstruction.page.strips.strips", lambda *_: b"another picture")
     for _ in range(2):  # trained anew, then from the store
         monkeypatch.setenv("RECONBENCH_HOME", str(tmp_path / "another home"))
         code, text, err = bench("run", "--grid", grid)
