@@ -280,7 +280,7 @@ def test_a_head_that_ran_here_once_is_not_waited_for_beyond_the_bound(monkeypatc
         (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{deaf.getsockname()[1]}")
         monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
-        monkeypatch.setattr(on_ray, "PATIENCE", 3.0)
+        monkeypatch.setattr(reached, "PATIENCE", 3.0)
         monkeypatch.setattr(line, "WORD", 0.5)
         began = time.monotonic()
         assert main(["run", "--grid", "quick", "--limit", "1", "--executor", "ray", "--address", "auto"]) == 1
