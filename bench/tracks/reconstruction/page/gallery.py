@@ -8,11 +8,12 @@ import pandas as pd
 
 from bench.api import Section
 from bench.report.kit import labels
-from bench.report.kit.figures import INK, as_png, new_figure, styled, tile
+from bench.report.kit.figures import as_png, new_figure, styled
 from bench.report.kit.groups import axis_of, in_words
 from bench.report.kit.page import Page
 from bench.report.kit.selection import gallery_sizes, ranked, shown_cells
 from bench.report.kit.text import clean
+from bench.tracks.reconstruction.page.pair import pair
 
 ACROSS = 10  # pairs side by side
 PAIR, GAP, HEAD = 2.42, 0.35, 0.75  # heights in sides of a picture: a pair with its number, after a setting, a setting's heading
@@ -45,14 +46,7 @@ def figure(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
                 axis.text(0.38, top + place, name, ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
             for column, image in enumerate(best.iloc[start : start + across].to_dict("records")):
                 left = 0.5 + column
-                tile(axis, image["recon_png"], left, top)
-                tile(axis, image["truth_png"], left, top + 1.02)
-                ssim = image["ssim"]
-                hit = not pd.isna(ssim) and ssim > 0.4
-                axis.text(
-                    left + 0.5, top + 2.17, "none" if pd.isna(ssim) else f"{ssim:.2f}", ha="center", va="center", fontsize=7.5,
-                    color=INK if hit else "#888888", fontweight="bold" if hit else "normal",
-                )  # fmt: skip
+                pair(axis, image, left, top, 2.17)
             top += PAIR
         top += GAP
     return as_png(picture)

@@ -9,11 +9,12 @@ import pandas as pd
 
 from bench.api import Section
 from bench.report.kit import labels
-from bench.report.kit.figures import INK, LINES, as_png, is_number, new_figure, styled, tile
+from bench.report.kit.figures import LINES, as_png, is_number, new_figure, styled
 from bench.report.kit.groups import axis_of
 from bench.report.kit.page import Page
 from bench.report.kit.selection import BANDS, shown_cells, shown_images
 from bench.report.kit.text import clean, signed
+from bench.tracks.reconstruction.page.pair import pair
 
 MAX_STRIPS = 16
 HEADING = 20  # characters in a line of a strip's heading
@@ -95,14 +96,7 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
         for band in BANDS:
             for j, image in enumerate(shown[shown["band"] == band].to_dict("records")):
                 left = starts[band] + j
-                tile(axis, image["recon_png"], left, top)
-                tile(axis, image["truth_png"], left, top + 1.02)
-                ssim = image["ssim"]
-                hit = not pd.isna(ssim) and ssim > 0.4
-                axis.text(
-                    left + 0.5, top + 2.2, "none" if pd.isna(ssim) else f"{ssim:.2f}", ha="center", va="center", fontsize=7.5,
-                    color=INK if hit else "#888888", fontweight="bold" if hit else "normal",
-                )  # fmt: skip
+                pair(axis, image, left, top, 2.2)
     return as_png(figure)
 
 
