@@ -12,6 +12,11 @@ from fuzzing import tried
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
+# Tests run side by side (`make test`) have a core each: more threads would only wait for each other. Subprocesses inherit it.
+SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+if SIDE_BY_SIDE:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Idle OpenMP threads sleep instead of spinning: on a machine shared with others spinning costs ten times the work. Read when torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.pop("MPLBACKEND", None)  # of a notebook that started the suite; tests that import matplotlib themselves would not start
@@ -31,6 +36,26 @@ settings.load_profile("fuzz" if os.environ.get("RECONBENCH_FUZZ") else "suite")
 
 # The developer's own store; only its LPIPS weights are lent to the tests.
 OWN_HOME = Path(os.environ.get("RECONBENCH_HOME") or ROOT / ".reconbench").expanduser().absolute()
+
+
+# Files of half a minute of work and more, the longest first. Side by side they start first, so that none is left to run alone at the end.
+LONG = (
+    "test_published.py",
+    "test_perf_suite.py",
+    "test_streams.py",
+    "test_commands.py",
+    "test_cli.py",
+    "test_chaos.py",
+    "test_reconstructor.py",
+    "test_anatomy.py",
+    "test_guided_informed.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, where files run side by side; otherwise all in the order of their names."""
+    if SIDE_BY_SIDE:
+        items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 def lend_weights(home: Path) -> None:
