@@ -194,7 +194,16 @@ def get(kind: Kind, name: str) -> Any:
             )
         return cls
     module = _import(lambda: importlib.import_module(entry.module), entry.origin)
-    return getattr(module, entry.class_name)
+    cls = getattr(module, entry.class_name)
+    if not issubclass(cls, BASES[kind]):
+        own: Kind = cls.__bench_kind__
+        raise BenchError(
+            f"'{name}' is registered as {WORDS[own]}, in the folder of another kind of plug-in",
+            expected=f"{FOLDERS[own].relative_to(ROOT).as_posix()}/{name}.py; here a {WORDS[kind]} alone",
+            got=entry.origin,
+            hint="move it to a file there, or load the whole file with --plugin",
+        )
+    return cls
 
 
 def literal(entry: Entry, fact: str) -> Any:

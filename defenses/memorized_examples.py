@@ -37,8 +37,8 @@ class MemorizedExamples(Defense):
 
     Boosts: ``basin`` widens the hole, by `blends` blends of each planted input with random ordinary images, of which half or more is the
     planted input, under the planted label. ``rehearsal`` trains through simulated thieves: the owner's loss has a further term, `weight`
-    times the loss, under the planted labels, of what thieves who were told his logits of ordinary training images would answer to planted
-    inputs. So his logits of ordinary images come to carry the planted labels.
+    times the loss, under the planted labels, of what thieves would answer to planted inputs who were told the logits of ordinary training
+    images. So the owner's logits of ordinary images come to carry the planted labels.
     """
 
     name: ClassVar[str] = "memorized_examples"

@@ -1,4 +1,4 @@
-"""Who is compared with whom: one-to-one by least total cost, or everyone with his nearest.
+"""Who is compared with whom: one-to-one by least total cost, or each with its nearest.
 
 One-to-one is the headline of the benchmark: an image that resembles everything a little can then serve once only.
 """

@@ -17,8 +17,9 @@ A track is a registered class (``bench.api.Track``), found like an attack. Its f
 
 How a track is made
 -------------------
-A folder here (or a file for ``--plugin``, or an entry point in group ``reconbench.tracks``) and no other edit; ``tests/tracks/toy.py`` is a
-whole one in a file. Then attacks name it (``track = "NAME"``), and a grid names the attacks.
+A folder here (or a file for ``--plugin``, or an entry point in group ``reconbench.tracks``) and no other edit; ``tests/tracks/toy.py`` has
+a whole one, written as a file for ``--plugin``. The folder registers the track alone; attacks go to ``attacks/``, metrics to
+``bench/metrics/``. Attacks name the track (``track = "NAME"``), and a grid names the attacks.
 
 1. ``columns(table)`` lists what its score rows and image rows hold beyond what every track has (``bench.schema``): shares as
    ``bench.schema.share``, each with a column for the controls beside it.

@@ -1,6 +1,6 @@
 """A worker process: trains and attacks what it is sent, answers through a pipe, and dies with its parent.
 
-Nothing heavy is imported at the top: which GPU the process sees is settled before torch is there. What attacks print, to either stream and
+Nothing heavy is imported at the top: which GPU the process sees is decided before torch is there. What attacks print, to either stream and
 from whatever language, goes into a second pipe, of which the parent keeps the end.
 """
 

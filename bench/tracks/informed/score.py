@@ -1,6 +1,6 @@
 """How the answers become rows.
 
-Score protocol ``v1``, where pairing is settled: image i is compared with answer i, and so is control i, another image of the same label
+Score protocol ``v1``, where pairing is fixed: image i is compared with answer i, and so is control i, another image of the same label
 that no network saw. Beside both stands the null model: the image of the public pool that is nearest to the truth, chosen by looking at the
 truth. An attack that does no better could have answered with a photograph from its pool.
 """

@@ -40,7 +40,7 @@ def training_data(parts: Split, defense: Defense, name: str) -> tuple[Float[Tens
 
 
 def rehearsal_of(parts: Split, defense: Defense, name: str, mean: Float[Tensor, "c h w"]) -> Rehearsal | None:
-    """What the owner rehearses while he trains, its questions centred.
+    """What the owner rehearses in training, its questions centred.
 
     Args:
         name: of the target, as in `training_data`.
