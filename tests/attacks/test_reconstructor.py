@@ -113,13 +113,15 @@ def test_the_attack_beats_looking_up_and_the_mean(target):
     assert attack.loss == pytest.approx(mse(attack), rel=0.5), "the attacker's own account is of that size"
 
 
-def test_the_network_is_a_reconstructor_too(target):
+def test_the_network_is_a_reconstructor_too():
+    """Of small grey images: its first layer has a thousand units, each with a weight for every weight of the networks under attack."""
+    target = informed.obtain([Setting(**{**SMALL, "dataset": "lfw_faces"})], None)[0]
     given = informed.narrow(target.release, InformedAdversary.needs)
-    attack = InformedAdversary(reconstructor="network", shadows=300, epochs=6)
+    attack = InformedAdversary(reconstructor="network", shadows=100, epochs=10)
     first, again = (attack.reconstruct(given, seeds.generator("x")) for _ in range(2))
     assert torch.equal(first.images, again.images)
     truth, mean = target.secret.members, given.shadow_images.mean(0)
-    assert float(((first.images - truth) ** 2).mean()) < float(((mean - truth) ** 2).mean())
+    assert float(((first.images - truth) ** 2).mean()) < 0.8 * float(((mean - truth) ** 2).mean())
 
 
 @pytest.mark.parametrize("wrong", [{"shadows": 3}, {"epochs": 0}])
