@@ -69,11 +69,13 @@ def home(every, monkeypatch):
     return store
 
 
-# (terminal, redirection, exit code), every command in each; then what the light ones do everywhere, since the rest is the same for all
-STRICTEST = [(C_LOCALE, "", 0), ({"PYTHONIOENCODING": "ascii"}, ">/dev/full", 1)]
+# (terminal, redirection, exit code): every command on the strictest terminal, and what the light ones do everywhere, which is the same for
+# all. On a full disk the others run one after the other in one process, which loads PyTorch once.
+FULL = ({"PYTHONIOENCODING": "ascii"}, ">/dev/full", 1)
 CLOSED = [(">/dev/full 2>&1", 1), (">&-", 0), (">&- 2>&-", 0), ("2>/dev/full", 0), ("<&- >&- 2>&-", 0), ("| true", 0), (">/dev/null", 0)]
-WAYS = [(name, *way) for name in COMMANDS for way in STRICTEST]
-WAYS += [(name, terminal, "", 0) for name in ("ls", "info", "fetch") for terminal in TERMINALS]
+LIGHT = ("ls", "info", "fetch")
+WAYS = [(name, C_LOCALE, "", 0) for name in COMMANDS] + [(name, *FULL) for name in LIGHT]
+WAYS += [(name, terminal, "", 0) for name in LIGHT for terminal in TERMINALS[:-1]]
 WAYS += [(name, {}, *way) for name in ("ls", "fetch") for way in CLOSED] + [("run", {}, "<&- >&- 2>&-", 0)]
 
 
@@ -88,6 +90,47 @@ def test_every_command_on_every_terminal_and_without(every, home, name, terminal
         assert b"what was printed could not be written" in done.stderr
         assert b"No space left" in done.stderr
     assert done.stdout or name in REFUSED or output not in ("", "2>/dev/full")
+
+
+IN_TURN = """
+import io, json, os, shlex, sys
+
+full, codes = os.open("/dev/full", os.O_WRONLY), {}
+from bench.cli import main
+
+for name, line in json.loads(sys.argv[1]).items():
+    os.dup2(full, 1)  # the command before has turned it away
+    sys.stdout = sys.__stdout__ = io.TextIOWrapper(io.FileIO(1, "wb", closefd=False), encoding="ascii")  # as a process begins
+    codes[name] = main(shlex.split(line))
+    print(name, "ENDS", file=sys.stderr, flush=True)
+os.write(3, json.dumps(codes).encode())
+os._exit(0)
+"""
+
+
+@pytest.fixture(scope="module")
+def on_a_full_disk(every):
+    """Command → exit code and what it says, where standard output has no room."""
+    folder, lines = every
+    heavy = {name: line for name, line in lines.items() if name not in LIGHT}
+    (folder / "in_turn.py").write_text(IN_TURN, encoding="utf-8")
+    words = f"'{sys.executable}' in_turn.py \"$LINES_IN_JSON\" 3>codes"
+    done = shell(words, folder, PYTHONIOENCODING="ascii", LINES_IN_JSON=json.dumps(heavy), RECONBENCH_HOME=str(folder / "home"))
+    codes, rest, said = json.loads((folder / "codes").read_text(encoding="utf-8")), done.stderr.decode("ascii"), {}
+    for name in heavy:
+        said[name], _, rest = rest.partition(f"{name} ENDS\n")
+    return {name: (codes[name], said[name]) for name in heavy}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LIGHT])
+def test_every_command_says_that_the_disk_is_full(on_a_full_disk, name):
+    code, said = on_a_full_disk[name]
+    assert code == 1
+    for fault in ("Traceback", "unexpected", "Exception ignored", "UnicodeEncodeError"):
+        assert fault not in said
+    if name not in REFUSED:
+        assert "what was printed could not be written" in said
+        assert "No space left" in said
 
 
 @pytest.mark.parametrize("words", ["--help", "--version", "run --help"])
