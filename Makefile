@@ -22,12 +22,13 @@ bench: $(VENV)/.installed  ## run the quick grid and render results/leaderboard.
 claims: $(VENV)/.installed  ## test what the papers claim on the published rows and write results/claims.md
 	$(RUN) -m bench claims
 
-# A file is one worker's: what it trains is trained once. JOBS=0 runs all in one process. The longest tests are named at the end.
+# A file is one process's: what it trains is trained once. A process takes a core and a gigabyte; JOBS=0 runs all in one.
+# The longest tests are named at the end.
 JOBS ?= auto
 
 test: $(VENV)/.installed-dev  ## run the whole test suite, files side by side
 	@$(RUN) -m bench fetch lpips || echo "warning: no LPIPS weights: the tests of LPIPS values will be skipped" >&2
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=15
+	$(RUN) -m pytest -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=15
 
 # Torch stays at the version of constraints.txt: an older one comes from its index as a build for CUDA, which is gigabytes. FLOORS_KEEP= tests
 # its floor too. What dependencies depend on (click under typer) is the newest, as whoever installs today gets it.

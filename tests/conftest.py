@@ -38,16 +38,17 @@ settings.load_profile("fuzz" if os.environ.get("RECONBENCH_FUZZ") else "suite")
 OWN_HOME = Path(os.environ.get("RECONBENCH_HOME") or ROOT / ".reconbench").expanduser().absolute()
 
 
-# Files of half a minute of work and more, the longest first. Side by side they start first, so that none is left to run alone at the end.
+# Files of twenty seconds of work and more, about the longest first. Side by side they start first, so that none is left alone at the end.
 LONG = (
     "test_published.py",
-    "test_perf_suite.py",
-    "test_streams.py",
-    "test_commands.py",
     "test_cli.py",
+    "test_commands.py",
+    "test_streams.py",
+    "test_audit.py",
+    "test_perf_suite.py",
     "test_chaos.py",
-    "test_reconstructor.py",
-    "test_anatomy.py",
+    "test_claims.py",
+    "test_kkt.py",
     "test_guided_informed.py",
 )
 
