@@ -118,10 +118,7 @@ def _json(text: Any) -> dict[str, Any]:
 
 def _records(frame: pd.DataFrame) -> list[Row]:
     """Rows as dictionaries, with None where there is nothing, in an order of their own."""
-    columns = []
-    for name in frame.columns:
-        there = frame[name].notna().tolist()
-        columns.append([value if yes else None for value, yes in zip(frame[name].astype("object").tolist(), there, strict=True)])
+    columns = [frame[name].to_numpy(dtype=object, na_value=None).tolist() for name in frame.columns]
     rows = [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
     return sorted(rows, key=lambda row: (str(row["cell_id"]), row["seed"] or 0))
 
@@ -329,7 +326,7 @@ def _beside(claim: Claim, rows: Sequence[Row], images: Images) -> str:
 
 def _shares(side: Sequence[Row]) -> str:
     """Hits of how many, for members and controls; where the track tells its shares in per cent, their means."""
-    headlines = {tracks.of_row(row["track"]).headline for row in side}
+    headlines = {tracks.of_row(name).headline for name in {row["track"] for row in side}}
     headline = next(iter(headlines)) if len(headlines) == 1 else EXCESS_RECALL
     texts = []
     for share in (headline.share, headline.less):
