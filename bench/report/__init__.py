@@ -1,7 +1,7 @@
 """Pages and pictures from the two Parquet tables, and from nothing else: rendering twice leaves no diff.
 
 ``render(results_dir)`` writes ``leaderboard.md``, ``<grid>.md`` for each grid, ``claims.md`` and ``figures/*.png``. A comment at the end of
-the leaderboard says which rows all was made of, so that after a run only the pages of grids with other rows are made again.
+the leaderboard says which rows all was made of, so that only the pages of grids with other rows are made again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.report import same_code
 from bench.report.side_by_side import FIGURES, Fault, Made, make_all
 from bench.report.unchanged import Rendering, last_rendering, mark, stamp
 from bench.store import atomic_write, load_results
@@ -33,7 +34,8 @@ def render(
 
     Args:
         only_if_changed: leave what was made from these very rows: the pages and pictures of other grids, or all of them. Whichever code
-            made them, and on whichever machine: another version of Matplotlib draws other bytes.
+            made them, and on whichever machine: another version of Matplotlib draws other bytes. Without it only what this very code
+            made here is left (``bench.report.same_code``).
         tell: is called before each page is made: which one it is, of how many, and its title.
         at_once: processes that make the pages of grids; None: by the number of pages and processors. The files are the same.
 
@@ -43,7 +45,10 @@ def render(
     """
     folder = Path(results_dir)
     now = stamp(folder)
-    before = last_rendering(folder) if only_if_changed else Rendering()
+    before = last_rendering(folder)
+    ours = same_code.holds(folder, before.files)
+    if not (only_if_changed or ours):
+        before = Rendering()
     if before.stamp == now and all((folder / name).is_file() for name in before.files):
         return [folder / "leaderboard.md", *(folder / name for name in before.files)]
     from bench.report import claims, claims_page, declarations, glance, markdown
@@ -104,6 +109,10 @@ def render(
     contents["leaderboard.md"] = board.encode() + listing.encode()  # last, since it says that the rest is there
     _write(folder, contents)
     _sweep(folder, {"leaderboard.md", *files}, kinds)
+    if not faults and (ours or before == Rendering()):
+        same_code.remember(folder, files)
+    else:
+        same_code.forget(folder)
     if faults:
         raise _not_made(faults)
     return [folder / "leaderboard.md", *(folder / name for name in files)]
