@@ -44,7 +44,7 @@ def rendered(tmp_path_factory):
         (folder / path.relative_to(RESULTS)).parent.mkdir(exist_ok=True)
         shutil.copy(path, folder / path.relative_to(RESULTS))
     with watched() as faults:
-        made = [path.relative_to(folder) for path in render(folder, at_once=1)]  # in this process, where it is watched
+        made = [path.relative_to(folder) for path in render(folder)]
     return folder, made, faults
 
 

@@ -26,7 +26,7 @@ def render(
     *,
     only_if_changed: bool = False,
     tell: Callable[[int, int, str], None] | None = None,
-    at_once: int | None = None,
+    at_once: int | None = 1,
 ) -> list[Path]:
     """Regenerates every page and picture of a results folder; returns their paths, the leaderboard first.
 
@@ -37,7 +37,8 @@ def render(
             made them, and on whichever machine: another version of Matplotlib draws other bytes. Without it only what this very code
             made here is left (``bench.report.same_code``).
         tell: is called before each page is made: which one it is, of how many, and its title.
-        at_once: processes that make the pages of grids; None: by the number of pages and processors. The files are the same.
+        at_once: processes that make the pages of grids; None: by the number of pages and processors, for a program that may be imported
+            once more by each of them. The files are the same.
 
     Raises:
         BenchError: a table is corrupt or of a newer version, or the folder cannot be written; or a page could not be made, and then those

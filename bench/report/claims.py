@@ -388,10 +388,16 @@ def findings(scores: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declar
     def rows_of(grid: str) -> list[Row]:  # of the grids that claims name alone: it takes a while
         return _records(parts[grid]) if grid in parts else []
 
-    cells = images.groupby("cell_id", sort=False).indices if len(images) else {}
+    asked = ["cell_id", "split", "index", *(name for one in claims for name in (one.claim.column, one.claim.along))]
+    narrow = images[[name for name in images.columns if name in asked]]  # to cut up all columns takes a while
 
+    @functools.cache
+    def cells() -> Mapping[str, np.ndarray]:
+        return narrow.groupby("cell_id", sort=False).indices if len(narrow) else {}
+
+    @functools.cache
     def of_cell(cell: str) -> pd.DataFrame:
-        return images.iloc[cells.get(cell, [])].sort_values(["split", "index"], kind="stable")
+        return narrow.iloc[cells().get(cell, [])].sort_values(["split", "index"], kind="stable")
 
     seen: set[str] = set()
     result = []

@@ -61,7 +61,7 @@ def processes(pages: int) -> int:
     return min(here, pages, MOST) if pages > FEW else 1
 
 
-def make_all(pages: Sequence[Page], tell: Callable[[int, str], None], at_once: int | None = None) -> list[Made | Fault]:
+def make_all(pages: Sequence[Page], tell: Callable[[int, str], None], at_once: int | None) -> list[Made | Fault]:
     """What came of every page, in their order.
 
     Args:

@@ -47,7 +47,7 @@ def render(folder: str) -> dict[str, float]:
     from bench.report import render
 
     pages: list[str] = []
-    written = render(folder, only_if_changed=True, tell=lambda number, total, title: pages.append(title))
+    written = render(folder, only_if_changed=True, at_once=None, tell=lambda number, total, title: pages.append(title))
     spent = sum(use.ru_utime + use.ru_stime for use in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
     return {"cpu": spent, "pages": len(pages), "missing": sum(not path.is_file() for path in written) + (len(written) < 2)}
 
