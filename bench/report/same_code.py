@@ -50,8 +50,8 @@ def _digest(folder: Path, files: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for path in sorted((registry.ROOT / "bench").rglob("*.py")):
         digest.update(path.read_bytes())
-    for path in sorted(registry.plugin_files()):
-        digest.update(Path(path).read_bytes())
+    for plugin in sorted(registry.plugin_files()):
+        digest.update(Path(plugin).read_bytes())
     for kind in registry.WORDS:
         for point in (entry.entry_point for entry in registry.entries(kind).values() if entry.entry_point is not None):
             digest.update(f"{point.value} {point.dist.version if point.dist else ''}\n".encode())
