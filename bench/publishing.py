@@ -96,7 +96,7 @@ def render(folder: Path, only_if_changed: bool = False) -> list[Path]:
         progress.stage(f"rendering page {title} ({number} of {total})")
 
     try:
-        return report.render(folder, only_if_changed=only_if_changed, tell=tell)
+        return report.render(folder, only_if_changed=only_if_changed, tell=tell, at_once=None)
     finally:
         progress.close()
 

@@ -47,13 +47,15 @@ def aggregate(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[
     for (grid, key, attack, *_), members in grouped.items():
         lines.setdefault((grid, key, attack), []).append(members[0])
     means = _Means(scores)
-    refine = {name: tracks.of_row(name).refine(images) for name in {row["track"] for row in records}}
+    track_of = {name: tracks.of_row(name) for name in {row["track"] for row in records}}  # looking one up reads folders
+    refine = {name: track.refine(images) for name, track in track_of.items()}
     groups = []
     for (grid, key, attack, *_), members in grouped.items():
         others = [records[i] for i in lines[grid, key, attack]]
         variant = _variant(records[members[0]], others) if len(others) > 1 else ""
         rows = sorted((records[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
-        groups.append(_group(rows, sections[members[0]], variant, means, refine[rows[0]["track"]]))
+        track = rows[0]["track"]
+        groups.append(_group(rows, sections[members[0]], variant, means, track_of[track].headline, refine[track]))
     return sorted(groups, key=_order)
 
 
@@ -85,9 +87,10 @@ def _order(group: Group) -> tuple[Any, ...]:
 Refine = Callable[[Group, Sequence[Mapping[str, Any]]], None]
 
 
-def _group(rows: Sequence[Mapping[str, Any]], section: str, variant: str, means: _Means, refine: Refine | None) -> Group:
+def _group(
+    rows: Sequence[Mapping[str, Any]], section: str, variant: str, means: _Means, headline: Headline, refine: Refine | None
+) -> Group:
     first = rows[0]
-    headline = tracks.of_row(first["track"]).headline
     group = Group(
         grid=first["grid"],
         section=section,

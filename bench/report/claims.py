@@ -118,10 +118,7 @@ def _json(text: Any) -> dict[str, Any]:
 
 def _records(frame: pd.DataFrame) -> list[Row]:
     """Rows as dictionaries, with None where there is nothing, in an order of their own."""
-    columns = []
-    for name in frame.columns:
-        there = frame[name].notna().tolist()
-        columns.append([value if yes else None for value, yes in zip(frame[name].astype("object").tolist(), there, strict=True)])
+    columns = [frame[name].to_numpy(dtype=object, na_value=None).tolist() for name in frame.columns]
     rows = [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
     return sorted(rows, key=lambda row: (str(row["cell_id"]), row["seed"] or 0))
 
@@ -329,7 +326,7 @@ def _beside(claim: Claim, rows: Sequence[Row], images: Images) -> str:
 
 def _shares(side: Sequence[Row]) -> str:
     """Hits of how many, for members and controls; where the track tells its shares in per cent, their means."""
-    headlines = {tracks.of_row(row["track"]).headline for row in side}
+    headlines = {tracks.of_row(name).headline for name in {row["track"] for row in side}}
     headline = next(iter(headlines)) if len(headlines) == 1 else EXCESS_RECALL
     texts = []
     for share in (headline.share, headline.less):
@@ -391,10 +388,16 @@ def findings(scores: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declar
     def rows_of(grid: str) -> list[Row]:  # of the grids that claims name alone: it takes a while
         return _records(parts[grid]) if grid in parts else []
 
-    cells = images.groupby("cell_id", sort=False).indices if len(images) else {}
+    asked = ["cell_id", "split", "index", *(name for one in claims for name in (one.claim.column, one.claim.along))]
+    narrow = images[[name for name in images.columns if name in asked]]  # to cut up all columns takes a while
 
+    @functools.cache
+    def cells() -> Mapping[str, np.ndarray]:
+        return narrow.groupby("cell_id", sort=False).indices if len(narrow) else {}
+
+    @functools.cache
     def of_cell(cell: str) -> pd.DataFrame:
-        return images.iloc[cells.get(cell, [])].sort_values(["split", "index"], kind="stable")
+        return narrow.iloc[cells().get(cell, [])].sort_values(["split", "index"], kind="stable")
 
     seen: set[str] = set()
     result = []

@@ -26,7 +26,8 @@ def escape(text: object, limit: int = 300) -> str:
 
 def clean(text: object, limit: int = 40) -> str:
     """Text from plug-ins and data as one short line for a picture."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    whole = str(text)
+    words = " ".join((whole if whole.isprintable() else "".join(c if c.isprintable() else " " for c in whole)).split())
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
 

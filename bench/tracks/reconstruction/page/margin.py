@@ -56,7 +56,7 @@ def cells(group: Group, images: pd.DataFrame) -> Cells:
 
 
 def _by_cell(images: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    known = images[images["margin"].notna()]
+    known = images.loc[images["margin"].notna(), ["cell_id", "split", "index", "margin", "multiplier", "ssim"]]  # few are cut up faster
     return {str(cell): part for cell, part in known.groupby("cell_id")}
 
 

@@ -1,0 +1,61 @@
+"""Whether the pages of a results folder are what this very code made of them on this machine, so that ``report`` may leave them.
+
+That is kept under ``home()/pages``, a note a results folder: a hash of the code and of every page. Without a note, or where code, plug-ins,
+libraries or a page differ, all pages are made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from bench import registry
+from bench.errors import BenchError
+from bench.home import home
+
+LIBRARIES = ("matplotlib", "numpy", "pandas", "pyarrow", "scipy", "pillow")
+
+
+def holds(folder: Path, files: Iterable[str]) -> bool:
+    """Whether the note of the folder speaks of these pages, as they are now, and of this code."""
+    with suppress(OSError, BenchError):
+        return _note(folder).read_text(encoding="ascii") == _digest(folder, files)
+    return False
+
+
+def remember(folder: Path, files: Iterable[str]) -> None:
+    """This code has made all of these files of the folder."""
+    with suppress(OSError, BenchError):  # a home that cannot be written
+        note = _note(folder)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(_digest(folder, files), encoding="ascii")
+
+
+def forget(folder: Path) -> None:
+    """Some of its files are of other code, or it is not known of which."""
+    with suppress(OSError, BenchError):
+        _note(folder).unlink(missing_ok=True)
+
+
+def _note(folder: Path) -> Path:
+    return home() / "pages" / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+
+
+def _digest(folder: Path, files: Iterable[str]) -> str:
+    """Raises OSError where a file is missing."""
+    digest = hashlib.sha256()
+    for path in sorted((registry.ROOT / "bench").rglob("*.py")):
+        digest.update(path.read_bytes())
+    for plugin in sorted(registry.plugin_files()):
+        digest.update(Path(plugin).read_bytes())
+    for kind in registry.WORDS:
+        for point in (entry.entry_point for entry in registry.entries(kind).values() if entry.entry_point is not None):
+            digest.update(f"{point.value} {point.dist.version if point.dist else ''}\n".encode())
+    digest.update(" ".join([platform.python_version(), *map(version, LIBRARIES)]).encode())
+    for name in ("leaderboard.md", *sorted(files)):
+        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()
