@@ -15,7 +15,7 @@ from same_rows import differing
 from tiny_grid import GREEDY, clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
-from bench.check import holds_any, reachable_tensors
+from bench.check.handed import holds_any, reachable_tensors
 from bench.engine import faults, rescore, stacks, stored
 from bench.engine import run as engine
 from bench.engine.plan import plan
