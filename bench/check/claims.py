@@ -11,7 +11,7 @@ from bench import registry
 from bench.api import Attack, Claim
 from bench.check.outcomes import need
 from bench.errors import did_you_mean
-from bench.grids.load import builtin
+from bench.grids.read import builtin
 from bench.report.claims import conditions
 from bench.report.declarations import declared, faults
 

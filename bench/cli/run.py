@@ -19,7 +19,7 @@ from bench.errors import BenchError
 from bench.say import say
 
 if TYPE_CHECKING:
-    from bench.grids.load import Loaded
+    from bench.grids.read import Loaded
 
 
 def run(
@@ -49,7 +49,8 @@ def run(
 ) -> int:
     """Run a grid: train, attack, score, publish, compare. Does only what is not done yet."""
     began = time.monotonic()
-    from bench.grids.load import load, override, select_attacks, select_seeds
+    from bench.grids.read import load
+    from bench.grids.select import override, select_attacks, select_seeds
 
     if retry not in ("", "failed"):
         raise BenchError(f"--retry {retry}: not understood", expected="--retry failed", got=repr(retry))
@@ -154,7 +155,7 @@ def run(
 def _with(loaded: Loaded, grid: Any, overrides: Sequence[str]) -> Loaded:
     import dataclasses
 
-    from bench.grids.load import expand
+    from bench.grids.points import expand
 
     expand(grid, loaded.source)
     return dataclasses.replace(loaded, grid=grid, overrides=tuple(overrides))
@@ -162,7 +163,7 @@ def _with(loaded: Loaded, grid: Any, overrides: Sequence[str]) -> Loaded:
 
 def _shadows(loaded: Loaded) -> bool:
     """Whether a user's file would write into the page of a built-in grid."""
-    from bench.grids.load import builtin
+    from bench.grids.read import builtin
 
     mine = builtin().get(loaded.grid.name)
     return mine is not None and mine != Path(loaded.source).resolve()

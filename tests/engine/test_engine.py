@@ -21,7 +21,7 @@ from bench.engine import run as engine
 from bench.engine.plan import plan
 from bench.engine.runs import with_runs
 from bench.errors import BenchError
-from bench.grids.load import load
+from bench.grids.read import load
 from bench.memory import fitting
 from bench.tracks.reconstruction import score
 from bench.tracks.reconstruction import work as reconstruction

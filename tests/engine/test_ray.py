@@ -28,7 +28,7 @@ from bench.engine.executors import seat
 from bench.engine.plan import plan
 from bench.engine.progress import Silent
 from bench.errors import BenchError
-from bench.grids.load import load
+from bench.grids.read import load
 
 ray = pytest.importorskip("ray")
 from bench.engine.executors import cluster as reached  # noqa: E402

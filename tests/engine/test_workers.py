@@ -28,7 +28,7 @@ from bench.engine.executors import process, workers
 from bench.engine.plan import plan
 from bench.engine.progress import Silent
 from bench.errors import BenchError
-from bench.grids.load import load
+from bench.grids.read import load
 from bench.targets.cache import TargetCache
 from bench.tracks.reconstruction import work as reconstruction
 

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from bench.api import Setting
 from bench.errors import BenchError
-from bench.grids.load import at_scale, builtin, expand, load, options_of, override, parse, select_attacks, select_seeds, titles, validate
+from bench.grids.points import expand
+from bench.grids.read import at_scale, builtin, load, options_of, titles, validate
+from bench.grids.select import override, select_attacks, select_seeds
+from bench.grids.syntax import parse
 from bench.registry import Entry
 
 GOOD = """
