@@ -11,7 +11,7 @@ import typer
 
 from bench.cli import options
 from bench.cli.again import typed_again
-from bench.cli.exits import OK
+from bench.cli.exits import OK, of_run
 from bench.cli.folders import local_results, results_dir
 from bench.cli.reading import check_memory, cluster_of, load_plugins, seconds_of
 from bench.cli.summary import counts, failures, show_plan, tell
@@ -145,11 +145,12 @@ def run(
     total = time.monotonic() - began
     result |= {"seconds": total, "seconds_cells": summary.seconds, "seconds_pages": pages}
     tell(summary, again, total, pages)
+    code = of_run(summary)
     if json:
         import json as json_module
 
-        print(json_module.dumps({**result, "exit_code": summary.exit_code}))
-    return summary.exit_code
+        print(json_module.dumps({**result, "exit_code": code}))
+    return code
 
 
 def _with(loaded: Loaded, grid: Any, overrides: Sequence[str]) -> Loaded:
