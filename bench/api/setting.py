@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
+
+from bench.api.plain import Plain
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
 Loss = Literal["bce", "ce", "mse", "huber"]
 
 
-class Setting(BaseModel):
+class Setting(Plain):
     """One target: which data, which network, how it was trained. The threat model and the attack are not in it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     dataset: str = Field("lfw_faces", min_length=1, description="data set name, or folder:PATH, or parquet:PATH")
     classes: Literal["binary"] | Annotated[int, Field(ge=2, le=1000)] = Field(
@@ -49,14 +49,6 @@ class Setting(BaseModel):
     defense: str = Field("none", description="defence applied by the owner")
     defense_params: dict[str, Any] = Field(default_factory=dict, description="hyperparameters of the defence")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="draws the members, the controls and the initial weights")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth(cls, value: Any) -> Any:
-        # pydantic takes true for 1
-        if any(isinstance(item, bool) for item in (value if isinstance(value, list | tuple) else [value])):
-            raise ValueError("a number or a name is wanted, not true or false, as which YAML reads yes, no, on and off too")
-        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Setting:

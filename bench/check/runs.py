@@ -68,10 +68,10 @@ def check_runs(attack: Attack, architecture: Architecture, tests: Tests) -> None
     def blind() -> None:
         mine = narrow(release, attack.needs)
         for tensor in reachable_tensors(mine):
-            need(not holds_any(tensor, members), "the release that the attack gets holds a training image")
+            need(not holds_any(tensor, members), "the release that the attack gets holds an image that its track keeps from it")
 
     tests.run(f"the same generator gives the same answer{at}", repeats)
     tests.run(f"leaves the release as it was{at}", pure)
     tests.run(f"leaves the global generators alone{at}", leaves_no_trace)
     tests.run(f"a batch gives what single runs give, in any order{at}", batch)
-    tests.run(f"is given no training image{at}", blind)
+    tests.run(f"is given no image that its track keeps from it{at}", blind)

@@ -32,13 +32,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from bench.api import Plain
 
 
-class Range(BaseModel):
+class Range(Plain):
     """Where a sweep draws one hyperparameter from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     low: float = Field(description="lower end, included")
     high: float = Field(description="upper end")
@@ -53,19 +53,15 @@ class Range(BaseModel):
         return self
 
 
-class Sweep(BaseModel):
+class Sweep(Plain):
     """Several runs of one attack with drawn hyperparameters; their candidates are pooled."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     runs: int = Field(ge=1, le=10_000, description="runs per cell")
     ranges: dict[str, Range] = Field(default_factory=dict, description="attack hyperparameter → range; none: the attack's own ranges")
 
 
-class AttackSpec(BaseModel):
+class AttackSpec(Plain):
     """One line of a grid's ``attacks``: which attack or control, with which hyperparameters."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, description="name in the registry")
     params: dict[str, Any] = Field(default_factory=dict, description="hyperparameters that differ from the attack's defaults")
@@ -90,19 +86,15 @@ class AttackSpec(BaseModel):
         return self
 
 
-class AxisValue(BaseModel):
+class AxisValue(Plain):
     """One value of an axis: the fields it sets, and how tables call it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str = Field(min_length=1, description="as tables and plots name it")
     set: dict[str, Any] = Field(min_length=1, description="Setting field → value")
 
 
-class Published(BaseModel):
+class Published(Plain):
     """A figure that a paper prints, to stand beside ours on the grid's page."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     what: str = Field(min_length=1, description="what was measured, in words")
     column: str = Field(min_length=1, description="our score column that measures the same (python -m bench info schema)")
@@ -117,18 +109,14 @@ class Published(BaseModel):
         return {axis: label_of(label) for axis, label in value.items()} if isinstance(value, Mapping) else value
 
 
-class Budget(BaseModel):
+class Budget(Plain):
     """When to stop starting new work."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     minutes: float | None = Field(None, gt=0, description="wall-clock minutes; null: no limit")
 
 
-class Grid(BaseModel):
+class Grid(Plain):
     """A validated grid. ``expand`` turns it into points."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60, description="snake_case; names the results page")
     title: str = Field("", description="heading of the results page")
