@@ -173,7 +173,7 @@ def _lpips() -> Check:
         return Check("lpips weights", "warn", f"cannot be checked: {_first_line(error)}", "see torch and libraries above")
     if reason:
         what, _, todo = reason.removeprefix("LPIPS is unavailable: ").partition("; ")
-        return Check("lpips weights", "warn", f"{what}; rows have no LPIPS until then", todo or "python -m bench fetch lpips")
+        return Check("lpips weights", "warn", f"{what} ({where}); rows have no LPIPS until then", todo or "python -m bench fetch lpips")
     return Check("lpips weights", "ok", f"{where}, checked on known images")
 
 

@@ -52,6 +52,7 @@ def test_a_sound_machine() -> None:
     assert checks["data cifar10"].todo == "python -m bench fetch cifar10"
     assert checks["lpips weights"].status == "warn"
     assert checks["lpips weights"].todo == "python -m bench fetch lpips"
+    assert "lpips_alexnet.safetensors" in checks["lpips weights"].detail  # rows leave the path out, so it is told here
     assert not {"data folder", "data parquet"} & set(checks)
 
 

@@ -30,7 +30,10 @@ from bench.cli import main
 from bench.engine.answers import file_name, keep, kept
 from bench.errors import BenchError
 from bench.files import Folder
-from bench.grids.load import builtin, expand, load, override, parse
+from bench.grids.points import expand
+from bench.grids.read import builtin, load
+from bench.grids.select import override
+from bench.grids.syntax import parse
 from bench.registry import resolve_data
 from bench.sealed import seal, unseal
 from bench.store import CorruptFileWarning, Store, load_results, publish

@@ -29,7 +29,7 @@ from bench.engine import run as engine
 from bench.engine import stored
 from bench.engine.plan import plan
 from bench.errors import BenchError
-from bench.grids.load import load
+from bench.grids.read import load
 from bench.registry import resolve_data
 from bench.report import render
 

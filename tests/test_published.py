@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.anatomy import figures
 from bench.engine.plan import plan
-from bench.grids.load import load
+from bench.grids.read import load
 from bench.metrics.intervals import t_interval
 from bench.report import render
 from bench.report.aggregate import aggregate

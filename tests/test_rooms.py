@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -80,6 +81,7 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """The project modules that a file imports, wherever in the file. Imports for type checkers count too: a room is known by name."""
     found: set[str] = set()
@@ -92,12 +94,13 @@ def imports(path: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] in ("bench", "attacks", "defenses", "tests")}
 
 
+@functools.cache
 def resolve(name: str) -> str:
-    """``bench.api.Setting`` → ``bench.api``: the longest prefix that is a file or a package."""
+    """``bench.api.Setting`` → ``bench.api``: the longest prefix that is a file or a package, also on a disk that is blind to capitals."""
     parts = name.split(".")
     while len(parts) > 1:
         base = ROOT.joinpath(*parts)
-        if base.with_suffix(".py").is_file() or base.is_dir():
+        if base.is_dir() or base.with_suffix(".py").name in {path.name for path in base.parent.glob("*.py")}:
             break
         parts.pop()
     return ".".join(parts)
@@ -185,12 +188,21 @@ def test_plugins_know_the_nouns_and_their_helpers_only(path):
 
 
 def test_nothing_light_imports_torch_at_the_top():
-    light = ["api", "granted", "registry", "errors", "seeds", "grids/load", "targets/cache", "targets/models"]
+    light = ["granted", "registry", "errors", "seeds", "targets/cache", "targets/models"]
     light += [f"engine/{name}" for name in ("plan", "prepare", "kinds", "sweeps", "runs", "checks", "canonical", "messages", "progress")]
     light += [f"engine/executors/{name}" for name in ("child", "process", "seat", "cluster")]
     releases = (ROOT / "bench" / "tracks").glob("*/release.py")
-    for path in [*(ROOT / "bench" / f"{name}.py" for name in light), *releases, *files("bench/data")]:
+    folders = [path for room in ("api", "data", "grids") for path in files(f"bench/{room}")]
+    for path in [*(ROOT / "bench" / f"{name}.py" for name in light), *releases, *folders]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(name.split(".")[0] in ("torch", "torchvision") for name in names), f"{path} imports torch at the top"
+
+
+def test_a_noun_is_small_and_reached_by_one_door():
+    nouns = {module_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files("bench/api")}
+    assert max(nouns.values()) <= 260
+    for path in [path for top in ("bench", "attacks", "defenses") for path in files(top)]:
+        inner = sorted({resolve(name) for name in imports(path)} & nouns.keys() - {"bench.api"})
+        assert not inner or room_of(module_of(path)) == "bench.api", f"{path} imports {inner}; import from bench.api"

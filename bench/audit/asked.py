@@ -9,7 +9,9 @@ from bench.api import Setting
 from bench.artefacts import truth
 from bench.artefacts.truth import Truth
 from bench.errors import BenchError
-from bench.grids.load import expand, override, validate
+from bench.grids.points import expand
+from bench.grids.read import validate
+from bench.grids.select import override
 
 
 def setting_of(dataset: str, overrides: Sequence[str], seed: int) -> Setting:

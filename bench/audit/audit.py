@@ -34,7 +34,8 @@ from bench.engine.faults import PluginExitError, blame
 from bench.engine.prepare import PlannedAttack, hyperparameters, prepare
 from bench.engine.stacks import RUNS_AT_ONCE
 from bench.errors import BenchError, did_you_mean
-from bench.grids.load import AttackSpec, Sweep, value_of
+from bench.grids.model import AttackSpec, Sweep
+from bench.grids.syntax import value_of
 from bench.memory import budget, in_pieces
 from bench.report.kit.text import escape, number
 from bench.store import atomic_write

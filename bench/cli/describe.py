@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.grids.load import Loaded
+    from bench.grids.read import Loaded
 
 
 def access(facts: Mapping[str, Any]) -> str:
@@ -15,15 +15,15 @@ def access(facts: Mapping[str, Any]) -> str:
 
 def setting_field(name: str) -> str:
     from bench.api import Setting
-    from bench.grids.load import _expected
+    from bench.grids.faults import in_words
 
     field = Setting.model_fields[name]
     default = field.get_default(call_default_factory=True)
-    return f"{name} = {default!r}\n    {_expected(field)}"
+    return f"{name} = {default!r}\n    {in_words(field)}"
 
 
 def grid_info(name: str) -> str:
-    from bench.grids.load import load
+    from bench.grids.read import load
 
     loaded = load(name)
     facts = _grid_facts(loaded)
@@ -37,7 +37,7 @@ def grid_info(name: str) -> str:
 
 
 def _grid_facts(loaded: Loaded) -> list[str]:
-    from bench.grids.load import expand
+    from bench.grids.points import expand
 
     grid = loaded.grid
     settings = len(expand(grid, loaded.source))

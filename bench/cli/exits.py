@@ -11,4 +11,18 @@
 ===  ====================================================================================================
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.engine.run import Summary
+
 OK, USAGE, SOME_FAILED, BUG, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def of_run(summary: Summary) -> int:
+    """What ``run`` exits with."""
+    if summary.interrupted:
+        return INTERRUPTED
+    return SOME_FAILED if summary.failed or summary.left else OK

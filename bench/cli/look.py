@@ -16,7 +16,7 @@ from bench.errors import BenchError, did_you_mean
 def list_(plugin: Plugins = []) -> int:  # noqa: B006
     """List grids, attacks, controls, defences, metrics and data sets."""
     from bench import registry
-    from bench.grids.load import titles
+    from bench.grids.read import titles
 
     load_plugins(plugin)
     attacks = registry.entries("attack")
@@ -46,7 +46,7 @@ def info(
     """Say all about one plug-in, data set, grid or field."""
     from bench import registry
     from bench.api import Setting
-    from bench.grids.load import builtin, options_of
+    from bench.grids.read import builtin, options_of
 
     load_plugins(plugin)
     if name == "schema":

@@ -11,7 +11,7 @@ import typer
 
 from bench.cli import options
 from bench.cli.again import typed_again
-from bench.cli.exits import OK
+from bench.cli.exits import OK, of_run
 from bench.cli.folders import local_results, results_dir
 from bench.cli.reading import check_memory, cluster_of, load_plugins, seconds_of
 from bench.cli.summary import counts, failures, show_plan, tell
@@ -19,7 +19,7 @@ from bench.errors import BenchError
 from bench.say import say
 
 if TYPE_CHECKING:
-    from bench.grids.load import Loaded
+    from bench.grids.read import Loaded
 
 
 def run(
@@ -49,7 +49,8 @@ def run(
 ) -> int:
     """Run a grid: train, attack, score, publish, compare. Does only what is not done yet."""
     began = time.monotonic()
-    from bench.grids.load import load, override, select_attacks, select_seeds
+    from bench.grids.read import load
+    from bench.grids.select import override, select_attacks, select_seeds
 
     if retry not in ("", "failed"):
         raise BenchError(f"--retry {retry}: not understood", expected="--retry failed", got=repr(retry))
@@ -144,17 +145,18 @@ def run(
     total = time.monotonic() - began
     result |= {"seconds": total, "seconds_cells": summary.seconds, "seconds_pages": pages}
     tell(summary, again, total, pages)
+    code = of_run(summary)
     if json:
         import json as json_module
 
-        print(json_module.dumps({**result, "exit_code": summary.exit_code}))
-    return summary.exit_code
+        print(json_module.dumps({**result, "exit_code": code}))
+    return code
 
 
 def _with(loaded: Loaded, grid: Any, overrides: Sequence[str]) -> Loaded:
     import dataclasses
 
-    from bench.grids.load import expand
+    from bench.grids.points import expand
 
     expand(grid, loaded.source)
     return dataclasses.replace(loaded, grid=grid, overrides=tuple(overrides))
@@ -162,7 +164,7 @@ def _with(loaded: Loaded, grid: Any, overrides: Sequence[str]) -> Loaded:
 
 def _shadows(loaded: Loaded) -> bool:
     """Whether a user's file would write into the page of a built-in grid."""
-    from bench.grids.load import builtin
+    from bench.grids.read import builtin
 
     mine = builtin().get(loaded.grid.name)
     return mine is not None and mine != Path(loaded.source).resolve()

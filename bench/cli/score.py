@@ -74,7 +74,7 @@ def score(
     from bench import publishing
     from bench.engine import rescore, stored
     from bench.engine.progress import choose
-    from bench.grids.load import options_of
+    from bench.grids.read import options_of
 
     rows = stored.store()
     frame = rows.rows()

@@ -23,7 +23,7 @@ from bench.engine.rows import Result, describe, failed
 from bench.engine.sweeps import draws
 from bench.errors import StorageError
 from bench.files import Files
-from bench.grids.load import Grid
+from bench.grids.model import Grid
 
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
 

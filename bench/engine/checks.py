@@ -12,7 +12,7 @@ from bench.engine.canonical import canonical
 from bench.engine.kinds import of_kinds
 from bench.engine.prepare import PlannedAttack
 from bench.errors import BenchError, did_you_mean
-from bench.grids.load import Loaded
+from bench.grids.read import Loaded
 
 _checked_defenses: dict[tuple[str, str], dict[str, Any]] = {}
 

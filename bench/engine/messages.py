@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bench.api import Row
     from bench.engine.plan import Cell
     from bench.errors import BenchError
-    from bench.grids.load import Loaded
+    from bench.grids.read import Loaded
 
 LOST_CONTEXT = 71  # exit code of a worker whose GPU no longer answers
 

@@ -21,7 +21,8 @@ from bench.engine.canonical import canonical
 from bench.engine.checks import check_distinct, check_published, with_defense
 from bench.engine.prepare import PlannedAttack, prepare
 from bench.errors import BenchError
-from bench.grids.load import Loaded, expand, of_attack
+from bench.grids.points import expand, of_attack
+from bench.grids.read import Loaded
 from bench.targets.cache import target_id
 from bench.targets.models import architecture
 

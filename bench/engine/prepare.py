@@ -14,7 +14,7 @@ from bench.engine.canonical import canonical
 from bench.engine.kinds import of_kinds
 from bench.engine.sweeps import draws, with_ranges
 from bench.errors import BenchError, did_you_mean
-from bench.grids.load import AttackSpec
+from bench.grids.model import AttackSpec
 
 
 @dataclass(frozen=True)

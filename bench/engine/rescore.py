@@ -18,7 +18,7 @@ from bench.engine.faults import blame
 from bench.engine.progress import Progress, Silent
 from bench.engine.stored import reconstructions
 from bench.errors import BenchError
-from bench.grids.load import options_of
+from bench.grids.read import options_of
 from bench.store import Store
 
 LATER = ("channels", "kernel", "pooling", "batch_size")  # fields of settings that only some networks have

@@ -12,7 +12,7 @@ from bench import registry
 from bench.api import Row
 from bench.engine.plan import PROTOCOL, Cell
 from bench.engine.provenance import provenance
-from bench.grids.load import Grid
+from bench.grids.model import Grid
 from bench.store import setting_row
 
 

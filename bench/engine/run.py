@@ -47,13 +47,6 @@ class Summary:
     out_of_budget: bool = False
     seconds: float = 0.0
 
-    @property
-    def exit_code(self) -> int:
-        """0 all fine; 2 some cells failed or are left; 130 interrupted."""
-        if self.interrupted:
-            return 130
-        return 2 if self.failed or self.left else 0
-
 
 def pick_device(name: str) -> torch.device:
     """``auto``, ``cpu`` or ``cuda`` as a device.

@@ -9,7 +9,7 @@ from bench.api import Attack
 from bench.engine.canonical import canonical
 from bench.engine.prepare import prepare
 from bench.errors import BenchError
-from bench.grids.load import AttackSpec, Grid, Sweep
+from bench.grids.model import AttackSpec, Grid, Sweep
 
 
 def with_runs(grid: Grid, runs: int) -> Grid:

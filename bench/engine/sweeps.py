@@ -10,7 +10,7 @@ from bench import seeds
 from bench.api import Attack
 from bench.engine.canonical import canonical
 from bench.errors import BenchError
-from bench.grids.load import AttackSpec, Range
+from bench.grids.model import AttackSpec, Range
 
 
 def with_ranges(spec: AttackSpec, cls: type[Attack]) -> AttackSpec:

@@ -1,4 +1,7 @@
-"""How sure a number is: bootstrap and t intervals, exact permutation tests, ROC AUC and TPR at a low FPR. NumPy only.
+"""How sure a number is: bootstrap and t intervals, ROC AUC and TPR at a low FPR.
+
+NumPy, and of SciPy its special functions: ``scipy.stats`` takes most of a second to import, which every worker would wait for. The tests
+compare with it.
 
 What the intervals cover. ``bootstrap_difference`` resamples the images of one cell: it answers for other images of the same trained
 target, not for other targets. ``bootstrap_seeds`` resamples seeds and, in each, images: it answers for other targets as well, but with few
@@ -11,7 +14,6 @@ that side; ``wilson`` has. Images of one cell are not quite independent under on
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +26,6 @@ from bench.errors import BenchError
 
 RESAMPLES = 2000
 LEVEL = 0.95
-EXACT_UP_TO = 16  # pairs for which all 2**k sign flips are tried
 DRAWS_AT_ONCE = 2**22  # resampled values held in memory at once
 FINEST = 2**12  # steps from 0 to 1 of the lattice on which shares of different denominators meet
 
@@ -35,15 +36,6 @@ class Interval(NamedTuple):
     estimate: float
     low: float
     high: float
-
-
-class Paired(NamedTuple):
-    """A mean of paired differences, its bootstrap interval, and the two-sided p-value of the sign-flip test."""
-
-    estimate: float
-    low: float
-    high: float
-    p_value: float
 
 
 def auc(positive: ArrayLike, negative: ArrayLike) -> float:
@@ -194,40 +186,10 @@ def bootstrap_shares(
     return excess, one, other
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike, rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL) -> Paired:
-    """Mean of a[s] − b[s] over seeds, with a bootstrap interval over seeds and a two-sided sign-flip permutation test.
-
-    Under the null hypothesis each difference is as likely to have come with the other sign. All 2**k sign patterns are tried up to k = 16
-    (so the p-value is exact, and with k seeds cannot fall below 2**(1 − k)), random ones beyond.
-
-    Raises:
-        BenchError: the sides differ in length, are empty, or hold NaN or infinity.
-    """
-    left, right = _values(a, "first group"), _values(b, "second group")
-    if len(left) != len(right):
-        raise BenchError("paired groups differ in length", expected=f"{len(left)} values", got=f"{len(right)}")
-    difference = left - right
-    interval = bootstrap_mean(difference, rng, resamples=resamples, level=level)
-    return Paired(*interval, sign_flip_p(difference, rng))
-
-
 def bootstrap_mean(values: ArrayLike, rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL) -> Interval:
     """Mean with a percentile bootstrap interval. Raises BenchError on an empty array, NaN or infinity."""
     x = _values(values, "group")
     return _percentiles(float(x.mean()), _resampled_means(x, resamples, rng), level)
-
-
-def sign_flip_p(differences: ArrayLike, rng: np.random.Generator) -> float:
-    """Two-sided p-value of mean 0 under random signs; exact up to 16 differences, else from 2**16 random patterns. In (0, 1]."""
-    x = _values(differences, "group")
-    exact = len(x) <= EXACT_UP_TO
-    if exact:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(x))))
-    else:
-        signs = rng.integers(2, size=(2**EXACT_UP_TO, len(x))) * 2.0 - 1.0
-    observed = abs(x.sum())
-    as_extreme = np.abs(signs @ x) >= observed * (1 - 1e-12) - 1e-15  # rounding must not lose the observed pattern itself
-    return float(as_extreme.mean()) if exact else float((as_extreme.sum() + 1) / (len(signs) + 1))
 
 
 def t_interval(values: ArrayLike, *, level: float = LEVEL) -> Interval:
@@ -250,7 +212,7 @@ def _binomial(hits: int, n: int, steps: int) -> NDArray[np.float64]:
     """The probabilities of the shares 0, 1/steps, …, 1 of Binomial(n, hits/n)/n; shares between are rounded."""
     from scipy.special import gammaln, xlog1py, xlogy
 
-    k = np.arange(n + 1)  # scipy.stats.binom.pmf is the same, behind an import that the short table of a run would wait for
+    k = np.arange(n + 1)
     chances = np.exp(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1) + xlogy(k, hits / n) + xlog1py(n - k, -hits / n))
     table = np.zeros(steps + 1)
     np.add.at(table, np.rint(k / n * steps).astype(np.int64), chances)

@@ -83,12 +83,12 @@ def lpips_pairs(
 
 
 def unavailable() -> str:
-    """An empty string if LPIPS can be computed, or else the reason, for the row and for the reader."""
+    """An empty string if LPIPS can be computed, or else the reason, for the row and for the reader: without a path of this machine."""
     path = weights_path()
     if heads_path() is None:
         return "LPIPS is unavailable: the package lpips is not installed"
     if not path.is_file():
-        return f"LPIPS is unavailable: AlexNet's weights are not in {path.parent}; python -m bench fetch lpips"
+        return "LPIPS is unavailable: AlexNet's weights are not here; python -m bench fetch lpips"
     network = _network(path, _stamp(path), torch.device("cpu"), torch.float32)
     return network if isinstance(network, str) else ""
 
@@ -142,9 +142,9 @@ def _network(path: Path, stamp: tuple[int, int], device: torch.device, dtype: to
         convolutions = load_file(path)
         wrong = faults(convolutions)
     except (SafetensorError, OSError, RuntimeError, KeyError) as error:
-        wrong = f"{type(error).__name__}: {error}"
+        wrong = f"{type(error).__name__}: {error}".replace(str(path), path.name)
     if wrong:
-        return f"LPIPS is unavailable: {path} does not hold AlexNet's weights ({wrong}); delete it, then python -m bench fetch lpips"
+        return f"LPIPS is unavailable: {path.name} does not hold AlexNet's weights ({wrong}); delete it, then python -m bench fetch lpips"
     return Network(*(tuple(t.to(device, dtype) for t in tensors) for tensors in _assemble(convolutions)))
 
 

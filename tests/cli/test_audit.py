@@ -19,7 +19,7 @@ from bench import registry
 from bench.api import Setting, Target
 from bench.audit.audit import _run
 from bench.engine.prepare import prepare
-from bench.grids.load import AttackSpec
+from bench.grids.model import AttackSpec
 from bench.memory import fitting
 from bench.store import load_results
 from bench.tracks.reconstruction.targets import obtain

@@ -372,7 +372,7 @@ def test_ctrl_c_outside_of_a_run_is_one_line(bench, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.grids.load.load", interrupted)
+    monkeypatch.setattr("bench.grids.read.load", interrupted)
     code, out, err = bench("run", "--grid", "quick")
     assert (code, out, err) == (130, "", "interrupted; finished cells are kept, the same command resumes\n")
 
@@ -434,7 +434,7 @@ def test_an_unexpected_fault_is_one_line_unless_debugging(bench, tmp_path, monke
     def fall(*args, **kwargs):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("bench.grids.load.load", fall)
+    monkeypatch.setattr("bench.grids.read.load", fall)
     code, _, err = bench("run", "--grid", "quick")
     assert (code, err.splitlines()[0]) == (3, "unexpected ZeroDivisionError: oh")
     assert "--debug" in err

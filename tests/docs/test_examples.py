@@ -25,7 +25,7 @@ from bench.api import Architecture, Setting
 from bench.check import check_plugin
 from bench.cli import app, main
 from bench.fetch import DATASETS, EMBEDDED
-from bench.grids.load import builtin, load
+from bench.grids.read import builtin, load
 from bench.store import load_results
 from bench.targets.models import bound_forward, initial_weights
 from bench.tracks.reconstruction import Release

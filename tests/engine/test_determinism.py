@@ -18,7 +18,7 @@ from bench.engine import run as engine
 from bench.engine import stacks, stored
 from bench.engine.plan import Plan, plan
 from bench.engine.progress import Silent
-from bench.grids.load import load
+from bench.grids.read import load
 
 CPU = torch.device("cpu")
 

@@ -15,7 +15,7 @@ from bench.engine import rescore, stored
 from bench.engine import run as engine
 from bench.engine.plan import plan
 from bench.errors import BenchError
-from bench.grids.load import load
+from bench.grids.read import load
 from bench.memory import is_out_of_memory
 
 pytestmark = pytest.mark.usefixtures("clean_registry")

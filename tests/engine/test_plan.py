@@ -13,7 +13,8 @@ from bench.engine.prepare import prepare
 from bench.engine.runs import with_runs
 from bench.engine.sweeps import draws
 from bench.errors import BenchError
-from bench.grids.load import AttackSpec, Range, Sweep, load
+from bench.grids.model import AttackSpec, Range, Sweep
+from bench.grids.read import load
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 

@@ -7,7 +7,8 @@ import json
 import yaml
 
 from bench.cli import main
-from bench.grids.load import builtin, parse
+from bench.grids.read import builtin
+from bench.grids.syntax import parse
 from bench.store import load_results
 
 

@@ -28,7 +28,7 @@ from bench.engine.executors import seat
 from bench.engine.plan import plan
 from bench.engine.progress import Silent
 from bench.errors import BenchError
-from bench.grids.load import load
+from bench.grids.read import load
 
 ray = pytest.importorskip("ray")
 from bench.engine.executors import cluster as reached  # noqa: E402
@@ -118,7 +118,7 @@ def test_a_node_is_lost_and_the_rows_are_those_of_one_process(tmp_path, bench_ho
         patch.setattr(on_ray._Seat, "give", given)
         patch.setattr(on_ray, "_lost", counted)
         summary, together = go(path, cluster)
-    assert (summary.ok, summary.failed, summary.left, summary.exit_code) == (12, 0, 0, 0)
+    assert (summary.ok, summary.failed, summary.left) == (12, 0, 0)
     assert lost == ["the run's"], "the node was not in use when it went"
     assert not differing(alone, together)
     kept = {file.name for file in (bench_home / "reconstructions").glob("*.safetensors")}
@@ -238,7 +238,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_leaves_no_process(tmp_pat
     watch.start()
     summary = engine.run(planned, rows, CPU, jobs=None, cluster=Cluster(cluster.address))
     watch.join()
-    assert (summary.interrupted, summary.exit_code) == (True, 130)
+    assert summary.interrupted
     assert (summary.ok, summary.left) == (len(rows.rows()), 8 - len(rows.rows()))
     assert not ray.is_initialized()
     deadline = time.monotonic() + 30

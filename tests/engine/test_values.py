@@ -7,7 +7,9 @@ import pytest
 from bench.audit import audit
 from bench.engine.plan import plan, prepare
 from bench.errors import BenchError
-from bench.grids.load import AttackSpec, expand, load
+from bench.grids.model import AttackSpec
+from bench.grids.points import expand
+from bench.grids.read import load
 
 GRID = """
 name: values

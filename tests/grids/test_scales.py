@@ -10,7 +10,8 @@ from bench import registry
 from bench.cli import main
 from bench.engine import plan
 from bench.errors import BenchError
-from bench.grids.load import builtin, expand, load
+from bench.grids.points import expand
+from bench.grids.read import builtin, load
 
 TEXT = """
 name: sizes

@@ -116,6 +116,7 @@ def test_without_weights_there_is_no_score_and_a_reason(tmp_path: Path, monkeypa
     monkeypatch.setenv("RECONBENCH_HOME", str(tmp_path))
     assert lpips.lpips_pairs(photograph(), photograph()) is None
     assert "python -m bench fetch lpips" in lpips.unavailable()
+    assert str(tmp_path) not in lpips.unavailable()  # it goes into rows, which are published
 
 
 def test_random_weights_cannot_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +125,7 @@ def test_random_weights_cannot_score(tmp_path: Path, monkeypatch: pytest.MonkeyP
     save_file(random_weights(), lpips.weights_path())
     assert lpips.lpips_pairs(photograph(), photograph()) is None
     assert "does not hold AlexNet's weights" in lpips.unavailable()
+    assert str(tmp_path) not in lpips.unavailable()
 
 
 @pytest.mark.parametrize("content", [b"", b"junk" * 100])
@@ -133,6 +135,20 @@ def test_a_corrupt_file_is_a_reason_and_no_crash(tmp_path: Path, monkeypatch: py
     lpips.weights_path().write_bytes(content)
     assert lpips.lpips_pairs(photograph(), photograph()) is None
     assert "delete it" in lpips.unavailable()
+    assert str(tmp_path) not in lpips.unavailable()
+
+
+def test_a_file_that_cannot_be_read_is_a_reason_without_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECONBENCH_HOME", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    save_file(random_weights(), lpips.weights_path())
+
+    def fall(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("safetensors.torch.load_file", fall)
+    assert "PermissionError" in lpips.unavailable()
+    assert str(tmp_path) not in lpips.unavailable()
 
 
 @pytest.mark.usefixtures("genuine")

@@ -12,7 +12,7 @@ import torch
 from tiny_grid import clean_registry  # noqa: F401
 
 from bench import registry
-from bench.check import check_metric
+from bench.check.metric import check_metric
 from bench.errors import BenchError
 from bench.metrics.measure import measure, statistics
 from bench.metrics.ssim import ssim_pairs

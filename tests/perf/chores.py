@@ -16,7 +16,7 @@ def skip(grid: str) -> dict[str, float]:
     from bench.engine import run as engine
     from bench.engine import stored
     from bench.engine.plan import plan
-    from bench.grids.load import load
+    from bench.grids.read import load
 
     marks = [began, time.perf_counter()]
     known = stored.known(stored.store())

@@ -41,7 +41,7 @@ def fill_store(grid: str) -> int:
     from bench.engine.plan import plan
     from bench.engine.rows import describe
     from bench.engine.stored import store
-    from bench.grids.load import load
+    from bench.grids.read import load
 
     loaded = load(grid)
     cells = plan(loaded, {}).cells

@@ -109,7 +109,7 @@ def trivial(grid: str, executor: str = "processes") -> dict[str, float]:
     from bench.engine import stored
     from bench.engine.plan import plan
     from bench.engine.progress import Silent
-    from bench.grids.load import load
+    from bench.grids.read import load
 
     planned = plan(load(grid), {})
 

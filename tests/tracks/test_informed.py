@@ -10,7 +10,7 @@ import torch
 
 from bench import registry, tracks
 from bench.api import Candidates, Setting
-from bench.check import holds_any, reachable_tensors
+from bench.check.handed import holds_any, reachable_tensors
 from bench.data.split import split
 from bench.errors import AttackFault, BenchError
 from bench.files import Folder

@@ -10,7 +10,7 @@ import torch
 
 from bench import registry, seeds, tracks
 from bench.api import Architecture, Planted, Setting
-from bench.check import holds_any, reachable_tensors
+from bench.check.handed import holds_any, reachable_tensors
 from bench.data.duplicates import hashes
 from bench.errors import AttackFault, BenchError
 from bench.files import Folder

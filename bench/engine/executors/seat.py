@@ -27,7 +27,7 @@ from bench.home import STORE, home
 
 # What rows follow from, beside plug-ins given by file: where it differs, machines would write other rows for the same cell.
 PROGRAM = (
-    "bench/api.py",
+    "bench/api",
     "bench/seeds.py",
     "bench/data",
     "bench/engine",

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from bench.api import Setting
 from bench.errors import BenchError
-from bench.grids.load import at_scale, builtin, expand, load, options_of, override, parse, select_attacks, select_seeds, titles, validate
+from bench.grids.points import expand
+from bench.grids.read import at_scale, builtin, load, options_of, titles, validate
+from bench.grids.select import override, select_attacks, select_seeds
+from bench.grids.syntax import parse
 from bench.registry import Entry
 
 GOOD = """
@@ -75,6 +78,11 @@ def test_expansion_is_complete_and_in_order(tmp_path):
         (("low: 1e-3", "low: 0"), "a log range needs low > 0", ""),
         (("low: 1e-3", "low: 5"), "low 5 is above high 1", ""),
         (("runs: 3", "runs: 0"), "greater than or equal to 1", ""),
+        (("runs: 3", "runs: true"), "attacks.1.sweep.runs: a number or a name is wanted, not true or false", ""),
+        (("high: 1", "high: on"), "a number or a name is wanted, not true or false", ""),
+        (("seeds: 2", "seeds: [0, yes]"), "seeds: a number or a name is wanted, not true or false", "a count, or a list"),
+        (("seeds: 2", "seeds: yes"), "seeds: a number or a name is wanted, not true or false", "a count, or a list"),
+        (("seeds: 2", "seeds: 2\nbudget: {minutes: true}"), "budget.minutes: a number or a name is wanted, not true or false", ""),
         (("steps: 10", "lr: 10"), "lr is both in params", ""),
         (("classes: 4, loss: ce", "classes: 4, loss: bce"), "loss 'bce' needs classes 'binary'", ""),
         (("loss: ce", "loss: cee"), "'bce', 'ce', 'mse' or 'huber'", ""),
@@ -337,6 +345,8 @@ def test_figures_of_a_paper_and_the_size_of_a_gallery(tmp_path):
         (("at: 500 images, ", ""), "published.0.at"),
         (("source: A paper", "source: A paper, whta: x"), "unknown field 'published.0.whta'. Did you mean 'what'?"),
         (("gallery: 20", "gallery: 101"), "less than or equal to 100"),
+        (("gallery: 20", "gallery: true"), "gallery: a number or a name is wanted, not true or false"),
+        (("value: 0.3", "value: yes"), "published.0.value: a number or a name is wanted, not true or false"),
     ],
 )
 def test_faults_in_what_is_published(tmp_path, change, message):

@@ -1,0 +1,41 @@
+"""The claims of an attack: of known grids, columns and hyperparameters, under names of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Any, cast
+
+from bench import registry
+from bench.api import Attack, Claim
+from bench.check.outcomes import need
+from bench.errors import did_you_mean
+from bench.grids.read import builtin
+from bench.report.claims import conditions
+from bench.report.declarations import declared, faults
+
+
+def check_claims(cls: type[Attack]) -> None:
+    claims = cls.__dict__.get("claims", ())
+    need(isinstance(claims, tuple) and all(isinstance(claim, Claim) for claim in claims), "claims is no tuple of bench.api.Claim")
+    everyone, _ = declared()
+    taken = {one.claim.name: one.owner for one in everyone if one.owner != cls.name}
+    names = [claim.name for claim in claims]
+    beside = Path(inspect.getfile(cls)).parent  # a plug-in's own grid lies there
+    for claim in claims:
+        wrong = faults(claim)
+        need(not wrong, f"claim {claim.name!r}: {'; '.join(wrong)}")
+        need(names.count(claim.name) == 1, f"two claims are named {claim.name!r}")
+        need(claim.name not in taken, f"{taken.get(claim.name)} has a claim named {claim.name!r}")
+        for grid in claim.grids:
+            known = grid in builtin() or (beside / f"{grid}.yaml").is_file()
+            need(known, f"claim {claim.name!r}: no grid is named {grid!r}.{did_you_mean(grid, builtin())}")
+        where, *sides = conditions(cls.name, claim)
+        for part in (where, *sides):
+            attacks = part.get("attack", where.get("attack", cls.name))
+            for attack in attacks if isinstance(attacks, tuple) else (attacks,):
+                owner = cls if attack == cls.name else registry.get("attack", attack)
+                fields = {f.name for f in dataclasses.fields(cast(Any, owner))} if dataclasses.is_dataclass(owner) else set()
+                for name in (key.removeprefix("param:") for key in part if key.startswith("param:")):
+                    need(name in fields, f"claim {claim.name!r}: {attack} has no hyperparameter {name!r}.{did_you_mean(name, fields)}")

@@ -1,0 +1,75 @@
+"""The contract of a defence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bench import seeds, tracks
+from bench.api import Defense
+from bench.check.classes import check_class
+from bench.check.networks import ARCHITECTURES
+from bench.check.outcomes import Outcome, Tests, need
+from bench.check.traces import MOVED, global_state
+
+
+def check_defense(cls: type[Defense]) -> list[Outcome]:
+    """The contract of a defence."""
+    tests = Tests()
+    check_class(cls, tests)
+    defense = tests.run("can be made without arguments", cls)
+    if defense is None:
+        return tests.outcomes
+    architecture = ARCHITECTURES[1]
+    release, images = tracks.get(tracks.DEFAULT).work.example(architecture, 1)
+    labels = torch.arange(len(images)) % architecture.outputs
+
+    def data(stream: int = 1) -> tuple[Tensor, Tensor]:
+        return defense.before_training(images.clone(), labels.clone(), seeds.generator("check", stream))
+
+    def weights(stream: int = 1) -> dict[str, Tensor]:
+        copies = {name: w.clone() for name, w in release.weights.items()}
+        return dict(defense.after_training(copies, seeds.generator("check", stream)))
+
+    def data_kept() -> None:
+        x, y = data()
+        need(x.shape[1:] == images.shape[1:], f"images of shape {tuple(x.shape[1:])}, not {tuple(images.shape[1:])}")
+        need(len(x) == len(y) and len(x) > 0, f"{len(x)} images and {len(y)} labels")
+        need(x.dtype == images.dtype and y.dtype == labels.dtype, f"dtypes {x.dtype}, {y.dtype}")
+        need(bool(torch.isfinite(x).all()), "images that are not finite")
+
+    def weights_kept() -> None:
+        got = weights()
+        need(set(got) == set(release.weights), f"weights named {sorted(got)}, not {sorted(release.weights)}")
+        for name, w in release.weights.items():
+            need(got[name].shape == w.shape and got[name].dtype == w.dtype, f"{name}: {tuple(got[name].shape)} {got[name].dtype}")
+            need(bool(torch.isfinite(got[name]).all()), f"{name} is not finite")
+
+    def repeats() -> None:
+        (x, y), w = data(), weights()
+        torch.manual_seed(99)
+        (x2, y2), w2 = data(), weights()
+        need(torch.equal(x, x2) and torch.equal(y, y2), "the same generator gave other data")
+        need(all(torch.equal(w[name], w2[name]) for name in w), "the same generator gave other weights")
+
+    def pure() -> None:
+        x, y = images.clone(), labels.clone()
+        defense.before_training(x, y, seeds.generator("check", 1))
+        need(torch.equal(x, images) and torch.equal(y, labels), "the images or labels that were passed changed: clone before writing")
+        copies = {name: w.clone() for name, w in release.weights.items()}
+        defense.after_training(copies, seeds.generator("check", 1))
+        same = set(copies) == set(release.weights) and all(torch.equal(copies[name], release.weights[name]) for name in copies)
+        need(same, "the weights that were passed changed: clone before writing")
+
+    def leaves_no_trace() -> None:
+        before = global_state()
+        data()
+        weights()
+        need(global_state() == before, MOVED)
+
+    tests.run("before_training keeps the form of the data", data_kept)
+    tests.run("after_training keeps names, shapes and dtypes of the weights", weights_kept)
+    tests.run("the same generator gives the same result", repeats)
+    tests.run("changes nothing in place", pure)
+    tests.run("leaves the global generators alone", leaves_no_trace)
+    return tests.outcomes
