@@ -398,7 +398,7 @@ def to_table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, table: Table) -> 
 def _from_values(values: list[Any], column: Column) -> pa.Array:
     if all(value is None for value in values):  # most columns belong to other tracks
         return pa.nulls(len(values), column.type)
-    clean = []
+    clean: list[Any] = []
     for value in values:
         if value is None:
             clean.append(None)
