@@ -322,8 +322,13 @@ def _brought(table: Table) -> Iterator[tuple[str, Sequence[Column]]]:
 
 def schema(table: Table) -> pa.Schema:
     """The Arrow schema of a table, with field metadata (description, unit, range, direction) and file metadata."""
+    return _schema(table, columns(table))
+
+
+@functools.lru_cache(maxsize=16)
+def _schema(table: Table, known: tuple[Column, ...]) -> pa.Schema:
     metadata = {"schema_version": str(SCHEMA_VERSION), "protocol": PROTOCOL, "table": f"reconbench.{table}"}
-    return pa.schema([column.field() for column in columns(table)], metadata=metadata)
+    return pa.schema([column.field() for column in known], metadata=metadata)
 
 
 def describe_schema() -> str:
@@ -391,11 +396,16 @@ def to_table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, table: Table) -> 
 
 
 def _from_values(values: list[Any], column: Column) -> pa.Array:
-    clean = []
+    if all(value is None for value in values):  # most columns belong to other tracks
+        return pa.nulls(len(values), column.type)
+    clean: list[Any] = []
     for value in values:
+        if value is None:
+            clean.append(None)
+            continue
         if hasattr(value, "item") and not isinstance(value, (str, bytes)):
             value = value.item()  # numpy and torch scalars
-        if column.json and value is not None and not isinstance(value, str):
+        if column.json and not isinstance(value, str):
             value = json.dumps(value, ensure_ascii=False, default=str)
         if isinstance(value, float) and math.isnan(value):
             value = None

@@ -1,4 +1,4 @@
-"""A defence: what the owner does before, while and after he trains."""
+"""A defence: what the owner does before, in and after training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Planted(NamedTuple):
-    """Inputs in [0, 1] that an owner makes the network memorise under labels of his choice, and others of that kind that he does not."""
+    """Inputs in [0, 1] that an owner makes the network memorise under labels of the owner's choice, and others that are not memorised."""
 
     inputs: Float[Tensor, "p c h w"]
     labels: Int[Tensor, " p"]
@@ -25,7 +25,7 @@ class Rehearsal(NamedTuple):
     """A further term of the owner's loss: what simulated thieves, linear in the outputs that they are told, would answer to some inputs.
 
     Thief s asks about ``questions[s]``. Told the outputs F, q × k, it would give outputs ``answers[s] @ F`` to the p inputs, and the owner
-    adds the loss of these under ``labels`` to his own, times ``weight``, taking the thieves in turn, one a step.
+    adds the loss of these under ``labels`` to its own loss, times ``weight``, taking the thieves in turn, one a step.
     """
 
     questions: Float[Tensor, "s q c h w"]  # in [0, 1]
@@ -65,7 +65,7 @@ class Defense(ABC):
         return None
 
     def rehearsal(self, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"], generator: torch.Generator) -> Rehearsal | None:
-        """What the owner rehearses while he trains, by a generator in the same state as ``before_training``; None: nothing.
+        """What the owner rehearses in training, by a generator in the same state as ``before_training``; None: nothing.
 
         Needs training on minibatches (``optimizer: adam``).
         """

@@ -10,7 +10,9 @@ they do not give the known values on pairs of synthetic images, there is no LPIP
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -26,6 +28,7 @@ from bench.registry import register
 
 SIDE = 64  # pixels
 BATCH = 256  # pairs at once; about 200 MB of activations in float32
+REMEMBERED = 256 * 2**20  # bytes of features that are kept for the next call; those of an image of 64 × 64 are 127 kB
 
 # AlexNet's feature stack as torchvision has it: index of the layer, stride, padding, whether a 3 × 3 max-pool of stride 2 comes before.
 CONVOLUTIONS = ((0, 4, 2, False), (3, 1, 2, True), (6, 1, 1, True), (8, 1, 1, False), (10, 1, 1, False))
@@ -56,12 +59,16 @@ class Lpips(Metric):
         return lpips_pairs(a, b)
 
 
+Memory = OrderedDict[tuple[object, ...], Tensor]  # an image, by its content → its features, the image used last at the end
+
+
 class Network(NamedTuple):
-    """Weights of the convolutions (and biases) and of the heads, one a layer."""
+    """Weights of the convolutions (and biases) and of the heads, one a layer; and what it has made of images that may come again."""
 
     kernels: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
     heads: tuple[Tensor, ...]  # 1 × channels × 1 × 1, non-negative
+    memory: Memory
 
 
 def lpips_pairs(
@@ -70,16 +77,19 @@ def lpips_pairs(
     """LPIPS of a[i] and b[i], images in [0, 1], 1 or 3 channels; None without the genuine weights (see ``unavailable``).
 
     Args:
+        a: the true images. On a CPU their features are remembered, for every attack on a target is compared with the same ones.
         side: both images are resized to this many pixels a side first; None: as they are, at least 32.
         batch: pairs in memory at once.
     """
     if unavailable():
         return None
+    if not len(a):
+        return a.new_zeros(0, dtype=torch.float32)
     # A card may round float32 convolutions to TF32, which costs the third digit; in float64 it does not, and the network is small.
     network = _network(weights_path(), _stamp(weights_path()), a.device, torch.float64 if a.is_cuda else torch.float32)
     assert isinstance(network, Network)
     parts = [_distance(network, x, y, side) for x, y in zip(a.split(batch), b.split(batch), strict=True)]
-    return torch.cat(parts).float() if parts else a.new_zeros(0)
+    return torch.cat(parts).float()
 
 
 def unavailable() -> str:
@@ -145,7 +155,9 @@ def _network(path: Path, stamp: tuple[int, int], device: torch.device, dtype: to
         wrong = f"{type(error).__name__}: {error}".replace(str(path), path.name)
     if wrong:
         return f"LPIPS is unavailable: {path.name} does not hold AlexNet's weights ({wrong}); delete it, then python -m bench fetch lpips"
-    return Network(*(tuple(t.to(device, dtype) for t in tensors) for tensors in _assemble(convolutions)))
+    own = _assemble(convolutions)
+    kernels, biases, heads = (tuple(t.to(device, dtype) for t in tensors) for tensors in (own.kernels, own.biases, own.heads))
+    return Network(tuple(kernel.contiguous(memory_format=torch.channels_last) for kernel in kernels), biases, heads, own.memory)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -161,27 +173,48 @@ def _assemble(convolutions: Mapping[str, Tensor]) -> Network:
         tuple(convolutions[f"features.{i}.weight"] for i in SHAPES),
         tuple(convolutions[f"features.{i}.bias"] for i in SHAPES),
         tuple(heads[f"lin{k}.model.1.weight"] for k in range(len(SHAPES))),
+        OrderedDict(),
     )
 
 
-@torch.no_grad()
 def _distance(network: Network, a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], side: int | None) -> Float[Tensor, " n"]:
-    total = torch.zeros(len(a), dtype=network.kernels[0].dtype, device=a.device)
-    for head, u, v in zip(network.heads, _features(network, a, side), _features(network, b, side), strict=True):
-        total = total + F.conv2d((u - v) ** 2, head).mean((1, 2, 3))
-    return total
+    u, v = _recalled(network, a, side, network.memory), _recalled(network, b, side, OrderedDict())
+    return (u - v).square_().sum(1)
 
 
-def _features(network: Network, images: Float[Tensor, "n c h w"], side: int | None) -> list[Tensor]:
-    """The five rectified layers, each position's channels scaled to length 1."""
+def _recalled(network: Network, images: Float[Tensor, "n c h w"], side: int | None, memory: Memory) -> Float[Tensor, "n f"]:
+    """``_features`` of the images, of equal ones and of those that the memory has without computing them again."""
+    if images.is_cuda:  # computed there sooner than looked up here
+        return _features(network, images, side)
+    content = images.detach().contiguous().numpy()
+    keys = [(side, images.dtype, images.shape[1:], hashlib.blake2b(image, digest_size=16).digest()) for image in content]
+    fresh = {key: i for i, key in enumerate(keys) if key not in memory}
+    if fresh:
+        made = _features(network, images[list(fresh.values())], side)
+        memory.update((key, row.clone()) for key, row in zip(fresh, made, strict=True))
+    found = torch.stack([memory[key] for key in keys])
+    for key in keys:
+        memory.move_to_end(key)
+    while memory and len(memory) * found[0].nbytes > REMEMBERED:
+        memory.popitem(last=False)
+    return found
+
+
+@torch.no_grad()
+def _features(network: Network, images: Float[Tensor, "n c h w"], side: int | None) -> Float[Tensor, "n f"]:
+    """The five rectified layers in one row an image, scaled so that LPIPS is the squared distance of two rows: each position's channels to
+    length 1, then by the roots of their heads and of one over the number of positions, which is the mean over these."""
     x = images.to(network.kernels[0])
     if side is not None:
         x = F.interpolate(x, (side, side), mode="bilinear", align_corners=False)
     shift, scale = (torch.tensor(v, dtype=x.dtype, device=x.device)[:, None, None] for v in (SHIFT, SCALE))
     x = (2 * x.expand(-1, 3, -1, -1) - 1 - shift) / scale
+    x = x.contiguous(memory_format=torch.channels_last)  # poolings and lengths take half the time so
     layers = []
-    for (_, stride, padding, pool), kernel, bias in zip(CONVOLUTIONS, network.kernels, network.biases, strict=True):
+    for (_, stride, padding, pool), kernel, bias, head in zip(CONVOLUTIONS, network.kernels, network.biases, network.heads, strict=True):
         x = F.max_pool2d(x, 3, 2) if pool else x
-        x = F.conv2d(x, kernel, bias, stride, padding).relu()
-        layers.append(x / ((x**2).sum(1, keepdim=True).sqrt() + 1e-10))
-    return layers
+        x = F.conv2d(x, kernel, bias, stride, padding).relu_()
+        channels = x.permute(0, 2, 3, 1)
+        length = torch.linalg.vector_norm(channels, dim=-1, keepdim=True).add_(1e-10)
+        layers.append((channels / length).mul_((head.flatten() / x[0, 0].numel()).sqrt()).flatten(1))
+    return torch.cat(layers, 1)

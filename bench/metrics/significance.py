@@ -38,13 +38,7 @@ def one_mean(values: ArrayLike, level: float = 0.0) -> tuple[Interval, float]:
     spread = float(x.std(ddof=1))
     if spread < SAME:
         return Interval(interval.estimate, interval.estimate, interval.estimate), 1.0 if abs(distance) < SAME else 2.0 ** (1 - k)
-<<<<<<< HEAD
-    from scipy.special import stdtr  # scipy.stats.ttest_1samp is the same, behind an import of most of a second
-
-    return interval, float(2 * stdtr(k - 1, -abs(distance / np.sqrt(x.var(ddof=1) / k))))
-=======
     return interval, float(2 * stdtr(k - 1, -abs(distance) / np.sqrt(x.var(ddof=1) / k)))  # scipy.stats.ttest_1samp, sooner imported
->>>>>>> walls
 
 
 def direction(values: ArrayLike, alpha: float = 0.05) -> int | None:

@@ -21,7 +21,7 @@ from bench.api import Row
 from bench.errors import BenchError
 from bench.files import File, Files, files_at
 from bench.schema import TEXT, schema, to_table
-from bench.store.tables import CorruptError, latest_images, latest_scores, read, serialise
+from bench.store.tables import CorruptError, latest_images, latest_scores, read, serialise, serialise_part
 
 Table = Literal["scores", "images"]
 
@@ -64,9 +64,9 @@ class Store:
         scores, images = to_table(score_rows, "scores"), to_table(image_rows, "images")
         stamp = f"{moment:020d}-{os.getpid()}-{secrets.token_hex(3)}"
         if images.num_rows:
-            self.files.put(f"images-{stamp}.parquet", serialise(images))
+            self.files.put(f"images-{stamp}.parquet", serialise_part(images))
         if scores.num_rows:
-            self.files.put(f"scores-{stamp}.parquet", serialise(scores))
+            self.files.put(f"scores-{stamp}.parquet", serialise_part(scores))
         files = self._listing()
         if any(len(_small(_of(table, files))) > COMPACT_ABOVE for table in ("scores", "images")):
             self.compact()

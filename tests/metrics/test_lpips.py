@@ -164,3 +164,79 @@ def test_weights_that_are_almost_right_cannot_score(tmp_path: Path, monkeypatch:
 def test_without_the_package_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lpips.importlib.util, "find_spec", lambda name: None)
     assert "package lpips is not installed" in lpips.unavailable()
+
+
+@pytest.fixture
+def looked_at(genuine: None, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images the network sees in each pass, with nothing remembered at first."""
+    seen: list[int] = []
+    lpips._network.cache_clear()
+    assert lpips.unavailable() == ""
+    features = lpips._features
+
+    def counted(network: lpips.Network, images: torch.Tensor, side: int | None) -> torch.Tensor:
+        seen.append(len(images))
+        return features(network, images, side)
+
+    monkeypatch.setattr(lpips, "_features", counted)
+    return seen
+
+
+def some_images(seed: int, n: int = 4) -> torch.Tensor:
+    return torch.rand(n, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+
+
+def test_true_images_are_seen_once_for_all_attacks_on_them(looked_at: list[int]) -> None:
+    truth = some_images(0)
+    first = lpips.lpips_pairs(truth, some_images(1))
+    again = lpips.lpips_pairs(truth.clone(), some_images(2))
+    mixed = lpips.lpips_pairs(torch.cat([some_images(3, 1), truth[1:]]), some_images(1))
+    assert looked_at == [4, 4, 4, 1, 4]  # truth and candidates; candidates; the one new image, and candidates
+    lpips._network.cache_clear()
+    assert first is not None
+    assert again is not None
+    assert mixed is not None
+    for truths, others, got in ((truth, some_images(2), again), (torch.cat([some_images(3, 1), truth[1:]]), some_images(1), mixed)):
+        afresh = torch.cat([lpips.lpips_pairs(a[None], b[None]) for a, b in zip(truths, others, strict=True)])  # type: ignore[misc]
+        assert torch.allclose(got, afresh, atol=1e-6)
+        lpips._network.cache_clear()
+
+
+def test_a_candidate_that_is_given_many_times_is_seen_once(looked_at: list[int]) -> None:
+    truth, one = some_images(0), some_images(1, 1)
+    got = lpips.lpips_pairs(truth, one.expand(4, -1, -1, -1))
+    assert looked_at == [4, 1]
+    apart = torch.cat([lpips.lpips_pairs(image[None], one) for image in truth])  # type: ignore[misc]
+    assert got is not None
+    assert torch.allclose(got, apart, atol=1e-6)
+
+
+def test_images_that_differ_by_little_are_not_taken_for_each_other(looked_at: list[int]) -> None:
+    truth = some_images(0, 1)
+    other = truth.clone()
+    other[0, :, 16, 16] = (other[0, :, 16, 16] + 0.5) % 1
+    assert float(lpips.lpips_pairs(truth, other)[0]) > 1e-6  # type: ignore[index]
+    assert float(lpips.lpips_pairs(other, truth)[0]) > 1e-6  # type: ignore[index]
+    as_it_is = lpips.lpips_pairs(truth, some_images(1, 1), side=None)
+    enlarged = lpips.lpips_pairs(truth, some_images(1, 1))
+    assert as_it_is is not None
+    assert enlarged is not None
+    assert abs(float(as_it_is - enlarged)) > 1e-3
+
+
+def test_what_is_remembered_is_bounded(looked_at: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, candidates = some_images(0), some_images(1)
+    every = lpips.lpips_pairs(truth, candidates)
+    network = lpips._network(lpips.weights_path(), lpips._stamp(lpips.weights_path()), torch.device("cpu"), torch.float32)
+    assert isinstance(network, lpips.Network)
+    size = next(iter(network.memory.values())).nbytes
+    assert len(network.memory) == 4
+    monkeypatch.setattr(lpips, "REMEMBERED", 2 * size)
+    again = lpips.lpips_pairs(truth, candidates)
+    assert again is not None
+    assert every is not None
+    assert torch.allclose(again, every, atol=1e-6)
+    assert len(network.memory) == 2
+    looked_at.clear()
+    lpips.lpips_pairs(truth[2:], candidates[2:])  # those used last are the ones that stayed
+    assert looked_at == [2]

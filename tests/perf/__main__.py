@@ -19,6 +19,7 @@ BENCHMARKS = (
     "training",
     "scoring",
     "harness",
+    "command",
     "workers",
     "memory",
     "shadows",

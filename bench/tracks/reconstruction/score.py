@@ -74,9 +74,12 @@ def score(
     # alike, for the attacker has no other mean.
     mean = members.mean(0) if secret.mean_image is None else secret.mean_image.to(images)
     similarity = ssim_matrix(torch.cat([members, controls]), images).cpu()
+    truths = {"members": members, "controls": controls}
+    of_side = dict(zip(truths, similarity.split([len(members), len(controls)]), strict=True))
+    partners = {side: match.one_to_one(1 - own[:, :n_submit]) for side, own in of_side.items()}
+    measured = _measured(truths, submitted, partners)
     sides = {
-        "members": _compare(members, images, similarity[: len(members)], n_submit, mean),
-        "controls": _compare(controls, images, similarity[len(members) :], n_submit, mean),
+        side: measured[side] | _compare(truth, images, of_side[side], partners[side], n_submit, mean) for side, truth in truths.items()
     }
     row = compare(sides["members"], sides["controls"], bootstrap_seed)
     for name, part in (("", similarity[: len(members)]), ("_controls", similarity[len(members) :])):
@@ -116,30 +119,40 @@ def _compare(
     truth: Float[Tensor, "n c h w"],
     candidates: Float[Tensor, "m c h w"],
     similarity: Float[Tensor, "n m"],
+    partner: Int[Tensor, " n"],
     n_submit: int,
     mean: Float[Tensor, "c h w"],
 ) -> dict[str, Any]:
-    """Every per-image number of one side, as float64 arrays with NaN where an image has no partner; LPIPS None where it cannot be had."""
-    partner = match.one_to_one(1 - similarity[:, :n_submit])
+    """One side's numbers by SSIM and by the papers' score, a float64 array each, NaN where an image has no partner."""
     every = match.one_to_one(1 - similarity) if candidates.shape[0] > n_submit else partner
-    matched = (partner >= 0).nonzero().flatten()
-    a, b = truth[matched.to(truth.device)], candidates[partner[matched].to(truth.device)]
-
-    def spread(values: np.ndarray | None) -> np.ndarray | None:
-        if values is None:
-            return None
-        full = np.full(len(truth), np.nan)
-        full[matched.numpy()] = values
-        return full
-
     return {
         "ssim": _picked(similarity, partner),
-        **{name: spread(values) for name, values in measure(a, b, but={"ssim"}).items()},
         "nn_ssim": similarity[:, :n_submit].amax(1).double().numpy(),
         "oracle_ssim": _picked(similarity, every),
         "haim_ssim": haim2022(truth, candidates - mean, mean).ssim.cpu().double().numpy(),
         "candidate": partner.numpy(),
     }
+
+
+def _measured(
+    truths: Mapping[str, Float[Tensor, "n c h w"]], submitted: Float[Tensor, "m c h w"], partners: Mapping[str, Int[Tensor, " n"]]
+) -> dict[str, dict[str, Any]]:
+    """Every registered metric but SSIM of each side's images and their partners: NaN where an image has none, None where a metric cannot be
+    had. Both sides at once, for they share candidates, and many pairs cost less than twice half as many."""
+    matched = {side: (partner >= 0).nonzero().flatten() for side, partner in partners.items()}
+    device = submitted.device
+    a = torch.cat([truth[matched[side].to(device)] for side, truth in truths.items()])
+    b = torch.cat([submitted[partner[matched[side]].to(device)] for side, partner in partners.items()])
+    cuts = np.cumsum([len(own) for own in matched.values()])[:-1]
+    found: dict[str, dict[str, Any]] = {side: {} for side in truths}
+    for name, values in measure(a, b, but={"ssim"}).items():
+        parts = [None] * len(truths) if values is None else np.split(values, cuts)
+        for (side, truth), own in zip(truths.items(), parts, strict=True):
+            full = None if own is None else np.full(len(truth), np.nan)
+            if full is not None:
+                full[matched[side].numpy()] = own
+            found[side][name] = full
+    return found
 
 
 def _picked(similarity: Float[Tensor, "n m"], partner: Int[Tensor, " n"]) -> np.ndarray:
