@@ -37,7 +37,7 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False, tell: Call
     before = last_rendering(folder) if only_if_changed else Rendering()
     if before.stamp == now and all((folder / name).is_file() for name in before.files):
         return [folder / "leaderboard.md", *(folder / name for name in before.files)]
-    from bench.report import claims, claims_page, declarations, glance, markdown
+    from bench.report import board, claims, claims_page, declarations, glance, markdown
     from bench.report.aggregate import aggregate
     from bench.report.kit.page import Page
 
@@ -83,10 +83,10 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False, tell: Call
         kept.append(board_picture)
     elif pages and (picture := glance.picture(pages[0].groups)) is not None:
         contents[board_picture] = picture
-    board = markdown.leaderboard(pages, board_picture if board_picture in (*kept, *contents) else None)
+    text = board.page(pages, board_picture if board_picture in (*kept, *contents) else None)
     files = sorted([*contents, *kept])
     listing = Rendering(now, files, marks).comment()
-    contents["leaderboard.md"] = board.encode() + listing.encode()  # last, since it says that the rest is there
+    contents["leaderboard.md"] = text.encode() + listing.encode()  # last, since it says that the rest is there
     for name, content in contents.items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != content:
@@ -97,7 +97,7 @@ def render(results_dir: Path | str, *, only_if_changed: bool = False, tell: Call
 
 def _sweep(folder: Path, kept: set[str], kinds: Sequence[str]) -> None:
     """Removes generated pages and pictures that this rendering did not make."""
-    from bench.report.markdown import GENERATED
+    from bench.report.kit.text import GENERATED
 
     for path in folder.glob("*.md"):
         if path.name not in kept and path.read_bytes().startswith(GENERATED.encode()):

@@ -73,8 +73,12 @@ def markdown(parts: Sequence[Part], facts: Mapping[str, str], beside: Sequence[s
         "",
         "# Speed",
         "",
+        f"**Answer.** {answer(lines)}",
+        "",
+        f"**Command.** `{made_by}`",
+        "",
         "Ours beside the alternative, in one call, in turn where several samples are taken; medians, with the range between the quartiles",
-        f"(IQR). A ratio counts only if its checks hold: both computed the same. `{made_by}` makes this page again.",
+        "(IQR). A ratio counts only if its checks hold: both computed the same.",
         "",
         *table(["", ""], facts.items()),
         *(f"| measured on {device} | {rates(device)} |" for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else []))),
@@ -117,6 +121,13 @@ def markdown(parts: Sequence[Part], facts: Mapping[str, str], beside: Sequence[s
     if beside:
         text += ["## Other pages on speed", "", *(f"- [{name}]({name})" for name in beside), ""]
     return "\n".join(text)
+
+
+def answer(lines: Sequence[Line]) -> str:
+    """How many of the targets are met."""
+    verdicts = [line.verdict for line in lines if line.verdict != "stated"]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(sorted(verdicts)))
+    return f"Of {len(verdicts)} targets: {counts or 'none'}. The other lines state a time and have no target."
 
 
 def remarks(line: Line) -> list[str]:
