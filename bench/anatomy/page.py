@@ -31,7 +31,8 @@ def render(table: pd.DataFrame, folder: Path) -> Path:
     """
     parts = [
         "# Anatomy",
-        "**Question.** What goes on inside the networks under attack: which hidden units fall silent, how far do weights move, and what do the parts remember? "
+        "**Question.** What goes on inside the networks under attack: which hidden units fall silent, how far do weights move, and what do "
+        "the parts remember? "
         "The detectors are ours, after the idea of Mnemonist (Shahin Shamsabadi, Hayes, Balle, Weller, UAI 2023).",
     ]
     parts += [f"**Answer ({clean(name)}).** {_answer(mine)}" for name, mine in table.groupby("dataset_display", sort=False)]
@@ -57,7 +58,7 @@ def _answer(mine: pd.DataFrame) -> str:
         return f"{own.mean():.2f} ({own.min():.2f} to {own.max():.2f})"
 
     said = [_in_words(_ends(mine[mine["part"] == "dynamics"]))]
-    if f"mean ssim: {REBUILT[0]}" in set(rebuilt["measure"]):
+    if "mean ssim: all" in set(rebuilt["measure"]):
         which = [f"{ssim(name)} from {NAMES[name]}" for name in REBUILT if name in ("all", "units kept", "units random")]
         said.append(f"A ReLU network's secret images come back with SSIM {', '.join(which)} (mean and range over seeds).")
     return " ".join(text for text in said if text)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
+from bench.report.kit.text import MOST_COLUMNS, folded
+
 from . import machine
 from .clock import Samples
 from .floor import launch_seconds, matmul_rate, traffic_rate
@@ -127,7 +129,7 @@ def answer(lines: Sequence[Line]) -> str:
     """How many of the targets are met."""
     verdicts = [line.verdict for line in lines if line.verdict != "stated"]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(sorted(verdicts)))
-    return f"Of {len(verdicts)} targets: {counts or 'none'}. The other lines state a time and have no target."
+    return f"Targets: {counts or 'none'}. The other lines state a time."
 
 
 def remarks(line: Line) -> list[str]:
@@ -157,9 +159,10 @@ def rates(device: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Iterable[Any]]) -> list[str]:
-    """A Markdown table; pipes are escaped."""
+    """A Markdown table, folded if it is wide; pipes are escaped."""
     out = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
-    return out + ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    out += ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return out if len(headers) <= MOST_COLUMNS else folded(f"Table of {len(headers)} columns", out)
 
 
 def write(parts: Sequence[Part], folder: Path, name: str = "perf", made_by: str = "make perf") -> list[Path]:
