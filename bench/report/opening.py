@@ -18,22 +18,22 @@ def opening(page: Page) -> list[str]:
     parts = page.parts
     for section, groups in parts.items():
         name = f" ({escape(section)})" if len(parts) > 1 else ""
-        lines += [f"**Answer{name}.** {' '.join(answer(groups))}", ""]
+        first, *more = answer(groups)
+        lines += [f"**Answer{name}.** {first}", "", *(f"- {text}" for text in more), *([""] if more else [])]
     counts = {str(k): int(v) for k, v in page.rows["status"].value_counts().items()}
     cells = f"Cells (one setting and seed under one attack): {coverage(counts, line=False)}."
     return [*lines, *_made_by(page), "", f"{cells} [Back to the leaderboard](leaderboard.md), or to the [claims](claims.md).", ""]
 
 
 def answer(groups: Sequence[Group]) -> list[str]:
-    """What the rows of one part say, in sentences."""
+    """What the rows of one part say, in sentences: of its axes if it has some, and of controls."""
     found = leads(groups)
     if not found:
         return ["Open: no attack has scores."]
-    word, ahead = beyond(found), sum(one.surely > 0 for one in found)
+    axes, word, ahead = [_axis(one, groups[0]) for one in along(groups)], beyond(found), sum(one.surely > 0 for one in found)
     settings = f"{ahead} of {len(found)} settings" if len(found) > 1 else "the one setting" if ahead else "no setting"
-    start = "T" if word[0].isdigit() else f"{word.capitalize()}: t"
-    first = f"{start}he strongest attack is surely ahead of the strongest control at {settings}."
-    return [first, _best(found, axis_names(groups)), *(_axis(one, groups[0]) for one in along(groups))]
+    start = "T" if axes or word[0].isdigit() else f"{word.capitalize()}: t"
+    return [*axes, f"{start}he strongest attack is surely ahead of the strongest control at {settings}.", _best(found, axis_names(groups))]
 
 
 def _best(found: Sequence[Lead], names: Sequence[str]) -> str:

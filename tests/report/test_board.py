@@ -75,7 +75,7 @@ def test_with_many_values_a_difference_has_to_be_larger():
 
 
 def test_the_answer_has_the_figures_that_matter(page):
-    first, best, axis = answer(page.groups)
+    axis, first, best = answer(page.groups)
     assert first == "The strongest attack is surely ahead of the strongest control at 1 of 2 settings."
     assert best.startswith("haim_kkt at weight decay 0.01: excess recall +0.52 [")
     assert "against +0.10 of the strongest control (mean_image), a lead of +0.42 [" in best
