@@ -32,7 +32,7 @@ def page(findings: Sequence[Finding], broken: Sequence[str] = ()) -> str:
     lines = [GENERATED, "", "# Claims of the papers, tested", ""]
     lines += ["**Question.** Does what the papers behind the attacks say hold on the rows of this table?", ""]
     lines += [f"**Answer.** {_tally(findings)} A line is one claim in one grid; its verdict holds for the settings of that grid.", ""]
-    lines += ["**Command.** `python -m bench claims` [Where a verdict comes from](#where-a-verdict-comes-from) is said below.", ""]
+    lines += ["**Command.** `python -m bench claims`; [where a verdict comes from](#where-a-verdict-comes-from) is below.", ""]
     rows, behind = [], []
     before = ""
     for one in findings:

@@ -53,6 +53,11 @@ def folded(summary: str, lines: Sequence[str]) -> list[str]:
     return ["<details>", f"<summary>{summary}</summary>", "", *lines, *([] if lines[-1:] == [""] else [""]), "</details>"]
 
 
+def few(places: Sequence[str], most: int = 3) -> str:
+    """The names of settings; of many how many they are."""
+    return ", ".join(places) if len(places) <= most else f"{len(places)} settings"
+
+
 def number(value: float | None, decimals: int = 2) -> str:
     """A number, or a dash."""
     if value is None:
