@@ -36,6 +36,6 @@ def faults(text: str) -> list[str]:
 
 def opening_faults(text: str) -> list[str]:
     """What is missing above the first heading, picture and table of a page: its answer, and the command that makes it."""
-    body = text.partition("\n# ")[2]
+    body = re.split(r"(?m)^# ", text, maxsplit=1)[-1]
     head = re.split(r"(?m)^(?:##|!\[|\|)", body)[0]
     return [word for word in ("**Answer", "**Command.** `") if word not in head]
