@@ -21,6 +21,7 @@ from bench.report.claims import findings
 from bench.report.declarations import declared
 from bench.store import images_files, load_results, load_scores
 from bench.tracks.informed.page import paired
+from tests.report import legible_page
 from tests.report.legible import watched
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +82,20 @@ def same_picture(one: Path, two: Path) -> bool:
     """The same but for a few levels: a compressor's bytes and the edges of letters hang on the processor."""
     first, second = (np.asarray(Image.open(path).convert("RGBA"), float) for path in (one, two))
     return first.shape == second.shape and float(np.abs(first - second).max()) <= 32  # of 255; what is new is black on white
+
+
+def test_the_leaderboard_fits_a_screen_or_two():
+    text = (RESULTS / "leaderboard.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= legible_page.MOST_LINES
+    for rows in legible_page.open_tables(text):
+        assert legible_page.columns(rows[0]) <= legible_page.MOST_COLUMNS
+        assert max(len(legible_page.shown(row)) for row in rows) <= legible_page.WIDEST, rows
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in RESULTS.glob("*.md") if path.name != "README.md"))
+def test_a_page_opens_with_its_answer_and_the_command_that_makes_it_and_folds_what_is_wide(page):
+    text = (RESULTS / page).read_text(encoding="utf-8")
+    assert (legible_page.opening_faults(text), legible_page.faults(text)) == ([], [])
 
 
 def test_files_stay_small():

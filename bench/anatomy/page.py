@@ -31,9 +31,12 @@ def render(table: pd.DataFrame, folder: Path) -> Path:
     """
     parts = [
         "# Anatomy",
-        "What goes on inside the networks under attack: which hidden units fall silent, how far weights move, and what the parts remember. "
+        "**Question.** What goes on inside the networks under attack: which hidden units fall silent, how far do weights move, and what do "
+        "the parts remember? "
         "The detectors are ours, after the idea of Mnemonist (Shahin Shamsabadi, Hayes, Balle, Weller, UAI 2023).",
     ]
+    parts += [f"**Answer ({clean(name)}).** {_answer(mine)}" for name, mine in table.groupby("dataset_display", sort=False)]
+    parts.append("**Command.** `python -m bench anatomy --dataset NAME`; page and pictures follow from `anatomy.parquet`.")
     for dataset in dict.fromkeys(table["dataset"]):
         mine = table[table["dataset"] == dataset]
         display = str(mine["dataset_display"].iloc[0])
@@ -41,10 +44,29 @@ def render(table: pd.DataFrame, folder: Path) -> Path:
         parts.append(f"## {clean(display)}")
         parts += _dynamics(mine, folder, display, slug)
         parts += _portraits(mine, folder, display, slug)
-    parts.append("Remade by `python -m bench anatomy --dataset NAME` from `anatomy.parquet`, which holds every number and picture here.")
     page = folder / "anatomy.md"
     atomic_write(page, ("\n\n".join(part for part in parts if part) + "\n").encode())
     return page
+
+
+def _answer(mine: pd.DataFrame) -> str:
+    """One data set in a sentence or two: units that are silent, and what comes of the informative half beside a random one."""
+    rebuilt = mine[mine["part"] == "rebuilt"]
+
+    def ssim(what: str) -> str:
+        own = rebuilt.loc[rebuilt["measure"] == f"mean ssim: {what}", "value"]
+        return f"{own.mean():.2f} ({own.min():.2f} to {own.max():.2f})"
+
+    said = [_in_words(_ends(mine[mine["part"] == "dynamics"]))]
+    if "mean ssim: all" in set(rebuilt["measure"]):
+        which = [f"{ssim(name)} from {NAMES[name]}" for name in REBUILT if name in ("all", "units kept", "units random")]
+        said.append(f"A ReLU network's secret images come back with SSIM {', '.join(which)} (mean and range over seeds).")
+    return " ".join(text for text in said if text)
+
+
+def _ends(curves: pd.DataFrame) -> pd.DataFrame:
+    """What was measured last, at the end of training."""
+    return curves.sort_values("epoch").groupby(["recipe", "activation", "seed", "measure", "index"], sort=False).last().reset_index()
 
 
 def _figure(folder: Path, name: str, png: bytes | None, alt: str) -> list[str]:
@@ -60,7 +82,7 @@ def _dynamics(mine: pd.DataFrame, folder: Path, display: str, slug: str) -> list
         return []
     png = figures.dynamics(mine, f"Inside training: {display}")
     alt = f"Hidden units that hardly vary, and distance of the weights from their start against epochs, by activation, {display}"
-    ends = curves.sort_values("epoch").groupby(["recipe", "activation", "seed", "measure", "index"], sort=False).last().reset_index()
+    ends = _ends(curves)
     lines = []
     for (recipe, activation), own in ends.groupby(["recipe", "activation"], sort=False):
 
@@ -89,7 +111,6 @@ def _dynamics(mine: pd.DataFrame, folder: Path, display: str, slug: str) -> list
         f"Means of {count} networks at the end of training. A unit never varies if its activation is the same on all training images "
         "(a ReLU that never fires, above all); the next column counts units whose activations span less than 10 % of the widest span. "
         "Distances are ‖W − W₀‖ over ‖W₀‖. `informed`: the networks of the informed track; `kkt`: those that the KKT attacks are run on.",
-        _in_words(ends),
         str(tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True)),
     ]
 

@@ -33,7 +33,6 @@ class Headline:
     less: Share | None = None  # of controls
     counted: tuple[str, str, str] = ("members", "controls", "")  # words for the hits of both, and what a hit is
     per_cent: str = ""  # what the shares are of, where they are told in per cent; empty: they are told as hits
-    champion: str = ""  # behind the number where lines of several tracks are told one after another; empty: nothing
     picture: str = "headline"  # kind of its picture: the end of a file name
     caption: str = ""  # what the picture shows; empty: the words
 

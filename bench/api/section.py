@@ -19,7 +19,6 @@ class Section(ABC):
     tracks: ClassVar[frozenset[str]] = frozenset()  # of a registered one: what it is about; empty: any track
     place: ClassVar[Literal["top", "part", "end"]] = "part"  # in every part, or once: before the parts, or after them
     pictures: ClassVar[tuple[str, ...]] = ()  # kinds of its pictures: the ends of their file names
-    ranks: ClassVar[bool] = False  # its lines, without the heading, are what the leaderboard shows of a part
 
     def applies(self, page: Any) -> bool:
         """Whether it has anything to say or to draw; where that takes as long to find out as to say, it gives no lines instead."""
@@ -34,5 +33,5 @@ class Section(ABC):
         return {}
 
     def meanings(self) -> dict[str, str]:
-        """Of a section that ranks: what its columns mean, for the end of the leaderboard."""
+        """What the columns of its table mean, for the end of the page."""
         return {}

@@ -52,7 +52,7 @@ def render(
         before = Rendering()
     if before.stamp == now and all((folder / name).is_file() for name in before.files):
         return [folder / "leaderboard.md", *(folder / name for name in before.files)]
-    from bench.report import claims, claims_page, declarations, glance, markdown
+    from bench.report import board, claims, claims_page, declarations, glance, markdown
     from bench.report.aggregate import aggregate
     from bench.report.kit.page import Page
 
@@ -104,10 +104,10 @@ def render(
         kept.append(board_picture)
     elif pages and (picture := glance.picture(pages[0].groups)) is not None:
         contents[board_picture] = picture
-    board = markdown.leaderboard(pages, board_picture if board_picture in (*kept, *contents) else None)
+    text = board.page(pages, board_picture if board_picture in (*kept, *contents) else None)
     files = sorted([*contents, *kept])
     listing = Rendering("0" if faults else now, files, marks).comment()
-    contents["leaderboard.md"] = board.encode() + listing.encode()  # last, since it says that the rest is there
+    contents["leaderboard.md"] = text.encode() + listing.encode()  # last, since it says that the rest is there
     _write(folder, contents)
     _sweep(folder, {"leaderboard.md", *files}, kinds)
     if not faults and (ours or before == Rendering()):
@@ -141,7 +141,7 @@ def _not_made(faults: Mapping[str, Fault]) -> BenchError:
 
 def _sweep(folder: Path, kept: set[str], kinds: Sequence[str]) -> None:
     """Removes generated pages and pictures that this rendering did not make."""
-    from bench.report.markdown import GENERATED
+    from bench.report.kit.text import GENERATED
 
     for path in folder.glob("*.md"):
         if path.name not in kept and path.read_bytes().startswith(GENERATED.encode()):

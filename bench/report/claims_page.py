@@ -1,4 +1,4 @@
-"""The page ``claims.md``: every claim with its verdict, and how it was come by. Text in, text out; no file is touched here."""
+"""The page ``claims.md``: every claim with its verdict, and where that comes from. Text in, text out; no file is touched here."""
 
 from __future__ import annotations
 
@@ -17,37 +17,35 @@ from bench.report.claims import (
     INCONCLUSIVE,
     NO_ROWS,
     REPRODUCED,
-    SCALES,
     Finding,
     conditions,
 )
-from bench.report.kit.text import NONE, escape, plain, signed, table
-from bench.report.markdown import GENERATED
+from bench.report.kit.text import GENERATED, NONE, escape, folded, plain, signed, unfolded
+from bench.report.opening import command
 
-HEAD = (
-    "claim", "source", "grid", "verdict", "effect [95 %]", "p, corrected (as it was)", "seeds", "more seeds needed",
-    "members : controls over 0.4",
-)  # fmt: skip
+HEAD = ("claim", "grid", "verdict", "effect [95 %]", "p, corrected")
+BEHIND = ("claim", "source", "grid", "p, as it was", "seeds", "more seeds needed", "members : controls over 0.4")
 
 
 def page(findings: Sequence[Finding], broken: Sequence[str] = ()) -> str:
     """The whole of claims.md."""
     lines = [GENERATED, "", "# Claims of the papers, tested", ""]
-    lines += [
-        "What the papers behind the attacks say, beside what the rows of this table say. A line is one claim in one grid. Verdicts hold",
-        f"for the settings of that grid, not for the papers' own. {_tally(findings)}",
-        "[How a verdict is come by](#how-a-verdict-is-come-by) is below the table.",
-        "",
-    ]
-    shown: set[str] = set()
-    rows = []
+    lines += ["**Question.** Does what the papers behind the attacks say hold on the rows of this table?", ""]
+    lines += [f"**Answer.** {_tally(findings)} A line is one claim in one grid; its verdict holds for the settings of that grid.", ""]
+    lines += ["**Command.** `python -m bench claims`; [where a verdict comes from](#where-a-verdict-comes-from) is below.", ""]
+    rows, behind = [], []
+    before = ""
     for one in findings:
-        first = str(one.claim.name) not in shown
-        shown.add(str(one.claim.name))
-        rows.append([*([_claim(one.claim), escape(one.claim.source)] if first else ["″", "″"]), *_cells(one)])
-    lines += table(HEAD, rows) if rows else ["No attack declares a claim."]
+        name, first = escape(one.claim.name), str(one.claim.name) != before
+        before = str(one.claim.name)
+        rows.append([f"{escape(one.claim.text, 600)} (`{name}`)" if first else "″", *_cells(one)])
+        behind.append([f"`{name}`" if first else "″", escape(one.claim.source) if first else "″", *_behind(one)])
+    if rows:
+        lines += [*unfolded(HEAD, rows), "", *folded("Sources, seeds and counts of each line", unfolded(BEHIND, behind))]
+    else:
+        lines += ["No attack declares a claim."]
     lines += ["", *(f"- {escape(text)}" for text in broken), *([""] if broken else [])]
-    lines += ["## How a verdict is come by", "", *_method(findings), ""]
+    lines += ["## Where a verdict comes from", "", *_method(findings), ""]
     lines += ["## What is measured", "", *(f"- `{escape(name)}`: {text}" for name, text in _measures(findings).items())]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -61,7 +59,7 @@ def line(one: Finding) -> str:
         more = f"; {_more(one)} more {seeds} would decide" if one.verdict == INCONCLUSIVE and one.more is not None else ""
         parts.append(f"{_effect(one.effect)}{p}{more}")
     elif one.verdict == NO_ROWS:
-        parts.append(_command(one.grid))
+        parts.append(command(one.grid))
     if one.reason:
         parts.append(f"({one.reason})")
     return "  ".join(parts)
@@ -69,33 +67,29 @@ def line(one: Finding) -> str:
 
 def _tally(findings: Sequence[Finding]) -> str:
     counts = Counter(one.verdict for one in findings)
+    if not counts:
+        return "Nothing is claimed."
     known = [REPRODUCED, CONTRADICTED, INCONCLUSIVE, NO_ROWS, BROKEN]
     order = [*known[:2], *sorted(set(counts) - set(known)), *known[2:]]
-    return ", ".join(f"{counts[verdict]} {escape(verdict)}" for verdict in order if counts[verdict]) + "." if counts else ""
-
-
-def _claim(claim: Claim) -> str:
-    return f"{escape(claim.text, 600)} (`{escape(claim.name)}`)"
+    return f"Of {len(findings)} tests: {', '.join(f'{counts[verdict]} {escape(verdict)}' for verdict in order if counts[verdict])}."
 
 
 def _cells(one: Finding) -> list[str]:
+    """What is seen of a line at once."""
     verdict = escape(one.verdict)
     if one.verdict not in (INCONCLUSIVE, NO_ROWS, BROKEN):
         verdict = f"**{verdict}**"
     if one.verdict == NO_ROWS:
-        verdict += f": `{escape(_command(one.grid))}`"
+        verdict += f": `{escape(command(one.grid))}`"
     if one.reason:
         verdict += f" ({escape(one.reason)})"
-    p = NONE if one.p is None or one.corrected is None else f"{_p(one.corrected)} ({_p(one.p)})"
-    return [
-        escape(one.grid),
-        verdict,
-        _effect(one.effect) + _level(one),
-        p,
-        str(len(one.values) or NONE),
-        _more(one),
-        escape(one.beside) or NONE,
-    ]
+    return [escape(one.grid), verdict, _effect(one.effect) + _level(one), NONE if one.corrected is None else _p(one.corrected)]
+
+
+def _behind(one: Finding) -> list[str]:
+    """And what stands behind it."""
+    p = NONE if one.p is None else _p(one.p)
+    return [escape(one.grid), p, str(len(one.values) or NONE), _more(one), escape(one.beside) or NONE]
 
 
 def _more(one: Finding) -> str:
@@ -104,13 +98,6 @@ def _more(one: Finding) -> str:
     if len(one.values) < 2:
         return "at least 1"
     return str(one.more) if one.more is not None else f"over {MOST_SEEDS}"
-
-
-def _command(grid: str) -> str:
-    for scale in SCALES:
-        if grid.endswith(f"_{scale}"):
-            return f"python -m bench run --grid {grid.removesuffix(f'_{scale}')} --scale {scale}"
-    return f"python -m bench run --grid {grid}"
 
 
 def _level(one: Finding) -> str:

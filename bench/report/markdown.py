@@ -1,4 +1,4 @@
-"""The pages: the leaderboard over all grids, and one page a grid. Text in, text out; no file is touched here."""
+"""The page of a grid. Text in, text out; no file is touched here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from bench.api import Section
 from bench.report.kit import figures
 from bench.report.kit.groups import CONVOLUTIONS, Group
 from bench.report.kit.page import Page
-from bench.report.kit.ranking import coverage
 from bench.report.kit.sections import STANDARD
-from bench.report.kit.settings import compared, convolved, targets_in_short, values
-from bench.report.kit.text import NONE, attack_name, escape, interval, seconds, table
+from bench.report.kit.settings import convolved, values
+from bench.report.kit.text import GENERATED, NONE, attack_name, escape, folded, seconds, table
+from bench.report.opening import opening, short
 from bench.schema import SETTING_COLUMNS
 
-GENERATED = "<!-- Generated from scores.parquet and images/*.parquet by `python -m bench report`. Do not edit. -->"
 _DESCRIPTIONS = {column.name: column for column in SETTING_COLUMNS}
 
 
@@ -36,92 +35,6 @@ def _made(cls: type[Section]) -> Section:
     return cls()
 
 
-def leaderboard(pages: Sequence[Page], picture: str | None) -> str:
-    """The whole of leaderboard.md."""
-    lines = [GENERATED, "", "# Leaderboard: training images rebuilt from released networks", ""]
-    lines += [
-        "Each line is one attack against networks trained on a handful of images. The attacker sees what the *access* column says, and",
-        "never the training images; afterwards the images it submits are compared with them. A **control** line is a null model or a",
-        "trivial look at the weights: what chance, the kind of image, or no reconstruction at all is worth. An attack has to beat them.",
-        "",
-        "**Excess recall** ranks the lines: the share of training images (*members*) matched at SSIM > 0.4, minus the share of *controls*,",
-        "images of the same kind and classes that the network never saw, matched by the very same submissions. 0 means that nothing was",
-        "learnt about the training set in particular; 1 that all of it was rebuilt. Brackets are 95 % bootstrap intervals over seeds and",
-        "images. [How to read a line](#how-to-read-a-line) says what each column is. [What the papers claim](claims.md) is tested on a",
-        "page of its own.",
-        "",
-    ]
-    if not pages:
-        return "\n".join([*lines, "There are no results yet. `python -m bench run --grid quick` makes some.", ""])
-    if picture:
-        lines += [f"![Excess recall of attacks and controls]({picture})", ""]
-    lines += _contents(pages)
-    used = list(dict.fromkeys(group.track for page in pages for group in page.groups))
-    for track in used:
-        lines += [f"## Track: {escape(track)}", ""]
-        for page in pages:
-            mine = [group for group in page.groups if group.track == track]
-            if mine:
-                lines += _summary(page, mine)
-    every = [group for page in pages for group in page.groups]
-    return "\n".join([*lines, *_how_to_read(used), "", *_footnotes(every)]).rstrip() + "\n"
-
-
-def _contents(pages: Sequence[Page]) -> list[str]:
-    rows = []
-    for page in pages:
-        counts = page.rows["status"].value_counts()
-        rows.append(
-            [
-                f"[{escape(page.title)}]({page.slug}.md)",
-                escape(page.question),
-                _champion(page.groups, "attack"),
-                _champion(page.groups, "control"),
-                coverage({str(k): int(v) for k, v in counts.items()}, line=False),
-            ]
-        )
-    return [*table(["grid", "question", "strongest attack", "strongest control", "cells"], rows), ""]
-
-
-def _champion(groups: Sequence[Group], role: str) -> str:
-    """The line with the highest headline of a grid, and where that was."""
-    scored = [(group.excess.estimate, group) for group in groups if group.role == role and group.excess]
-    if not scored:
-        return NONE
-    _, group = max(scored, key=lambda pair: pair[0])
-    where = ", ".join(part for part in (group.label, group.section) if part)
-    short = "" if group.ok == group.cells else f" ({coverage(group.counts)})"
-    what = f" {group.headline.champion}" if group.headline.champion else ""
-    return f"{escape(group.name)} {interval(group.excess)}{what}" + (f" at {escape(where)}" if where else "") + short
-
-
-def _summary(page: Page, groups: list[Group]) -> list[str]:
-    lines = [f"### {escape(page.title)}", ""]
-    if page.question:
-        lines += [f"{escape(page.question)} ([full page]({page.slug}.md))", ""]
-    for section, mine in page.of(groups).parts.items():
-        lines += [f"#### {escape(section)}", ""] if section else []
-        lines += [f"*Compared:* {compared(mine)}. {targets_in_short(mine)}", ""]
-        for table_of in (one for one in sections_of(mine[0].track) if one.ranks):
-            lines += table_of.lines(page.of(mine, {}))
-        lines += _notes(mine)
-    return lines
-
-
-def _notes(groups: Sequence[Group]) -> list[str]:
-    """Why numbers are missing: reasons of cells without scores, each once."""
-    lines = []
-    reasons: dict[tuple[str, str], dict[str, int]] = {}
-    for group in groups:
-        for _, status, reason in group.reasons:
-            places = reasons.setdefault((status, reason), {})
-            places[group.name] = places.get(group.name, 0) + 1
-    for (status, reason), places in sorted(reasons.items()):
-        who = ", ".join(f"{escape(name)} ({n} {'cell' if n == 1 else 'cells'})" for name, n in places.items())
-        lines.append(f"- {escape(status)}: {who}: {escape(reason) or 'no reason given'}")
-    return ["Cells without scores:", "", *lines, ""] if lines else []
-
-
 def _footnotes(groups: Sequence[Group]) -> list[str]:
     reasons = sorted({reason for group in groups for reason in group.lpips_reasons})
     return [f"[^lpips]: LPIPS is missing: {'; '.join(escape(reason) for reason in reasons)}", ""] if reasons else []
@@ -129,15 +42,11 @@ def _footnotes(groups: Sequence[Group]) -> list[str]:
 
 def grid_page(page: Page) -> str:
     """The whole of GRID.md."""
-    lines = [GENERATED, "", f"# {escape(page.title)}", ""]
-    if page.question:
-        lines += [f"**Question.** {escape(page.question)}", ""]
-    lines += ["[Back to the leaderboard](leaderboard.md), which says [how to read a line](leaderboard.md#how-to-read-a-line).", ""]
-    counts = {str(k): int(v) for k, v in page.rows["status"].value_counts().items()}
-    lines += [f"Coverage: {coverage(counts, line=False)} of the grid's cells (a cell is one setting and seed under one attack).", ""]
+    lines = [GENERATED, "", f"# {escape(page.title)}", "", *opening(page)]
     for headline in dict.fromkeys(group.headline for group in page.groups):
         if headline.picture in page.figures:
             lines += [f"![{headline.caption or _capital(headline.words)}, {escape(page.title)}]({page.figures[headline.picture]})", ""]
+    lines += short(page)
     placed: set[str] = set()  # sections whose pictures stand on the page already
     for section in once(page.groups, "top"):
         lines += _lines(section, page, placed)
@@ -147,8 +56,9 @@ def grid_page(page: Page) -> str:
             lines += _lines(section, page.of(groups), placed)
     for section in once(page.groups, "end"):
         lines += _lines(section, page, placed)
-    lines += ["## Settings", "", *_settings(page.groups)]
     lines += _failures(page)
+    lines += ["## How to read a line", "", *folded("What the columns mean", _columns(page.groups)), ""]
+    lines += ["## Settings", "", *folded("Every field of the settings", _settings(page.groups)), ""]
     lines += ["## Provenance", "", *_provenance(page.rows), *_footnotes(page.groups)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -249,11 +159,13 @@ def _provenance(rows: pd.DataFrame) -> list[str]:
     return [*lines, ""]
 
 
-def _how_to_read(used: Sequence[str]) -> list[str]:
+def _columns(groups: Sequence[Group]) -> list[str]:
     """What the columns of the tracks' rankings mean."""
-    own = {name: text for track in used for section in sections_of(track) for name, text in section.meanings().items()}
+    chance = " / ".join(f"{value:g}" for value in dict.fromkeys(group.headline.chance for group in groups))
+    own = {name: text for track in _tracks(groups) for section in sections_of(track) for name, text in section.meanings().items()}
     meanings = {
-        "#": "rank by excess recall among the lines of one setting; lines in bold have an interval above 0, over two seeds or more",
+        "#": f"rank among the lines of one setting; of lines in bold the interval lies above {chance or 0}, over two seeds or more",
+        "attack": "its name; *(control)* marks what an attack has to beat: a null model, or a trivial look at the weights",
         "access": "what the attack was given: the released weights, the mean of the training images, …",
         **own,
         "seeds, runs, candidates": "networks attacked; attack runs pooled for each; candidates out of them",
@@ -261,11 +173,11 @@ def _how_to_read(used: Sequence[str]) -> list[str]:
         "coverage": "cells with scores out of all cells; failed and skipped cells are listed with their reasons and enter no score. "
         "In bold: the line is incomplete, and its numbers are those of the cells that finished",
     }
-    lines = ["## How to read a line", "", *table(["column", "meaning"], [[escape(k), escape(v, 400)] for k, v in meanings.items()]), ""]
     return [
-        *lines,
+        *table(["column", "meaning"], [[escape(k), escape(v, 400)] for k, v in meanings.items()]),
+        "",
         "Means over seeds weigh each seed equally. Bootstrap intervals of hits are worked out, not drawn: the same rows, the same ends.",
-        "With few seeds a bootstrap over seeds is somewhat too narrow; differences along an axis are therefore tested by Student's t over",
-        "paired seeds, on the grids' own pages. `python -m bench info schema` describes every column of `scores.parquet` and",
-        "`images/*.parquet`, from which all of this is made.",
+        "With few seeds a bootstrap over seeds is somewhat too narrow; leads, and differences along an axis, are therefore tested by",
+        "Student's t over paired seeds. `python -m bench info schema` describes every column of `scores.parquet` and `images/*.parquet`,",
+        "from which all of this is made.",
     ]

@@ -24,7 +24,7 @@ class Rendering:
     def comment(self) -> str:
         """As Markdown that shows nothing."""
         marks = [f"{slug}: {mark}" for slug, mark in self.marks.items()]
-        return "\n".join(["", f"<!-- tables and claims: {self.stamp}", *marks, *self.files, "-->", ""])
+        return "\n".join(["", f"<!-- tables and claims: {self.stamp}", ", ".join(marks), ", ".join(self.files), "-->", ""])
 
 
 def last_rendering(folder: Path) -> Rendering:
@@ -36,7 +36,7 @@ def last_rendering(folder: Path) -> Rendering:
     found = re.search(r"<!-- tables and claims: ([0-9a-f]+)\n(.*?)-->\n\Z", text, flags=re.DOTALL)
     if found is None:
         return Rendering()
-    lines = [line.partition(": ") for line in found[2].splitlines() if line]
+    lines = [part.partition(": ") for line in found[2].splitlines() for part in line.split(", ") if part]
     return Rendering(found[1], [name for name, colon, _ in lines if not colon], {slug: mark for slug, colon, mark in lines if colon})
 
 

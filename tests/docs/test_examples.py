@@ -488,7 +488,7 @@ def test_the_protocol_in_the_text_is_the_one_in_the_code():
 
 
 @pytest.mark.parametrize("page", ["README.md", "results/README.md"])
-def test_a_page_names_the_columns_of_the_leaderboard(page):
+def test_a_page_names_the_columns_of_the_rankings(page):
     from bench.api import EXCESS_RECALL
     from bench.tracks.reconstruction.page.ranking import OfImages
 
@@ -498,7 +498,7 @@ def test_a_page_names_the_columns_of_the_leaderboard(page):
     assert len(heads) >= 7
     for head in heads:
         for name in head.removesuffix(", controls").split(", "):
-            assert any(column.startswith(name) for column in there), f"the leaderboard has no column {name}"
+            assert any(column.startswith(name) for column in there), f"no ranking has a column {name}"
 
 
 def test_the_readme_is_short_and_its_first_screen_has_the_two_commands_and_the_picture():
@@ -515,9 +515,9 @@ def test_the_readme_leads_to_every_guide():
     assert not lost
 
 
-def test_the_table_of_the_readme_is_that_of_the_leaderboard():
+def test_the_table_of_the_readme_is_that_of_the_quick_look():
     """Data set, attack, excess recall and the two counts, line by line: nobody copies a number by hand."""
-    board = (ROOT / "results" / "leaderboard.md").read_text(encoding="utf-8").partition("\n### Quick look\n")[2].partition("\n### ")[0]
+    board = (ROOT / "results" / "quick.md").read_text(encoding="utf-8").partition("\n### Ranking\n")[2].partition("\n### ")[0]
     columns, there = ["attack", "excess recall [95 % CI]", "members > 0.4", "controls > 0.4"], []
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in board.splitlines() if line.startswith("|")]
     where = [rows[0].index(head) for head in columns]

@@ -23,6 +23,7 @@ import torch
 from bench import seeds
 from bench.api import Setting
 from bench.metrics.intervals import Interval, t_interval
+from bench.report.kit.text import folded
 from bench.targets.cache import TargetCache
 
 from .clock import Samples, seconds
@@ -188,7 +189,7 @@ def _table(contenders: Sequence[Contender], papers: Contender) -> list[str]:
             f"| {'—' if first else _shown(beside(one.found, papers.found, 'members'), 1)} "
             f"| {np.mean(each(one.found, 'ssim')):.4f} | {'—' if first else _shown(beside(one.found, papers.found, 'ssim'), 4)} |"
         )
-    return rows
+    return folded("Table of 10 columns", rows)
 
 
 def _hits(found: Sequence[Sequence[Recovered]]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
+from bench.report.kit.text import MOST_COLUMNS, folded
+
 from . import machine
 from .clock import Samples
 from .floor import launch_seconds, matmul_rate, traffic_rate
@@ -73,8 +75,12 @@ def markdown(parts: Sequence[Part], facts: Mapping[str, str], beside: Sequence[s
         "",
         "# Speed",
         "",
+        f"**Answer.** {answer(lines)}",
+        "",
+        f"**Command.** `{made_by}`",
+        "",
         "Ours beside the alternative, in one call, in turn where several samples are taken; medians, with the range between the quartiles",
-        f"(IQR). A ratio counts only if its checks hold: both computed the same. `{made_by}` makes this page again.",
+        "(IQR). A ratio counts only if its checks hold: both computed the same.",
         "",
         *table(["", ""], facts.items()),
         *(f"| measured on {device} | {rates(device)} |" for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else []))),
@@ -119,6 +125,13 @@ def markdown(parts: Sequence[Part], facts: Mapping[str, str], beside: Sequence[s
     return "\n".join(text)
 
 
+def answer(lines: Sequence[Line]) -> str:
+    """How many of the targets are met."""
+    verdicts = [line.verdict for line in lines if line.verdict != "stated"]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(sorted(verdicts)))
+    return f"Targets: {counts or 'none'}. The other lines state a time."
+
+
 def remarks(line: Line) -> list[str]:
     """What stands below the table: how many samples, scaling, checks, notes, and what bounds a line that is not met."""
     said = [f"**{line.what}**: {line.verdict}."]
@@ -146,9 +159,10 @@ def rates(device: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Iterable[Any]]) -> list[str]:
-    """A Markdown table; pipes are escaped."""
+    """A Markdown table, folded if it is wide; pipes are escaped."""
     out = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
-    return out + ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    out += ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return out if len(headers) <= MOST_COLUMNS else folded(f"Table of {len(headers)} columns", out)
 
 
 def write(parts: Sequence[Part], folder: Path, name: str = "perf", made_by: str = "make perf") -> list[Path]:

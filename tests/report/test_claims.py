@@ -448,18 +448,22 @@ def test_a_grid_named_claims_does_not_take_the_page(tmp_path):
 def test_the_published_rows_list_every_declared_claim_once():
     said, _ = declared()
     page = claims_page.page(findings(*load_results(ROOT / "results"), said))
-    table = page.partition("## How")[0]
+    table, _, behind = page.partition("\n## ")[0].partition("<details>")
     for one_ in said:
         assert table.count(escape(one_.claim.text, 600)) == 1, one_.claim.name
         assert table.count(f"(`{one_.claim.name}`)") == 1
+        assert behind.count(f"| `{one_.claim.name}` |") == 1
         assert page.count(f"- `{one_.claim.name}`:") == 1
-    lines = [line.split(" | ") for line in table.splitlines() if line.startswith("| ") and "| claim |" not in line]
-    for line in lines:
-        assert line[3].startswith(("**", "inconclusive", "no rows: `python -m bench run --grid ")), line
-        decided = line[3].startswith(("**", "inconclusive"))
-        assert (" : " in line[-1]) == decided, f"members without their controls: {line}"
-        if line[3].startswith("inconclusive"):
-            assert line[-2] != "—"
+    shown, sources = (
+        [line.split(" | ") for line in text.splitlines() if line.startswith("| ") and "| claim |" not in line] for text in (table, behind)
+    )
+    for line, source in zip(shown, sources, strict=True):
+        assert line[1] == source[2], "the same grid"
+        assert line[2].startswith(("**", "inconclusive", "no rows: `python -m bench run --grid ")), line
+        decided = line[2].startswith(("**", "inconclusive"))
+        assert (" : " in source[-1]) == decided, f"members without their controls: {source}"
+        if line[2].startswith("inconclusive"):
+            assert source[-2] != "—"
 
 
 def test_the_command_reads_published_rows(tmp_path, capsys):

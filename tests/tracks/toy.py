@@ -80,7 +80,7 @@ class Toy(Track):
     headline: ClassVar[Headline] = Headline(
         "toy_advantage", "advantage", "membership advantage", "membership advantage (true − false positive rate)",
         share=Share("toy_tpr", ("n_members",), "members called"), less=Share("toy_fpr", ("n_controls",), "controls called"),
-        counted=("members", "controls", "called members"), champion="of membership", picture="advantage",
+        counted=("members", "controls", "called members"), picture="advantage",
     )
 
     def columns(self, table):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from bench.api import Headline, Section
 from bench.report.kit.groups import Group, axis_names
 from bench.report.kit.page import Page
-from bench.report.kit.text import NONE, attack_name, escape, hits, interval, seconds, table
+from bench.report.kit.text import NONE, attack_name, escape, hits, of_headline, seconds, table
 
 _TIERS = {"final_weights": "weights"}
 
@@ -33,7 +33,7 @@ def headline_column(headline: Headline) -> Column:
     def cell(group: Group) -> str:
         excess = group.excess
         bold = "**" if group.role == "attack" and excess and excess.low > headline.chance and len(group.per_seed) > 1 else ""
-        return f"{bold}{interval(excess)}{bold}"
+        return f"{bold}{of_headline(group)}{bold}"
 
     return Column(f"{headline.words} [95 % CI]", cell)
 
@@ -83,11 +83,10 @@ def coverage(counts: Any, line: bool = True) -> str:
 
 
 class Ranking(Section):
-    """The table on a page, and on the leaderboard."""
+    """The table of all lines of a part."""
 
     name: ClassVar[str] = "ranking"
     title: ClassVar[str] = "### Ranking"
-    ranks: ClassVar[bool] = True
 
     def lines(self, page: Page) -> list[str]:
         """See Section."""

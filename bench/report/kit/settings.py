@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.report.kit.groups import CONVOLUTIONS, Group
-from bench.report.kit.text import escape, plain, spread
+from bench.report.kit.text import escape, plain
 
 
 def values(groups: Sequence[Group], name: str) -> list[str]:
@@ -54,19 +54,3 @@ def facts(groups: Sequence[Group]) -> list[tuple[Group, list[dict[str, float | N
 def known(targets: Sequence[dict[str, float | None]], name: str) -> list[float]:
     """The values of a fact, of the networks that have it."""
     return [value for target in targets if (value := target[name]) is not None]
-
-
-def targets_in_short(groups: Sequence[Group]) -> str:
-    """Accuracies and KKT residuals of the targets: by axis value if there are few, else their range."""
-    trained = [(group, targets) for group, targets in facts(groups) if targets]
-    if not trained:
-        return "*Targets:* none trained."
-
-    def words(targets: Sequence[dict[str, float | None]]) -> str:
-        train, test = spread(known(targets, "train_accuracy")), spread(known(targets, "test_accuracy"))
-        return f"train accuracy {train}, test accuracy {test}, KKT residual {spread(known(targets, 'kkt_residual'), 3)}"
-
-    if len(trained) > 2:
-        return f"*Targets:* {words([target for _, targets in trained for target in targets])}."
-    parts = [f"{escape(group.label)}: {words(mine)}" if group.label and len(trained) > 1 else words(mine) for group, mine in trained]
-    return f"*Targets:* {'; '.join(parts)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,9 @@ from bench.metrics.intervals import Interval, wilson
 if TYPE_CHECKING:
     from bench.report.kit.groups import Group
 
+GENERATED = "<!-- Generated from scores.parquet and images/*.parquet by `python -m bench report`. Do not edit. -->"
 NONE = "—"
+MOST_COLUMNS, MOST_LINES = 8, 40  # of a table that is not folded
 _SPECIAL = re.compile(r"([\\`*\[\]|])")
 _EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
@@ -32,10 +35,28 @@ def clean(text: object, limit: int = 40) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
-    """A pipe table; columns whose positions are in ``right`` are aligned right."""
+    """A pipe table; columns whose positions are in ``right`` are aligned right. One that is wide or tall is folded."""
+    lines = unfolded(head, rows, right)
+    if len(head) <= MOST_COLUMNS and len(lines) - 2 <= MOST_LINES:
+        return lines
+    return folded(f"Table of {len(head)} columns, {len(lines) - 2} lines", lines)
+
+
+def unfolded(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
+    """The same, whatever its size."""
     aligned = set(right)
     lines = ["| " + " | ".join(head) + " |", "|" + "|".join("--:" if i in aligned else ":--" for i in range(len(head))) + "|"]
     return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]
+
+
+def folded(summary: str, lines: Sequence[str]) -> list[str]:
+    """Lines that show when the summary is clicked. Without the empty lines Markdown is not read inside."""
+    return ["<details>", f"<summary>{summary}</summary>", "", *lines, *([] if lines[-1:] == [""] else [""]), "</details>"]
+
+
+def few(places: Sequence[str], most: int = 3) -> str:
+    """The names of settings; of many how many they are."""
+    return ", ".join(places) if len(places) <= most else f"{len(places)} settings"
 
 
 def number(value: float | None, decimals: int = 2) -> str:
@@ -55,8 +76,23 @@ def signed(value: float | None, decimals: int = 2) -> str:
 
 
 def interval(value: Interval | None) -> str:
-    """Estimate and interval of a difference of shares."""
-    return NONE if value is None else f"{signed(value.estimate)} [{signed(value.low)}, {signed(value.high)}]"
+    """Estimate and interval of a difference; of a single seed, whose interval has no ends, the estimate."""
+    if value is None:
+        return NONE
+    return f"{signed(value.estimate)} [{signed(value.low)}, {signed(value.high)}]" if math.isfinite(value.low) else signed(value.estimate)
+
+
+def value_of(group: Group, value: float) -> str:
+    """A value of a line's headline: with its sign where it may be negative."""
+    return signed(value) if group.headline.low < 0 else number(value)
+
+
+def of_headline(group: Group) -> str:
+    """A line's headline and its interval."""
+    if group.excess is None:
+        return NONE
+    estimate, low, high = (value_of(group, value) for value in group.excess)
+    return f"{estimate} [{low}, {high}]"
 
 
 def hits(pair: tuple[int, int] | None) -> str:

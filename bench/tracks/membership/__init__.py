@@ -27,7 +27,6 @@ class Membership(Track):
         "membership AUC (how often a member scores above a control; 0.5: chance)",
         low=0.0,
         chance=0.5,
-        champion="of membership",
         picture="membership",
         caption="Members told from controls",
     )

@@ -31,7 +31,6 @@ class Stealing(Track):
         less=Share("planted_transfer_clean", ("n_members", "n_clean"), ""),
         counted=("planted labels", "by clean networks", ""),
         per_cent="planted labels",
-        champion="of transfer",
         picture="transfer",
         caption="Planted labels that came along",
     )

@@ -10,7 +10,7 @@ from bench.report.kit.groups import Group, axis_names
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import coverage
 from bench.report.kit.settings import compared
-from bench.report.kit.text import NONE, axis_heads, axis_labels, escape, hits, interval, table
+from bench.report.kit.text import NONE, axis_heads, axis_labels, escape, hits, of_headline, table
 
 
 class Matrix(Section):
@@ -49,7 +49,7 @@ def _matrix_cell(group: Group | None) -> str:
         return NONE
     if group.excess is None:
         return coverage(group.counts)
-    text = interval(group.excess)
+    text = of_headline(group)
     if group.hits:
         text += f"<br>{hits(group.hits.get('members'))} : {hits(group.hits.get('controls'))}"
     return text if group.ok == group.cells else f"{text}<br>{coverage(group.counts)}"

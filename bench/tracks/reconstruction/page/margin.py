@@ -22,7 +22,7 @@ from bench.report.kit import correlation
 from bench.report.kit.figures import COLOURS, as_png, panel_titles, panels, strongest, styled
 from bench.report.kit.groups import Group, axis_names, in_words
 from bench.report.kit.page import Page
-from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, general, hits, number, table
+from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, few, general, hits, number, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -180,7 +180,7 @@ def _verdicts(lines: Sequence[tuple[Group, Cells]], names: Sequence[str]) -> lis
             word = "inconclusive"
         words.setdefault(attack_name(group), {}).setdefault(word, []).append(escape(in_words(group.axis, names)))
     return [
-        f"- {name}: " + "; ".join(word + (f" at {', '.join(places)}" if any(places) else "") for word, places in found.items()) + "."
+        f"- {name}: " + "; ".join(word + (f" at {few(places)}" if any(places) else "") for word, places in found.items()) + "."
         for name, found in words.items()
     ]
 

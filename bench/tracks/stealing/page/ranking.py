@@ -15,7 +15,7 @@ from bench.report.kit.groups import Group, axis_names
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import TIME, Column, Ranking, headline_column
 from bench.report.kit.settings import compared
-from bench.report.kit.text import NONE, axis_heads, axis_labels, escape, general, hits, interval, number, table
+from bench.report.kit.text import NONE, axis_heads, axis_labels, escape, few, general, hits, interval, number, table
 
 ORACLE = {"query_labels", "queries", "input_gradients"}  # tiers of a thief that asks
 
@@ -134,7 +134,7 @@ def _by_access(groups: Sequence[Group]) -> list[str]:
     that are told labels alone are apart from clean networks.
     """
     names = axis_names(groups) if any(group.axis for group in groups) else []
-    lines: list[str] = []
+    lines: dict[str, list[str]] = {}  # what is said, and where
     labels: list[str] = []
     by_setting: dict[tuple[int, str], list[Group]] = {}
     for group in groups:
@@ -158,8 +158,9 @@ def _by_access(groups: Sequence[Group]) -> list[str]:
             assert a is not None
             assert b is not None
             word = "do not overlap" if a.high < b.low else "overlap"
-            lines.append(f"- {where}: the intervals of {escape(best[low].name)} and {escape(best[high].name)} {word}.")
-    result = ["The strongest line of each attack, next to next:", "", *lines, ""] if lines else []
+            lines.setdefault(f"the intervals of {escape(best[low].name)} and {escape(best[high].name)} {word}", []).append(where)
+    said = [f"- {text}: {few(places)}." for text, places in lines.items()]
+    result = ["The strongest line of each attack, next to next:", "", *said, ""] if said else []
     if labels:
         result += ["Thieves that are told labels alone, against clean networks on the same inputs:", "", *labels, ""]
     return ["### By access", "", *result] if result else []

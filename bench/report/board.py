@@ -1,0 +1,170 @@
+"""The page ``leaderboard.md``: on a screen or two every attack beside the strongest control, and every grid's question with its answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench import tracks
+from bench.api import Headline
+from bench.report.kit.groups import Group, in_words
+from bench.report.kit.lead import ALPHA, OPEN, Along, Lead, along, beyond, lead, leads
+from bench.report.kit.page import Page
+from bench.report.kit.ranking import access, coverage
+from bench.report.kit.text import GENERATED, NONE, clean, escape, interval, of_headline, table, value_of
+
+WIDEST = 160  # characters of a row as it is shown
+
+
+def page(pages: Sequence[Page], picture: str | None) -> str:
+    """The whole of leaderboard.md."""
+    lines = [GENERATED, "", "# Leaderboard: what trained networks give away of their training images", ""]
+    if not pages:
+        return "\n".join([*lines, "There are no results yet. `python -m bench run --grid quick` makes some.", ""])
+    boards = _boards(pages)
+    lines += [*_answer(boards), ""]
+    lines += [f"![Attacks and controls: {escape(pages[0].title)}]({picture})", ""] if picture else []
+    lines += ["## Attacks", "", *_how_chosen(), ""]
+    for track, found in boards.items():
+        lines += [f"### {escape(track)}: {escape(tracks.of_row(track).summary)}", "", *_attacks(found), ""]
+    lines += ["## Questions", "", *_questions(pages), ""]
+    counts: dict[str, int] = {}
+    for one in pages:
+        for status, n in one.rows["status"].value_counts().items():
+            counts[str(status)] = counts.get(str(status), 0) + int(n)
+    lines += [f"Cells: {coverage(counts, line=False)}; each page lists its own that have no scores, with the reasons."]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+@dataclass(frozen=True)
+class Best:
+    """An attack where it is most surely ahead."""
+
+    page: Page
+    lead: Lead
+    ahead: int  # settings at which it is surely ahead
+    tried: int  # of so many
+
+
+def _boards(pages: Sequence[Page]) -> dict[str, list[Best]]:
+    """Of each track, images that are rebuilt first, its attacks, the furthest ahead first.
+
+    Networks of one setting are the same in every grid, and so are their controls, whichever grid ran them.
+    """
+    lines = [(one, group) for one in pages for group in one.groups if group.excess]
+    same: dict[tuple[str, ...], list[Group]] = {}
+    for _, group in lines:
+        same.setdefault(_networks(group), []).append(group)
+    found: dict[str, dict[str, list[tuple[Page, Lead]]]] = {group.track: {} for one in pages for group in one.groups}
+    for one, group in lines:
+        if group.role == "attack":
+            found[group.track].setdefault(group.attack, []).append((one, lead(group, same[_networks(group)])))
+    order = sorted(found, key=lambda name: (name != tracks.DEFAULT, _headline(name) != _headline(tracks.DEFAULT), name))
+    return {track: sorted(map(_best, found[track].values()), key=_order) for track in order}
+
+
+def _best(found: Sequence[tuple[Page, Lead]]) -> Best:
+    where, best = max(found, key=lambda pair: pair[1].sureness)
+    ahead = {_networks(one.attack) for _, one in found if one.surely > 0}
+    return Best(where, best, len(ahead), len({_networks(one.attack) for _, one in found}))
+
+
+def _order(best: Best) -> tuple[float, str]:
+    return (math.inf if best.lead.interval is None else -best.lead.interval.estimate, best.lead.attack.attack)
+
+
+def _networks(group: Group) -> tuple[str, ...]:
+    """What tells the networks of a line from others, the seed aside."""
+    return (group.track, *(str(value) for value in group.setting.values()))
+
+
+def _headline(track: str) -> Headline:
+    return tracks.of_row(track).headline
+
+
+def _answer(boards: Mapping[str, Sequence[Best]]) -> list[str]:
+    """The page in a few sentences."""
+    lines = [
+        "**Answer.** Small networks are trained on a handful of images and attacked. What comes back of the training images (*members*)",
+        "is set against **controls**: what comes back of images that were never trained on, and what is had without attacking. An attack",
+        "counts for its lead over the strongest control on the same networks.",
+        "",
+    ]
+    for track, found in boards.items():
+        surely = sum(best.ahead > 0 for best in found)
+        first = f", the furthest **{escape(found[0].lead.attack.attack)}** ({interval(found[0].lead.interval)})" if surely else ""
+        lines += [f"- {escape(track)}: {surely} of {len(found)} attacks are ahead of every control somewhere{first}."]
+    made = "**Command.** `python -m bench report` makes this page from the rows of all grids."
+    return [*lines, "", f"{made} The claims of the papers are tested on [a page of their own](claims.md)."]
+
+
+def _how_chosen() -> list[str]:
+    return [
+        "One line an attack, at the setting where it is most surely ahead: where the lower end of its lead is highest. So a line says",
+        "what can happen, not what usually does; *ahead at* says at how many of all its settings the lead is above 0 at 95 %. A *lead* is",
+        "what the attack has less what the strongest control has on the very same networks, paired by seed (Student's t). Brackets are",
+        "95 % intervals. A name leads to the grid. *Verified*: repeated on networks whose training images are withheld; none is yet.",
+    ]
+
+
+def _attacks(found: Sequence[Best]) -> list[str]:
+    """The table of a track."""
+    if not found:
+        return ["No attack has scores."]
+    tiers = [best.lead.attack.access.split("+") for best in found]
+    common = [tier for tier in tiers[0] if all(tier in mine for mine in tiers)]
+    rows = [_row(best, [tier for tier in own if tier not in common]) for best, own in zip(found, tiers, strict=True)]
+    headline = found[0].lead.attack.headline
+    head = ["attack", "also given", "data set, setting", headline.words, "strongest control", "lead", "ahead at", "verified"]
+    given = f" All attacks are given: {access('+'.join(common))}." if common else ""
+    return [f"{headline.in_full[0].upper()}{headline.in_full[1:]}.{given}", "", *table(head, rows, right=[3, 5, 6])]
+
+
+def _row(best: Best, also: Sequence[str]) -> list[str]:
+    """A line, its setting cut off where there is no room."""
+    group, control, link = best.lead.attack, best.lead.control, f"]({best.page.slug}.md)"
+    beside = f"{escape(control.attack, 24)} {value_of(control, control.excess.estimate)}" if control and control.excess else NONE
+    row = [
+        f"[{escape(group.attack, 24)}{link}", access("+".join(also)), "", of_headline(group), beside, interval(best.lead.interval),
+        f"{best.ahead} of {best.tried}", "no",
+    ]  # fmt: skip
+    row[2] = _where(group, max(12, WIDEST - sum(map(len, row)) + len(link) - 3 * len(row)))
+    return row
+
+
+def _where(group: Group, room: int) -> str:
+    """Data set and setting, with the names of the axes where there is room for them."""
+    data = "" if "dataset" in group.axis else str(group.setting.get("dataset_display"))
+    long, short = (", ".join(part for part in (data, words) if part) for words in (in_words(group.axis, group.axis), group.label))
+    return escape(long if len(long) <= room else short, room)
+
+
+def _questions(pages: Sequence[Page]) -> list[str]:
+    """The table of questions: of each part of a grid whether attacks are ahead of controls, and where along its axis most comes back."""
+    rows = []
+    for one in pages:
+        first = True
+        for section, mine in one.parts.items():
+            part = clean(section, 60) if len(one.parts) > 1 else ""
+            name = clean(one.question or one.title, WIDEST - 34 - len(part)) if first else "″"
+            shown = f"[{escape(name)}]({one.slug}.md)" if first else name
+            room = WIDEST - 22 - len(name + part)
+            rows.append([f"{shown} {escape(part)}".rstrip(), f"**{beyond(leads(mine))}**", _most(along(mine), room)])
+            first = False
+    note = [
+        "*Beyond controls*: is the strongest attack of a setting surely ahead of the strongest control there? yes, no, at some of the",
+        f"settings, or {OPEN}. *Most at*: where along the grid's axis the strongest attack gets most, if that is apart from where it gets",
+        f"least (t test paired by seed, p times the number of pairs of values at most {ALPHA:g}), else {OPEN}; of several axes how many",
+        "matter.",
+    ]
+    return [*note, "", *table(["question", "beyond controls", "most at"], rows)]
+
+
+def _most(found: Sequence[Along], room: int) -> str:
+    """Where along the axes most comes back, in a word or two."""
+    if not found:
+        return NONE
+    if len(found) > 1:
+        return f"{sum(one.sure for one in found)} of {len(found)} axes"
+    return escape(found[0].most[0], room) if found[0].sure else OPEN

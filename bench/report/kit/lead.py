@@ -1,0 +1,120 @@
+"""How far attacks are ahead of what beats nobody: the lead of the strongest attack over the strongest control on the same networks, paired
+by seed; and where along an axis most comes back.
+
+Rows hold a question in words alone. These are the answers that follow from any grid's rows: one about controls, one about each axis.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.metrics.intervals import Interval, t_interval
+from bench.metrics.significance import direction, one_mean
+from bench.report.kit.groups import Group, axis_names
+
+ALPHA = 0.05
+OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """One attack beside the strongest control on the same networks."""
+
+    attack: Group
+    control: Group | None  # None: no control has scores there
+    deltas: list[float]  # headline of the attack less that of the control, one a seed that both have
+
+    @functools.cached_property
+    def interval(self) -> Interval | None:
+        """Mean with Student's t interval over the seeds; without ends of a single seed; None without any."""
+        return t_interval(self.deltas) if self.deltas else None
+
+    @functools.cached_property
+    def surely(self) -> int:
+        """1: ahead at 95 %; −1: behind; 0: neither is sure."""
+        return (direction(self.deltas) or 0) if self.deltas else 0
+
+    @property
+    def sureness(self) -> tuple[int, float]:
+        """By which leads are ordered: sure ones first, by their lower end; the others by their estimate."""
+        found = self.interval
+        return (self.surely, -math.inf if found is None else found.low if self.surely > 0 else found.estimate)
+
+
+@dataclass(frozen=True)
+class Along:
+    """What the strongest attack gets along one axis, at the value where it is most and where it is least, all else equal."""
+
+    axis: str
+    most: tuple[str, float]  # value of the axis, mean of the headline
+    least: tuple[str, float]
+    difference: Interval  # paired by seed
+    p: float  # of no difference, times the number of pairs of values
+
+    @property
+    def sure(self) -> bool:
+        """Whether the two are apart."""
+        return self.p <= ALPHA
+
+
+def strongest(groups: Iterable[Group], role: str) -> Group | None:
+    """The line of that role with the highest headline."""
+    return max((g for g in groups if g.role == role and g.excess), key=lambda g: g.excess.estimate if g.excess else 0.0, default=None)
+
+
+def lead(attack: Group, others: Iterable[Group]) -> Lead:
+    """An attack's line beside the strongest control among others on the same networks."""
+    control = strongest(others, "control")
+    seeds = sorted(set(attack.per_seed) & set(control.per_seed)) if control else []
+    return Lead(attack, control, [attack.per_seed[seed] - control.per_seed[seed] for seed in seeds] if control else [])
+
+
+def leads(groups: Sequence[Group]) -> list[Lead]:
+    """Of each setting of a part where an attack has scores the strongest one's lead, in order."""
+    settings: dict[tuple[int, str], list[Group]] = {}
+    for group in groups:
+        settings.setdefault((group.axis_index, group.label), []).append(group)
+    return [lead(attack, mine) for mine in settings.values() if (attack := strongest(mine, "attack"))]
+
+
+def beyond(found: Sequence[Lead]) -> str:
+    """Are attacks ahead of controls, in a word: yes, no, open, or at how many of the settings."""
+    counts = Counter(one.surely for one in found)
+    if not found or counts[0] == len(found):
+        return OPEN
+    if counts[1] in (0, len(found)):
+        return "yes" if counts[1] else "no" if counts[-1] == len(found) else OPEN
+    return f"{counts[1]} of {len(found)}"
+
+
+def along(groups: Sequence[Group]) -> list[Along]:
+    """Of each axis along which a part's settings differ; data sets aside, across which seeds pair nothing.
+
+    A seed's value is the mean over the settings of the other axes, of those that have scores at every value of this one.
+    """
+    best = [one.attack for one in leads(groups)]
+    return [one for name in axis_names(groups) if name != "dataset" and (one := _along(name, best))]
+
+
+def _along(axis: str, best: Sequence[Group]) -> Along | None:
+    equal: dict[tuple[str, ...], dict[str, Group]] = {}
+    for group in best:
+        if axis in group.axis:
+            equal.setdefault(tuple(v for name, v in group.axis.items() if name != axis), {})[group.axis[axis]] = group
+    values = list(dict.fromkeys(value for mine in equal.values() for value in mine))
+    whole = [mine for mine in equal.values() if len(mine) == len(values)]
+    seeds = sorted(set.intersection(*(set(group.per_seed) for mine in whole for group in mine.values()))) if whole else []
+    if len(values) < 2 or not seeds:
+        return None
+    table = np.array([[[mine[value].per_seed[seed] for seed in seeds] for value in values] for mine in whole]).mean(0)
+    means = table.mean(1)
+    most, least = int(means.argmax()), int(means.argmin())
+    difference, p = one_mean(table[most] - table[least])
+    pairs = len(values) * (len(values) - 1) // 2
+    return Along(axis, (values[most], float(means[most])), (values[least], float(means[least])), difference, min(1.0, p * pairs))

@@ -1,0 +1,95 @@
+"""How a grid's page opens: its question, its answer in a sentence or two, the command that makes it, and one short table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.report.claims import SCALES
+from bench.report.kit.groups import Group, axis_names, in_words
+from bench.report.kit.lead import OPEN, Along, Lead, along, beyond, leads
+from bench.report.kit.page import Page
+from bench.report.kit.ranking import coverage
+from bench.report.kit.text import NONE, escape, interval, of_headline, table, value_of
+
+
+def opening(page: Page) -> list[str]:
+    """All above the pictures."""
+    lines = [f"**Question.** {escape(page.question)}", ""] if page.question else []
+    parts = page.parts
+    for section, groups in parts.items():
+        name = f" ({escape(section)})" if len(parts) > 1 else ""
+        first, *more = answer(groups)
+        lines += [f"**Answer{name}.** {first}", "", *(f"- {text}" for text in more), *([""] if more else [])]
+    counts = {str(k): int(v) for k, v in page.rows["status"].value_counts().items()}
+    cells = f"Cells (one setting and seed under one attack): {coverage(counts, line=False)}."
+    return [*lines, *_made_by(page), "", f"{cells} [Back to the leaderboard](leaderboard.md), or to the [claims](claims.md).", ""]
+
+
+def answer(groups: Sequence[Group]) -> list[str]:
+    """What the rows of one part say, in sentences: of its axes if it has some, and of controls."""
+    found = leads(groups)
+    if not found:
+        return ["Open: no attack has scores."]
+    axes, word, ahead = [_axis(one, groups[0]) for one in along(groups)], beyond(found), sum(one.surely > 0 for one in found)
+    settings = f"{ahead} of {len(found)} settings" if len(found) > 1 else "the one setting" if ahead else "no setting"
+    start = "T" if axes or word[0].isdigit() else f"{word.capitalize()}: t"
+    return [*axes, f"{start}he strongest attack is surely ahead of the strongest control at {settings}.", _best(found, axis_names(groups))]
+
+
+def _best(found: Sequence[Lead], names: Sequence[str]) -> str:
+    one = max(found, key=lambda lead: lead.sureness)
+    group, control = one.attack, one.control
+    where = escape(in_words(group.axis, names))
+    said = f"{escape(group.name)}{f' at {where}' if where else ''}: {group.headline.words} {of_headline(group)}"
+    if control is None or control.excess is None:
+        return f"{said}, where no control has scores."
+    beside = value_of(control, control.excess.estimate)
+    return f"{said}, against {beside} of the strongest control ({escape(control.name)}), a lead of {interval(one.interval)}."
+
+
+def _axis(one: Along, group: Group) -> str:
+    ends = [f"{escape(value)} ({value_of(group, mean)})" for value, mean in (one.most, one.least)]
+    axis, difference = escape(one.axis.replace("_", " ")), f"a difference of {interval(one.difference)}"
+    if one.sure:
+        return f"Along {axis} most comes back at {ends[0]}, least at {ends[1]}: {difference}."
+    return f"Whether {axis} matters is {OPEN}: most at {ends[0]}, least at {ends[1]}, {difference} that may be chance."
+
+
+def command(grid: str) -> str:
+    """What runs a grid; rows of a larger scale have it behind the name of the grid."""
+    for scale in SCALES:
+        if grid.endswith(f"_{scale}"):
+            return f"python -m bench run --grid {grid.removesuffix(f'_{scale}')} --scale {scale}"
+    return f"python -m bench run --grid {grid}"
+
+
+def _made_by(page: Page) -> list[str]:
+    """The command, and where local copies of data sets are read from."""
+    sets = page.rows[["dataset", "dataset_display"]].dropna().drop_duplicates().sort_values("dataset")
+    copies = [name for name, shown in sets.itertuples(index=False) if str(shown).startswith(f"{name} (")]
+    before, after = ("BENCH_DATA=DIR ", f" (DIR holds local copies of {', '.join(map(escape, copies))})") if copies else ("", "")
+    return [f"**Command.** `{before}{escape(command(page.grid))}`{after}"]
+
+
+def short(page: Page) -> list[str]:
+    """Of each setting the strongest attack beside the strongest control."""
+    lines: list[str] = []
+    parts = page.parts
+    for section, groups in parts.items():
+        names, rows = axis_names(groups), []
+        for one in leads(groups):
+            group, control = one.attack, one.control
+            beside = [NONE, NONE] if control is None else [escape(control.name), of_headline(control)]
+            seeds = str(len(one.deltas) or group.ok)
+            where = ", ".join(escape(group.axis.get(name, "")) for name in names) or "all"
+            rows.append([where, escape(group.name), of_headline(group), *beside, interval(one.interval), seeds])
+        if rows:
+            words = f"{groups[0].headline.words} [95 % CI]"
+            head = [escape(", ".join(names)) or "setting", "strongest attack", words, "strongest control", words, "lead [95 % CI]", "seeds"]
+            lines += [f"*{escape(section)}*", ""] if len(parts) > 1 else []
+            lines += [*table(head, rows, right=[2, 4, 5, 6]), ""]
+    note = (
+        "Lead: what the attack has less what the control has on the same networks, paired by seed, with Student's t interval. Controls are"
+    )
+    note += " those of this grid; the leaderboard takes those of all grids."
+    return ["## At a glance", "", *lines, note, ""] if lines else []

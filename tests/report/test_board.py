@@ -1,0 +1,158 @@
+"""The leaderboard is read in a minute, and every page opens with its answer; the answers are those of the rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import fake
+import legible_page
+import numpy as np
+import pytest
+
+from bench.metrics.intervals import t_interval
+from bench.report import board
+from bench.report.aggregate import aggregate
+from bench.report.kit import lead
+from bench.report.kit.page import Page
+from bench.report.kit.text import folded, table
+from bench.report.opening import answer, command, opening, short
+from bench.store import to_table
+
+
+def excess(rows: list[dict], values: dict) -> list[dict]:
+    """Rows with such an excess recall: (attack, axis_index) → a value a seed, in steps of a twentieth."""
+    for row in rows:
+        value = values[row["attack"], row["axis_index"]][row["seed"]]
+        row |= {"recall_members": max(value, 0.0), "recall_controls": max(-value, 0.0), "excess_recall": value}
+    return rows
+
+
+def page_of(rows: list[dict], slug: str = "one") -> Page:
+    scores = to_table(rows, "scores").to_pandas()
+    return Page(rows[0]["grid"], slug, rows[0]["grid_title"], rows[0]["grid_question"], scores, aggregate(scores))
+
+
+FAR, NEAR = [0.5, 0.6, 0.55, 0.45, 0.5], [0.1, 0.15, 0.1, 0.05, 0.1]
+
+
+@pytest.fixture
+def page():
+    attacks = {"haim_kkt": [0.5, 0.5], "mean_image": [0.1, 0.1], "heldout_images": [0.1, 0.1]}
+    rows, _ = fake.grid("decay", "weight_decay", [0.0, 0.01], attacks, seeds=5, thumbnails=False)
+    values = {("haim_kkt", 0): NEAR, ("haim_kkt", 1): FAR, ("mean_image", 0): NEAR[::-1], ("mean_image", 1): NEAR}
+    return page_of(excess(rows, values | {("heldout_images", i): [0.0] * 5 for i in (0, 1)}))
+
+
+def test_a_lead_is_paired_by_seed_over_the_strongest_control(page):
+    first, second = lead.leads(page.groups)
+    assert (first.control.attack, second.control.attack) == ("mean_image", "mean_image")
+    assert second.deltas == pytest.approx(np.subtract(FAR, NEAR))
+    assert second.interval == pytest.approx(t_interval(np.subtract(FAR, NEAR)))
+    assert (first.surely, second.surely) == (0, 1)
+    assert lead.beyond([first, second]) == "1 of 2"
+    assert (lead.beyond([second]), lead.beyond([first]), lead.beyond([])) == ("yes", "open", "open")
+    behind = lead.lead(second.control, [second.attack])  # no control there
+    assert (behind.control, behind.interval, behind.surely) == (None, None, 0)
+
+
+def test_an_axis_matters_where_most_is_apart_from_least(page):
+    (found,) = lead.along(page.groups)
+    assert (found.axis, found.most[0], found.least[0], found.sure) == ("weight_decay", "0.01", "0.0", True)
+    assert found.difference == pytest.approx(t_interval(np.subtract(FAR, NEAR)))
+    assert lead.along([group for group in page.groups if group.label == "0.01"]) == []
+
+
+def test_with_many_values_a_difference_has_to_be_larger():
+    values = [0.0, 0.001, 0.003, 0.01, 0.03]
+    rows, _ = fake.grid("decay", "weight_decay", values, {"haim_kkt": [0.5] * 5}, seeds=5, thumbnails=False)
+    mine = {("haim_kkt", i): [0.3, 0.35, 0.3, 0.25, 0.3] for i in range(1, 4)}
+    mine |= {("haim_kkt", 0): [0.1, 0.3, 0.2, 0.2, 0.25], ("haim_kkt", 4): [0.3, 0.35, 0.3, 0.3, 0.4]}
+    (found,) = lead.along(page_of(excess(rows, mine)).groups)
+    assert found.difference.low > 0, "alone it would pass"
+    assert 0.05 < found.p <= 1
+    assert not found.sure
+
+
+def test_the_answer_has_the_figures_that_matter(page):
+    axis, first, best = answer(page.groups)
+    assert first == "The strongest attack is surely ahead of the strongest control at 1 of 2 settings."
+    assert best.startswith("haim_kkt at weight decay 0.01: excess recall +0.52 [")
+    assert "against +0.10 of the strongest control (mean_image), a lead of +0.42 [" in best
+    assert axis.startswith("Along weight decay most comes back at 0.01 (+0.52), least at 0.0 (+0.10): a difference of +0.42 [")
+    assert "`python -m bench run --grid decay`" in "\n".join(opening(page))
+    assert legible_page.opening_faults("\n".join(["", "# Decay", "", *opening(page), *short(page)])) == []
+    assert [row.count("|") for row in short(page) if row.startswith("|")] == [8] * 4
+
+
+@pytest.mark.parametrize(
+    ("grid", "expected"),
+    [
+        ("quick", "python -m bench run --grid quick"),
+        ("boost_mnist", "python -m bench run --grid boost --scale mnist"),
+        ("mnemonist_cifar10", "python -m bench run --grid mnemonist_cifar10"),
+    ],
+)
+def test_the_command_of_a_grid(grid, expected):
+    assert command(grid) == expected
+
+
+def test_local_copies_of_data_sets_are_asked_for():
+    rows, _ = fake.grid("quick", "weight_decay", [0.0], {"haim_kkt": [0.5]}, thumbnails=False)
+    for row in rows:
+        row |= {"dataset": "cifar10", "dataset_display": "cifar10 (JPEG copy)"}
+    text = "\n".join(opening(page_of(rows)))
+    assert "`BENCH_DATA=DIR python -m bench run --grid quick` (DIR holds local copies of cifar10)" in text
+
+
+def test_controls_of_the_same_networks_count_whichever_grid_ran_them(page):
+    other, _ = fake.grid("other", "weight_decay", [0.01], {"first_layer_weights": [0.3]}, seeds=5, thumbnails=False)
+    stronger = page_of(excess(other, {("first_layer_weights", 0): [0.3, 0.3, 0.35, 0.3, 0.25]}), "other")
+    alone, both = board.page([page], None), board.page([page, stronger], None)
+    assert "mean_image +0.10 | +0.42" in alone
+    assert "first_layer_weights +0.30 | +0.22" in both
+    assert "| [haim_kkt](one.md) |" in both
+    assert "1 of 2 | no |" in both
+
+
+def test_a_value_that_is_no_difference_has_no_sign():
+    rows, _ = fake.grid("told", "weight_decay", [0.0], {"loss_test": [0.5], "random_scores": [0.1]}, seeds=3, thumbnails=False)
+    for row in rows:
+        level = 0.8 if row["attack"] == "loss_test" else 0.5
+        row |= {"track": "membership", "membership_auc": level + 0.01 * row["seed"], "role": "attack" if level > 0.5 else "control"}
+    text = board.page([page_of(rows)], None)
+    assert "| 0.81 [0.79, 0.83] | random_scores 0.51 | +0.30 [" in text
+    assert "Membership AUC (how often a member scores above a control; 0.5: chance)" in text
+
+
+def test_the_leaderboard_fits_a_screen_or_two_whatever_the_names():
+    rows, _ = fake.everything()
+    long = [{**row, "attack": "a" * 90, "grid": "g" * 60, "grid_title": "t" * 99, "grid_question": "Why? [x](y) | " * 40} for row in rows]
+    for row in long:
+        row |= {
+            "axis": {"axis " * 9: "value, " * 30 + json.dumps(row["axis"])},
+            "access": "final_weights+" + "initial_weights+" * 3 + "queries",
+        }
+    pages = [page_of([row for row in rows if row["grid"] == grid], grid) for grid in ("quick", "weight_decay", "activations")]
+    text = board.page([*pages, page_of(long[:20], "long")], "figures/leaderboard.png")
+    assert legible_page.opening_faults(text) == []
+    assert len(text.splitlines()) <= legible_page.MOST_LINES
+    for found in legible_page.open_tables(text):
+        assert {legible_page.columns(row) for row in found} <= set(range(legible_page.MOST_COLUMNS + 1))
+        assert max(len(legible_page.shown(row)) for row in found) <= legible_page.WIDEST, found
+
+
+def test_wide_and_tall_tables_are_folded_and_others_are_not():
+    wide, tall = table(["x"] * 9, [["1"] * 9]), table(["x"], [["1"]] * 41)
+    for lines in (wide, tall, folded("more", ["text", ""])):
+        assert (lines[0], lines[2], lines[-2:]) == ("<details>", "", ["", "</details>"])
+        assert legible_page.faults("\n".join(lines)) == []
+    assert table(["x"] * 8, [["1"] * 8] * 40)[0].startswith("|")
+    assert legible_page.faults("\n".join(line for line in wide if line.startswith("|"))), "the check can fail"
+
+
+def test_every_page_opens_with_its_answer_and_command_and_folds_what_is_wide(rendered: Path):
+    pages = [path for path in rendered.glob("*.md") if path.name != "leaderboard.md"]
+    assert len(pages) == 4
+    for path in pages:
+        assert (legible_page.opening_faults(path.read_text()), legible_page.faults(path.read_text())) == ([], []), path.name
