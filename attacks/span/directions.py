@@ -1,0 +1,65 @@
+"""The directions of pixel space that training has moved the first layer in.
+
+Gradient descent on full batches makes W₁(T) = ρ W₁(0) + C X: the rows of X are the centred training images, ρ is what weight decay leaves
+of the start. So the training images lie in the span of the leading right singular vectors, as far as these stand out of the noise ρ W₁(0).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+ROUNDING = 1e-5  # singular values below this share of the largest one are rounding errors of a training in float32
+
+
+def directions(rows: Float[Tensor, "u d"], n: int, above: float) -> Float[Tensor, "r d"]:
+    """Orthonormal right singular vectors, float64, of the singular values above the noise: at least two, at most n.
+
+    Args:
+        rows: the first layer, its change, or gradients by the input: weighted sums of training images, and noise.
+        n: training images.
+        above: how many times the edge of the noise (see `noise_edge`) a singular value must reach.
+    """
+    rows = rows.double()
+    wide = rows.shape[1] > rows.shape[0]
+    squares, vectors = torch.linalg.eigh(rows @ rows.mT if wide else rows.mT @ rows)
+    values = squares.flip(0).clamp_min(0).sqrt()
+    least = max(above * noise_edge(values, rows.shape, n), ROUNDING * float(values[0]))
+    r = min(max(int((values > least).sum()), 2), n, len(values))
+    leading = vectors.flip(1)[:, :r]
+    return torch.linalg.qr(rows.mT @ leading if wide else leading)[0].mT
+
+
+def noise_edge(values: Float[Tensor, " k"], shape: tuple[int, ...] | torch.Size, n: int) -> float:
+    """The largest singular value that noise alone would have, if the values beyond the first 2n are noise.
+
+    The law of Marchenko and Pastur (1967) gives the spectrum of independent entries of one variance; the variance is read off the median
+    of the values that are surely noise, as Gavish and Donoho (2014) do. 0 where a layer has too few units to tell.
+
+    Args:
+        values: singular values, the largest first.
+    """
+    small, large = sorted(shape)
+    noise = small - n  # values of the noise, of which the n largest are left out below
+    tail = values[2 * n :]
+    if len(tail) < max(n // 2, 8):
+        return 0.0
+    ratio = small / large
+    low, high = (1 - ratio**0.5) ** 2, (1 + ratio**0.5) ** 2
+    x = torch.linspace(low, high, 4097, dtype=torch.float64)[1:-1]
+    mass = ((x - low) * (high - x)).sqrt() / x
+    below = mass.cumsum(0) / mass.sum()
+    typical = x[int((below < len(tail) / noise / 2).sum())].sqrt()  # the median of the tail, in standard deviations times √large
+    return float(values[2 * n :].median() / typical) * high**0.5
+
+
+def remaining(weights: Float[Tensor, "u d"], start: Float[Tensor, "u d"], n: int) -> float:
+    """The share ρ of the start that is left in the weights, by regression outside the directions that training has moved most.
+
+    1 without weight decay, about (1 − lr·decay)^steps with it.
+    """
+    moved = directions(weights - start, min(n + 1, min(weights.shape) - 1), 0.0)
+    w, s = weights.double(), start.double()
+    w, s = w - (w @ moved.mT) @ moved, s - (s @ moved.mT) @ moved
+    return float((w * s).sum() / s.square().sum().clamp_min(torch.finfo(torch.float64).tiny))
