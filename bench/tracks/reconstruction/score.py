@@ -88,13 +88,16 @@ def score(
         "n_submitted": len(submitted),
         "lpips_reason": "" if sides["members"]["lpips"] is not None else lpips.unavailable() or "LPIPS could not be computed",
     }
+    row |= secret.findable
     told = secret.stationarity.get("member_margin")
     if secret.planted and told is not None:
         row["planted_owner"] = float((told[secret.planted["member"]] > 0).double().mean())
     if candidates.run is not None:
         row["sweep_runs"] = _each_run(similarity, candidates.run.cpu(), len(members), n_submit)
-    sides["members"] |= {"margin": told, "multiplier": secret.stationarity.get("multiplier"), "planted": secret.planted.get("member")}
-    sides["controls"] |= {"margin": secret.stationarity.get("control_margin"), "planted": secret.planted.get("control")}
+    sides["members"] |= {"margin": told, "multiplier": secret.stationarity.get("multiplier")}
+    sides["controls"] |= {"margin": secret.stationarity.get("control_margin")}
+    for name in ("member", "control"):
+        sides[f"{name}s"] |= {"planted": secret.planted.get(name), "span_share": secret.span.get(name)}
     rows = image_rows("member", sides["members"], secret.member_labels) + image_rows("control", sides["controls"], secret.control_labels)
     if thumbnails:
         add_thumbnails(rows, members.cpu(), submitted.cpu(), gallery)

@@ -1,0 +1,56 @@
+"""The section on what could be found at all: its numbers by hand, and that older rows have no such section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import fake
+
+from bench import report, store
+
+Rows = list[dict[str, Any]]
+
+
+def made(**more: Any) -> tuple[Rows, Rows]:
+    """Two cells of 8 members and 8 controls; of the members 0 … 4 lie inside, and 0, 1, 2 and 6 are found."""
+    rows, images = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5], "mean_image": [0.1]}, seeds=2, n_per_class=4)
+    for row in rows:
+        row |= {"span_rank": 5 + row["seed"], "span_reason": "", "shared_patterns": 2 * row["seed"], "unit_patterns": 7, **more}
+    for image in images:
+        member = image["split"] == "member"
+        image["ssim"] = (0.8 - 0.01 * image["index"] if image["index"] in (0, 1, 2, 6) else 0.2) if member else 0.1
+        image["span_share"] = (0.95 if image["index"] < 5 else 0.45) if member else 0.25
+    return rows, images
+
+
+def page(rows: Rows, images: Rows, folder: Path) -> str:
+    store.publish(rows, images, folder)
+    report.render(folder)
+    return (folder / "quick.md").read_text()
+
+
+def test_the_numbers_by_hand(tmp_path: Path) -> None:
+    text = page(*made(), tmp_path)
+    assert "### What could be found at all" in text
+    [line] = [line for line in text.splitlines() if "5.5 / 8" in line]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1:6] == ["haim_kkt", "0.76 : 0.25", "10 / 16", "6 / 10", "2 / 6"]
+    assert cells[7:] == ["5.5 / 8", "1", "7", "2"]
+    assert "No share inside" not in text
+
+
+def test_a_reason_stands_where_numbers_are_missing(tmp_path: Path) -> None:
+    rows, images = made(span_rank=None, span_reason="the first layer of a cnn is not fully connected", shared_patterns=None)
+    for image in images:
+        image["span_share"] = None
+    text = page(rows, images, tmp_path)
+    assert "No share inside at lfw_faces: the first layer of a cnn is not fully connected." in text
+    assert "| lfw_faces | haim_kkt | — : — | — | — | — | — | — | — | 7 | 2 |" in text
+    assert "nan" not in text[text.index("### What could") :][:2000].lower()
+
+
+def test_older_rows_have_no_such_section(tmp_path: Path) -> None:
+    rows, images = made()
+    older = [{name: value for name, value in row.items() if not name.startswith(("span_", "shared_", "unit_"))} for row in rows]
+    assert "could be found" not in page(older, [{**image, "span_share": None} for image in images], tmp_path)
