@@ -41,4 +41,5 @@ class Secret(api.Secret):
     # what could be found at all (``findable``): columns of the score row; and of members and controls the share inside the span
     findable: Mapping[str, Any] = field(default_factory=dict)
     span: Mapping[str, Tensor] = field(default_factory=dict)
+    other: Float[Tensor, "m c h w"] | None = None  # members of the next seed that the attack cannot have met (``bench.data.split``)
     mean_image: Float[Tensor, "c h w"] | None = None  # which the network subtracts, where it is not the mean of the members

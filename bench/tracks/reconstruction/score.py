@@ -73,7 +73,7 @@ def score(
     # The papers' networks see images less the mean of the training images (as they were before anything was planted); controls are centred
     # alike, for the attacker has no other mean.
     mean = members.mean(0) if secret.mean_image is None else secret.mean_image.to(images)
-    similarity = ssim_matrix(torch.cat([members, controls]), images).cpu()
+    similarity, cross = _similarities(torch.cat([members, controls]), images, n_submit, secret.other)
     sides = {
         "members": _compare(members, images, similarity[: len(members)], n_submit, mean),
         "controls": _compare(controls, images, similarity[len(members) :], n_submit, mean),
@@ -89,6 +89,8 @@ def score(
         "lpips_reason": "" if sides["members"]["lpips"] is not None else lpips.unavailable() or "LPIPS could not be computed",
     }
     row |= secret.findable
+    if len(cross):
+        row |= {"cross_recall": float((_picked(cross, match.one_to_one(1 - cross)) > THRESHOLD).mean()), "n_cross": len(cross)}
     told = secret.stationarity.get("member_margin")
     if secret.planted and told is not None:
         row["planted_owner"] = float((told[secret.planted["member"]] > 0).double().mean())
@@ -102,6 +104,19 @@ def score(
     if thumbnails:
         add_thumbnails(rows, members.cpu(), submitted.cpu(), gallery)
     return row, rows
+
+
+def _similarities(
+    truth: Float[Tensor, "n c h w"], images: Float[Tensor, "m c h w"], n_submit: int, other: Tensor | None
+) -> tuple[Float[Tensor, "n m"], Float[Tensor, "o s"]]:
+    """SSIM of members and controls with every candidate, and of the next seed's members, if any, with those submitted: in one go, for what
+    is prepared of a submission then serves both."""
+    every = truth if other is None else torch.cat([truth, other.to(truth)])
+    near = ssim_matrix(every, images[:n_submit]).cpu()
+    similarity, cross = near[: len(truth)], near[len(truth) :]
+    if len(images) > n_submit:
+        similarity = torch.cat([similarity, ssim_matrix(truth, images[n_submit:]).cpu()], 1)
+    return similarity, cross
 
 
 def _each_run(similarity: Float[Tensor, "n m"], run: Int[Tensor, " m"], n_members: int, n_submit: int) -> list[Row]:
