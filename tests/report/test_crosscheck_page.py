@@ -39,6 +39,16 @@ def test_the_means_by_hand(tmp_path: Path) -> None:
     assert "mean over seeds: +0.050 [−1.000, +1.000]." in text  # seeds: +0.15 and −0.05; two of them tell next to nothing
 
 
+def test_starts_that_come_back_have_a_line(tmp_path: Path) -> None:
+    rows, images = made()
+    assert "began as" not in page(rows, images, tmp_path / "none")
+    for row in rows:
+        row["start_recall"] = (0.5, 0.75)[row["seed"]] if row["attack"] == "mean_image" else None
+    text = page(rows, images, tmp_path / "told")
+    assert "- mean\\_image: 62.5 % of the answers" in text or "- mean_image: 62.5 % of the answers" in text
+    assert text.count("began as") == 1
+
+
 def test_older_rows_have_no_such_line(tmp_path: Path) -> None:
     rows, images = made()
     for row in rows:

@@ -10,6 +10,7 @@ SCORES = (
     *excess("haim_", "protocol haim2022 over all candidates: nearest by NCC at half resolution, min–max scaling, SSIM window 3"),
     share("precision", "submitted candidates whose best SSIM over members is above 0.4", "higher"),
     share("precision_controls", "submitted candidates whose best SSIM over controls is above 0.4"),
+    share("start_recall", "submitted candidates above the threshold with the image that they began as; null: the attack told no starts"),
     share("cross_recall", "members of the next seed above the threshold, one-to-one with the same submitted candidates"),
     Column("n_cross", INT, "members of the next seed scored, none of them a member, a control or a public image here", "images", ">= 1"),
     Column(

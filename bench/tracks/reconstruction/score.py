@@ -23,7 +23,7 @@ from bench.errors import BenchError
 from bench.metrics import intervals, lpips, match
 from bench.metrics.measure import measure, statistics
 from bench.metrics.ncc import haim2022
-from bench.metrics.ssim import ssim_matrix
+from bench.metrics.ssim import ssim_matrix, ssim_pairs
 from bench.tracks.reconstruction.release import Secret
 from bench.tracks.reconstruction.thumbnails import add_thumbnails
 
@@ -89,6 +89,9 @@ def score(
         "lpips_reason": "" if sides["members"]["lpips"] is not None else lpips.unavailable() or "LPIPS could not be computed",
     }
     row |= secret.findable
+    if candidates.starts is not None:
+        began = candidates.starts[:n_submit].to(images)
+        row["start_recall"] = float((ssim_pairs(submitted, began.clamp(0, 1), "gaussian") > THRESHOLD).double().mean())
     if len(cross):
         row |= {"cross_recall": float((_picked(cross, match.one_to_one(1 - cross)) > THRESHOLD).mean()), "n_cross": len(cross)}
     told = secret.stationarity.get("member_margin")

@@ -15,7 +15,7 @@ import pandas as pd
 from bench.api import Section
 from bench.report.kit import correlation
 from bench.report.kit.page import Page
-from bench.report.kit.text import number
+from bench.report.kit.text import escape, number
 
 
 class CrossCheck(Section):
@@ -39,7 +39,21 @@ class CrossCheck(Section):
             f"{members} of the members and {controls} of the controls, over {len(rows)} cells. Next seed − controls,",
             f"mean over seeds: {correlation.shown(differences(rows), decimals=3)}. Apart from 0, controls would be no fair null.",
             "",
+            *_starts(page, rows),
         ]  # fmt: skip
+
+
+def _starts(page: Page, rows: pd.DataFrame) -> list[str]:
+    """How many answers are still the image that they began as, a line for each attack that tells; over the part's settings and seeds."""
+    told = rows[rows["start_recall"].notna()]
+    lines = []
+    for name in sorted({group.name for group in page.groups}):
+        cells = {cell for group in page.groups if group.name == name for cell in group.cell_ids.values()}
+        own = told[told["cell_id"].isin(cells)]
+        if not own.empty:
+            share = f"{number(100 * float(own['start_recall'].mean()), 1)} %"
+            lines.append(f"- {escape(name)}: {share} of the answers are still above 0.4 with the public image that they began as.")
+    return [*lines, ""] if lines else []
 
 
 def differences(rows: pd.DataFrame) -> Sequence[float]:
