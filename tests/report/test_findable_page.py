@@ -43,6 +43,16 @@ def test_the_numbers_by_hand(tmp_path: Path) -> None:
     assert "No share inside" not in text
 
 
+def test_the_oracle_has_a_line_of_its_own_marked_as_no_attack(tmp_path: Path) -> None:
+    rows, images = made()
+    assert "oracle that is told" not in page(rows, images, tmp_path / "none")
+    for row in rows:
+        row |= {"pattern_oracle_members": (0.5, 0.75)[row["seed"]], "pattern_oracle_controls": 0.125}
+    text = page(rows, images, tmp_path / "told")
+    assert "**No attack:** an oracle" in text
+    assert "- lfw_faces: 10 / 16 members, 2 / 16 controls." in text
+
+
 def test_a_reason_stands_where_numbers_are_missing(tmp_path: Path) -> None:
     rows, images = made(span_rank=None, span_reason="the first layer of a cnn is not fully connected", shared_patterns=None)
     for image in images:
@@ -55,7 +65,7 @@ def test_a_reason_stands_where_numbers_are_missing(tmp_path: Path) -> None:
 
 def test_older_rows_have_no_such_section(tmp_path: Path) -> None:
     rows, images = made()
-    older = [{name: value for name, value in row.items() if not name.startswith(("span_", "shared_", "unit_"))} for row in rows]
+    older = [{name: value for name, value in row.items() if not name.startswith(("span_", "shared_", "unit_", "pattern_"))} for row in rows]
     assert not page(older, [{**image, "span_share": None} for image in images], tmp_path)
 
 

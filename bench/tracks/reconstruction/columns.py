@@ -35,6 +35,8 @@ SCORES = (
         "1",
         ">= 0",
     ),
+    share("pattern_oracle_members", "members above the threshold by the oracle that knows the activation patterns, which is no attack"),
+    share("pattern_oracle_controls", "controls above the threshold by the same"),
 )
 IMAGES = (
     single("nn_ssim", "SSIM (Gaussian window) with the nearest submitted candidate, many-to-one", "1", "[-1, 1]", "higher"),

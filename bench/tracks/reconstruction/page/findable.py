@@ -93,6 +93,7 @@ class Findable(Section):
                 right=range(len(head) + 1, len(head) + len(_HEAD)),
             ),
             "",
+            *_oracle(mine, told, names),
             *_reasons(mine, told, names),
         ]  # fmt: skip
 
@@ -127,6 +128,28 @@ def _of(rows: pd.DataFrame, column: str, of: pd.Series | None = None) -> str:
     if np.isnan(mean):
         return NONE
     return f"{mean:.3g}" + ("" if of is None else f" / {of.mean():.3g}")
+
+
+def _oracle(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """What the oracle of the patterns matches, a line a setting: of each target once, whatever attacks it."""
+    lines = []
+    for group in {tuple(axis_labels(group, names)): group for group in groups}.values():
+        rows = told.loc[[cell for cell in group.cell_ids.values() if cell in told.index]]
+        rows = rows[rows["pattern_oracle_members"].notna()]
+        if not rows.empty:
+            sides = (
+                hits((round(float((rows[f"pattern_oracle_{side}"] * rows[f"n_{side}"]).sum())), int(rows[f"n_{side}"].sum())))
+                for side in ("members", "controls")
+            )
+            lines.append("- {}: {} members, {} controls.".format(", ".join(axis_labels(group, names)), *sides))
+    if not lines:
+        return []
+    return [
+        "**No attack:** an oracle that is told which units are on at which member, and the labels, solves linear equations for the images:",
+        "",
+        *lines,
+        "",
+    ]  # fmt: skip
 
 
 def _reasons(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:
