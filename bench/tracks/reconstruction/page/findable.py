@@ -93,7 +93,7 @@ class Findable(Section):
                 right=range(len(head) + 1, len(head) + len(_HEAD)),
             ),
             "",
-            *_oracle(mine, told, names),
+            *_oracle(page.groups, told, names),
             *_reasons(mine, told, names),
         ]  # fmt: skip
 
@@ -132,16 +132,19 @@ def _of(rows: pd.DataFrame, column: str, of: pd.Series | None = None) -> str:
 
 def _oracle(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """What the oracle of the patterns matches, a line a setting: of each target once, whatever attacks it."""
+    settings: dict[str, list[str]] = {}
+    for group in groups:
+        settings.setdefault(", ".join(axis_labels(group, names)), []).extend(cell for cell in group.cell_ids.values() if cell in told.index)
     lines = []
-    for group in {tuple(axis_labels(group, names)): group for group in groups}.values():
-        rows = told.loc[[cell for cell in group.cell_ids.values() if cell in told.index]]
-        rows = rows[rows["pattern_oracle_members"].notna()]
+    for where, cells_of in settings.items():
+        rows = told.loc[cells_of]
+        rows = rows[rows["pattern_oracle_members"].notna()].drop_duplicates("target_id")
         if not rows.empty:
             sides = (
                 hits((round(float((rows[f"pattern_oracle_{side}"] * rows[f"n_{side}"]).sum())), int(rows[f"n_{side}"].sum())))
                 for side in ("members", "controls")
             )
-            lines.append("- {}: {} members, {} controls.".format(", ".join(axis_labels(group, names)), *sides))
+            lines.append("- {}: {} members, {} controls.".format(where, *sides))
     if not lines:
         return []
     return [
