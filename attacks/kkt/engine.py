@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from attacks.kkt.box import Dense, Lazy
@@ -84,6 +84,11 @@ class KKTAttack(Attack):
         Args:
             generator: has drawn the run's start already, so that a run with a mask begins where the run without it does.
         """
+        return None
+
+    def starts(self, release: Release, labels: Int[Tensor, " m"], generator: torch.Generator) -> Float[Tensor, "m c h w"] | None:
+        """Hook for attacks that begin at images, one a candidate, in [0, 1]; None: at noise. What of them lies outside the row space no
+        gradient reaches, and stays. Called last of all that draws."""
         return None
 
     def memory(self, release: Release) -> int:
@@ -160,6 +165,11 @@ class _Run:
         draw = torch.randn if attack.kind == "regression" else torch.rand
         self.lam = draw(self.m, generator=generator, dtype=torch.float64)
         self.mask = checked(attack.informative(release, generator), release.weights, reduced=self.basis is not None)
+        self.starts = attack.starts(release, self.labels, generator)
+        if self.starts is not None:
+            self.beside = (self.starts - release.mean_image).flatten(1).double()
+            self.x = self.beside.cpu() if self.basis is None else self.beside.cpu() @ self.basis.cpu().double()
+            self.beside = self.beside - (self.x if self.basis is None else self.x @ self.basis.cpu().double().mT).to(self.beside)
 
     def shape(self) -> tuple[object, ...]:
         """Runs that share it can be stacked."""
@@ -322,6 +332,7 @@ def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
     In a row space ``loss`` is what is left unexplained inside of it; the part of W₁ outside is the same for all runs of that space.
     """
     shape = run.release.architecture.input_shape
+    x = x if run.starts is None else x + run.beside.to(x)
     images = x.reshape(-1, *shape).to(torch.float32)
     mean = run.release.mean_image.to(images) if hasattr(run.release, "mean_image") else torch.full_like(images[0], 0.5)
     if not (math.isfinite(loss) and bool(x.isfinite().all()) and bool(lam.isfinite().all())):
@@ -331,7 +342,8 @@ def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
     unexplained = loss / max(_heard(run), 1e-300)
     confidence = 1e-5 * size / size.max().clamp(min=1e-30) - unexplained
     order = size.argsort(descending=True)
-    return Candidates(images[order].clamp(*run.release.input_range), confidence[order], loss)
+    starts = None if run.starts is None else run.starts[order]
+    return Candidates(images[order].clamp(*run.release.input_range), confidence[order], loss, starts=starts)
 
 
 def _heard(run: _Run) -> float:

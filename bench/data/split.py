@@ -5,6 +5,9 @@ one to the controls. So the two have the same size, the same classes and the sam
 is what chance would have done on the members. Pairs are taken in an order in which every prefix holds the classes in proportion (a side of
 a binary task may span several), so a larger training set of the same seed contains the smaller one. Pairs that remain give one image to the
 test part and the other to the public part, or both to the public part where the source has a test split of its own.
+
+Members of the *next seed* are a second null beside the controls: what its draw makes members, images of this draw's members, controls and
+public part passed over, so that no attack can have met them.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ class Split:
     test_labels: np.ndarray
     public: np.ndarray  # what an attacker may own of the same distribution; the classes balanced
     public_labels: np.ndarray
+    other: np.ndarray  # members of the next seed, none of train, control or public; as many as in train, or fewer
     outputs: int  # of the network: 1 for two classes under bce, mse, huber, else the number of classes
     class_names: tuple[str, ...]
 
@@ -75,6 +79,7 @@ def split(images: ImageSet, setting: Setting, most_public: int = MAX_PUBLIC) -> 
     test = _balanced(test, MAX_TEST)
     public = _balanced(public, min(most_public, PUBLIC_PER_MEMBER * n * len(sides)))
 
+    taken = set(np.concatenate([*members, *controls, *public]).tolist())
     result = Split(
         _pixels(images.images, members),
         _labels(members),
@@ -84,6 +89,7 @@ def split(images: ImageSet, setting: Setting, most_public: int = MAX_PUBLIC) -> 
         _labels(test),
         _pixels(images.images, public),
         _labels(public),
+        _pixels(images.images, _of_the_next_seed(images, setting, sides, taken)),
         outputs_of(setting),
         names,
     )
@@ -137,6 +143,13 @@ def _draw(labels: np.ndarray, classes: list[int], stream: tuple[object, ...], to
         rows.append(own)
         keys.append((np.arange(len(own)) + draw.random()) / max(len(own), 1))  # the j-th of m sits at (j + u) / m
     return np.concatenate(rows)[np.argsort(np.concatenate(keys), kind="stable")]
+
+
+def _of_the_next_seed(images: ImageSet, setting: Setting, sides: list[list[int]], taken: set[int]) -> list[np.ndarray]:
+    """For each label the first ``n_per_class`` images, or fewer, that the next seed puts on the members' side and that are not taken."""
+    task = (images.name.partition(":")[0], setting.classes, setting.seed + 1)
+    drawn = [_draw(images.labels, side, ("split", *task, k), 2)[:, 0] for k, side in enumerate(sides)]
+    return [own[[i not in taken for i in own.tolist()]][: setting.n_per_class] for own in drawn]
 
 
 def _balanced(parts: list[np.ndarray], most: int) -> list[np.ndarray]:

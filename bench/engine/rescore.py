@@ -21,6 +21,7 @@ from bench.errors import BenchError
 from bench.grids.read import options_of
 from bench.store import Store
 
+OF_TARGET = ("margin", "multiplier", "span_share")  # of image rows: they follow from the network
 LATER = ("channels", "kernel", "pooling", "batch_size")  # fields of settings that only some networks have
 
 
@@ -41,7 +42,7 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
     fresh: list[Row] = []
     missing: dict[str, list[str]] = {}
     drawn: tuple[tuple[str, str], Secret] | None = None  # of the last track and target; the rows come target by target
-    before = rows.images(frame["cell_id"]).set_index(["cell_id", "split", "index"])[["margin", "multiplier"]]
+    before = rows.images(frame["cell_id"]).set_index(["cell_id", "split", "index"])[list(OF_TARGET)]
     try:
         for row in frame.to_dict("records"):
             row = {str(name): None if _null(value) else value for name, value in row.items()}

@@ -174,3 +174,19 @@ def test_the_embedded_sets_split(dataset: str, n: int) -> None:
     result = split(resolve_data(dataset).load(), Setting(dataset=dataset, n_per_class=n))
     assert len(result.train) == len(result.control) == 2 * n
     assert min(len(result.test), len(result.public)) >= 2 * MIN_LEFT
+
+
+@given(draws())
+@settings(max_examples=40, deadline=None)
+def test_the_next_seeds_members_are_its_own_and_nobody_has_met_them(drawn: tuple[ImageSet, Setting]) -> None:
+    source, setting = drawn
+    mine, following = split(source, setting), split(source, setting.model_copy(update={"seed": setting.seed + 1}))
+    other = codes(mine.other).tolist()
+    met = {code for part in ("train", "control", "public") for code in codes(getattr(mine, part)).tolist()}
+    assert len(set(other)) == len(other) <= len(mine.train)
+    assert not met & set(other)
+    theirs = {code for part in ("control", "public") for code in codes(getattr(following, part)).tolist()}
+    if source.test_images is None:  # then half of each pair is on its members' side, in training or in the test part
+        assert not theirs & set(other)
+    fresh = [code for code in codes(following.train).tolist() if code not in met]
+    assert set(fresh) <= set(other)

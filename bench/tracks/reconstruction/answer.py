@@ -22,7 +22,7 @@ def check_answer(answer: object, release: Release) -> Candidates:
             confidences that do not fit.
     """
     candidates = answer if isinstance(answer, Candidates) else Candidates(answer)  # type: ignore[arg-type]
-    images, confidence, loss, _ = candidates
+    images, confidence, loss, _, starts = candidates
     shape = release.architecture.input_shape
     wanted = f"a float tensor of shape (m, {', '.join(map(str, shape))}), 1 <= m <= {MAX_CANDIDATES * release.n_train}"
     if not isinstance(images, Tensor):
@@ -47,11 +47,15 @@ def check_answer(answer: object, release: Release) -> Candidates:
         if not bool(torch.isfinite(confidence).all()):
             raise AttackFault("the attack's confidence is NaN or infinite", expected="finite numbers, higher is better")
         confidence = confidence.detach().to(torch.float32, copy=True)
+    if starts is not None:
+        if not isinstance(starts, Tensor) or starts.shape != images.shape or not bool(torch.isfinite(starts).all()):
+            raise AttackFault("the attack's starts do not fit its images", expected=f"finite, of shape {tuple(images.shape)}")
+        starts = starts.detach().to(torch.float32, copy=True)
     try:
         loss = None if loss is None else float(loss)
     except (TypeError, ValueError, RuntimeError):
         raise AttackFault("the attack's loss is not a number", expected="a number or None", got=type(loss).__name__) from None
-    return Candidates(images.detach().to(torch.float32, copy=True), confidence, loss)
+    return Candidates(images.detach().to(torch.float32, copy=True), confidence, loss, None, starts)
 
 
 def alike(a: Candidates, b: Candidates, tolerance: float) -> bool:
@@ -63,9 +67,13 @@ def alike(a: Candidates, b: Candidates, tolerance: float) -> bool:
 
 def rounded(answer: Candidates) -> Candidates:
     """To float16 and back, so that what is scored is what is kept. Values beyond float16 are clipped to its ends."""
-    images = answer.images.detach().float().clamp(-65504, 65504).half().float().cpu()
+
+    def kept(images: Tensor) -> Tensor:
+        return images.detach().float().clamp(-65504, 65504).half().float().cpu()
+
+    starts = None if answer.starts is None else kept(answer.starts)
     confidence = None if answer.confidence is None else answer.confidence.detach().float().cpu()
-    return Candidates(images, confidence, answer.loss, answer.run)
+    return Candidates(kept(answer.images), confidence, answer.loss, answer.run, starts)
 
 
 def pack(answer: Candidates) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -75,13 +83,16 @@ def pack(answer: Candidates) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors["confidence"] = answer.confidence.float().cpu().contiguous()
     if answer.run is not None:
         tensors["run"] = answer.run.to(torch.int32).cpu().contiguous()
+    if answer.starts is not None:
+        tensors["starts"] = answer.starts.half().cpu().contiguous()
     return tensors, {} if answer.loss is None else {"loss": answer.loss}
 
 
 def unpack(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Candidates:
     """The inverse of `pack`."""
     loss = float(facts["loss"]) if "loss" in facts else None
-    return Candidates(tensors["images"].float(), tensors.get("confidence"), loss, tensors.get("run"))
+    starts = tensors["starts"].float() if "starts" in tensors else None
+    return Candidates(tensors["images"].float(), tensors.get("confidence"), loss, tensors.get("run"), starts)
 
 
 def pool(answers: Sequence[Candidates], told: bool = True) -> Candidates:
@@ -99,13 +110,16 @@ def pool(answers: Sequence[Candidates], told: bool = True) -> Candidates:
     if not answers:
         raise BenchError("no runs to pool", expected="at least one run of an attack")
     images = torch.cat([a.images for a in answers])
+    starts = None if any(a.starts is None for a in answers) else torch.cat([a.starts for a in answers])  # type: ignore[misc]
     run = torch.repeat_interleave(torch.arange(len(answers)), torch.tensor([len(a.images) for a in answers]))
     losses = [a.loss for a in answers if a.loss is not None]
     loss = min(losses) if losses else None
     if all(a.confidence is not None for a in answers):
         confidence = torch.cat([a.confidence for a in answers])  # type: ignore[misc]
         order = torch.sort(confidence, descending=True, stable=True).indices
-        return Candidates(images[order], confidence[order], loss, run[order.cpu()] if told else None)
+        began = None if starts is None else starts[order]
+        return Candidates(images[order], confidence[order], loss, run[order.cpu()] if told else None, began)
     rank = torch.cat([torch.arange(len(a.images)) for a in answers])
     order = torch.sort(rank, stable=True).indices
-    return Candidates(images[order.to(images.device)], None, loss, run[order] if told else None)
+    began = None if starts is None else starts[order.to(starts.device)]
+    return Candidates(images[order.to(images.device)], None, loss, run[order] if told else None, began)

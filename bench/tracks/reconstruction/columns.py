@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.schema import TINY, Column, excess, share, single
+from bench.schema import INT, TEXT, TINY, Column, excess, share, single
 
 SCORES = (
     *excess("oracle_", "one-to-one over all candidates, selected by looking at the truth"),
@@ -10,6 +10,33 @@ SCORES = (
     *excess("haim_", "protocol haim2022 over all candidates: nearest by NCC at half resolution, min–max scaling, SSIM window 3"),
     share("precision", "submitted candidates whose best SSIM over members is above 0.4", "higher"),
     share("precision_controls", "submitted candidates whose best SSIM over controls is above 0.4"),
+    share("start_recall", "submitted candidates above the threshold with the image that they began as; null: the attack told no starts"),
+    share("cross_recall", "members of the next seed above the threshold, one-to-one with the same submitted candidates"),
+    Column("n_cross", INT, "members of the next seed scored, none of them a member, a control or a public image here", "images", ">= 1"),
+    Column(
+        "span_rank",
+        INT,
+        "directions of the first layer that stand out from what is left of its initial weights; null: see span_reason",
+        "1",
+        ">= 0",
+    ),
+    Column("span_reason", TEXT, "why span_rank is null; empty when it is not; null: not recorded"),
+    Column(
+        "shared_patterns",
+        INT,
+        "members at which the same units of the first layer are on as at another member; null: units are not on or off, or not recorded",
+        "images",
+        ">= 0",
+    ),
+    Column(
+        "unit_patterns",
+        INT,
+        "different sets of members at which a unit of the first layer is on; null: units are not on or off, or not recorded",
+        "1",
+        ">= 0",
+    ),
+    share("pattern_oracle_members", "members above the threshold by the oracle that knows the activation patterns, which is no attack"),
+    share("pattern_oracle_controls", "controls above the threshold by the same"),
 )
 IMAGES = (
     single("nn_ssim", "SSIM (Gaussian window) with the nearest submitted candidate, many-to-one", "1", "[-1, 1]", "higher"),
@@ -30,6 +57,13 @@ IMAGES = (
         "",
         "none",
         7,  # they span orders of magnitude
+    ),
+    single(
+        "span_share",
+        "share of the centred image's energy in the directions counted by span_rank: what of it the first layer can hold",
+        "share",
+        "[0, 1]",
+        "none",
     ),
     Column(
         "planted",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import api
 from bench.granted import granted
@@ -38,4 +38,8 @@ class Secret(api.Secret):
     stationarity: Mapping[str, Tensor] = field(default_factory=dict)
     # where a defence plants inputs: member and control, bool, the planted ones and the unplanted beside them
     planted: Mapping[str, Tensor] = field(default_factory=dict)
+    # what could be found at all (``findable``): columns of the score row; and of members and controls the share inside the span
+    findable: Mapping[str, Any] = field(default_factory=dict)
+    span: Mapping[str, Tensor] = field(default_factory=dict)
+    other: Float[Tensor, "m c h w"] | None = None  # members of the next seed that the attack cannot have met (``bench.data.split``)
     mean_image: Float[Tensor, "c h w"] | None = None  # which the network subtracts, where it is not the mean of the members

@@ -23,7 +23,7 @@ from bench.errors import BenchError
 from bench.metrics import intervals, lpips, match
 from bench.metrics.measure import measure, statistics
 from bench.metrics.ncc import haim2022
-from bench.metrics.ssim import ssim_matrix
+from bench.metrics.ssim import ssim_matrix, ssim_pairs
 from bench.tracks.reconstruction.release import Secret
 from bench.tracks.reconstruction.thumbnails import add_thumbnails
 
@@ -73,7 +73,7 @@ def score(
     # The papers' networks see images less the mean of the training images (as they were before anything was planted); controls are centred
     # alike, for the attacker has no other mean.
     mean = members.mean(0) if secret.mean_image is None else secret.mean_image.to(images)
-    similarity = ssim_matrix(torch.cat([members, controls]), images).cpu()
+    similarity, cross = _similarities(torch.cat([members, controls]), images, n_submit, secret.other)
     truths = {"members": members, "controls": controls}
     of_side = dict(zip(truths, similarity.split([len(members), len(controls)]), strict=True))
     partners = {side: match.one_to_one(1 - own[:, :n_submit]) for side, own in of_side.items()}
@@ -91,17 +91,38 @@ def score(
         "n_submitted": len(submitted),
         "lpips_reason": "" if sides["members"]["lpips"] is not None else lpips.unavailable() or "LPIPS could not be computed",
     }
+    row |= secret.findable
+    if candidates.starts is not None:
+        began = candidates.starts[:n_submit].to(images)
+        row["start_recall"] = float((ssim_pairs(submitted, began.clamp(0, 1), "gaussian") > THRESHOLD).double().mean())
+    if len(cross):
+        row |= {"cross_recall": float((_picked(cross, match.one_to_one(1 - cross)) > THRESHOLD).mean()), "n_cross": len(cross)}
     told = secret.stationarity.get("member_margin")
     if secret.planted and told is not None:
         row["planted_owner"] = float((told[secret.planted["member"]] > 0).double().mean())
     if candidates.run is not None:
         row["sweep_runs"] = _each_run(similarity, candidates.run.cpu(), len(members), n_submit)
-    sides["members"] |= {"margin": told, "multiplier": secret.stationarity.get("multiplier"), "planted": secret.planted.get("member")}
-    sides["controls"] |= {"margin": secret.stationarity.get("control_margin"), "planted": secret.planted.get("control")}
+    sides["members"] |= {"margin": told, "multiplier": secret.stationarity.get("multiplier")}
+    sides["controls"] |= {"margin": secret.stationarity.get("control_margin")}
+    for name in ("member", "control"):
+        sides[f"{name}s"] |= {"planted": secret.planted.get(name), "span_share": secret.span.get(name)}
     rows = image_rows("member", sides["members"], secret.member_labels) + image_rows("control", sides["controls"], secret.control_labels)
     if thumbnails:
         add_thumbnails(rows, members.cpu(), submitted.cpu(), gallery)
     return row, rows
+
+
+def _similarities(
+    truth: Float[Tensor, "n c h w"], images: Float[Tensor, "m c h w"], n_submit: int, other: Tensor | None
+) -> tuple[Float[Tensor, "n m"], Float[Tensor, "o s"]]:
+    """SSIM of members and controls with every candidate, and of the next seed's members, if any, with those submitted: in one go, for what
+    is prepared of a submission then serves both."""
+    every = truth if other is None else torch.cat([truth, other.to(truth)])
+    near = ssim_matrix(every, images[:n_submit]).cpu()
+    similarity, cross = near[: len(truth)], near[len(truth) :]
+    if len(images) > n_submit:
+        similarity = torch.cat([similarity, ssim_matrix(truth, images[n_submit:]).cpu()], 1)
+    return similarity, cross
 
 
 def _each_run(similarity: Float[Tensor, "n m"], run: Int[Tensor, " m"], n_members: int, n_submit: int) -> list[Row]:

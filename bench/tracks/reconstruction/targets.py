@@ -21,6 +21,8 @@ from bench.targets.margin import margins, multiplier_of_each
 from bench.targets.models import architecture, bound_forward, forward, initial_weights
 from bench.targets.residual import kkt_residual
 from bench.targets.train import Trained, train_stack
+from bench.tracks.reconstruction import oracle
+from bench.tracks.reconstruction.findable import findable
 from bench.tracks.reconstruction.release import Release, Secret
 from bench.tracks.reconstruction.secret import rehearsal_of, secret_from, training_data
 
@@ -108,8 +110,16 @@ class _Plan:
             initial_weights={k: w.to(device, dtype) for k, w in self.start.items()},
             public_images=self._public().to(device, dtype),
         )
-        secret = replace(self.secret, stationarity=self._stationarity(release, facts))
+        row, span = self._findable(release)
+        secret = replace(self.secret, stationarity=self._stationarity(release, facts), findable=row, span=span)
         return Target(self.id, self.setting, release, secret, facts)
+
+    def _findable(self, release: Release) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """What could be found at all, in the released weights."""
+        centred = (images - self.mean for images in (self.images, self.secret.members, self.secret.controls))
+        row, span = findable(self.architecture, release.weights, self.start, *centred)
+        own, labels, controls = self.secret.members, self.secret.member_labels, self.secret.controls
+        return row | oracle.recalls(self.architecture, release.weights, self.mean, own, labels, controls), span
 
     def _n_train(self) -> int:
         """Training images; where inputs are planted, perhaps each many times, the distinct ones."""

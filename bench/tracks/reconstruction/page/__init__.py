@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bench.api import Section
 from bench.report.kit.sections import Answers, Matrix, Targets
+from bench.tracks.reconstruction.page.crosscheck import CrossCheck
 from bench.tracks.reconstruction.page.details import Details
+from bench.tracks.reconstruction.page.findable import Findable
 from bench.tracks.reconstruction.page.gallery import Gallery
 from bench.tracks.reconstruction.page.margin import Margin
 from bench.tracks.reconstruction.page.planted import Planted
@@ -13,5 +15,5 @@ from bench.tracks.reconstruction.page.strips import Strips
 from bench.tracks.reconstruction.page.sweeps import Sweeps
 
 SECTIONS: tuple[Section, ...] = (
-    Answers(), Matrix(), OfImages(), Planted(), Sweeps(), Margin(), Targets(), Details(), Gallery(), Strips(),
+    Answers(), Matrix(), OfImages(), CrossCheck(), Findable(), Planted(), Sweeps(), Margin(), Targets(), Details(), Gallery(), Strips(),
 )  # fmt: skip
