@@ -32,7 +32,7 @@ class SGD:
         self.momentum = momentum
         self.speed_x, self.speed_lam = torch.zeros_like(x), torch.zeros_like(lam)
 
-    def step(self, grad_x: Float[Tensor, "b m d"], grad_lam: Float[Tensor, "b m"]) -> None:
+    def step(self, grad_x: Float[Tensor, "b m d"], grad_lam: Float[Tensor, "b _"]) -> None:
         self.speed_x.mul_(self.momentum.unsqueeze(-1)).addcmul_(grad_x, self.lr)
         self.speed_lam.mul_(self.momentum).addcmul_(grad_lam, self.lr_lambda)
         self.x.sub_(self.speed_x)
@@ -51,7 +51,7 @@ class Adam:
         self.steps = steps
         self.t = torch.zeros((), dtype=x.dtype, device=x.device)
 
-    def step(self, grad_x: Float[Tensor, "b m d"], grad_lam: Float[Tensor, "b m"]) -> None:
+    def step(self, grad_x: Float[Tensor, "b m d"], grad_lam: Float[Tensor, "b _"]) -> None:
         self.t += 1
         schedule = 0.5 * (1 + torch.cos(torch.pi * self.t / self.steps))
         for (p, lr, beta1), mean, square, grad in zip(self.params, self.means, self.squares, (grad_x, grad_lam), strict=True):
