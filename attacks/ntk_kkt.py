@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attacks.claims import loo2024
 from attacks.kkt.change import change
 from attacks.kkt.engine import KKTAttack
 from attacks.kkt.objective import Kind
-from bench.api import Architecture, Objective
+from bench.api import Architecture, Claim, Objective
 from bench.registry import register
 from bench.tracks.reconstruction import Release
 
@@ -34,12 +35,11 @@ class NtkKKT(KKTAttack):
     """
 
     name: ClassVar[str] = "ntk_kkt"
-    paper: ClassVar[str] = (
-        "Loo, Hasani, Lechner, Amini, Rus: Understanding Reconstruction Attacks with the Neural Tangent Kernel. ICLR 2024"
-    )
+    paper: ClassVar[str] = "Loo, Hasani, Lechner, Amini, Rus: Reconstruction Attacks with the Neural Tangent Kernel. ICLR 2024"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "initial_weights", "mean_image"})
     version: ClassVar[int | None] = 1
     kkt: ClassVar[bool] = False  # it asks that training stayed near its start, not that it came to an end
+    claims: ClassVar[tuple[Claim, ...]] = loo2024.CLAIMS
     kind: ClassVar[Kind] = "regression"
     ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {
         "sigma": (0.01, 0.3, "log"),
