@@ -35,7 +35,7 @@ class NtkKKT(KKTAttack):
     """
 
     name: ClassVar[str] = "ntk_kkt"
-    paper: ClassVar[str] = "Loo, Hasani, Lechner, Amini, Rus: Reconstruction Attacks with the Neural Tangent Kernel. ICLR 2024"
+    paper: ClassVar[str] = "Loo et al.: Understanding Reconstruction Attacks with the Neural Tangent Kernel and Dataset Distillation. ICLR"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "initial_weights", "mean_image"})
     version: ClassVar[int | None] = 1
     kkt: ClassVar[bool] = False  # it asks that training stayed near its start, not that it came to an end

@@ -55,7 +55,7 @@ class KKTAttack(Attack):
     min_lambda: float = 0.498  # multipliers below it are penalised (not for regression)
     alpha: float = 19.1  # sharpness of the surrogate slope of kinked activations
     alpha_end: float | None = None  # it rises to this in TEMPERS geometric steps; None: it stays
-    optimizer: str = "sgd"  # sgd: the papers' own | adam: with a cosine schedule; try lr 0.1, lr_lambda 0.01, steps 300
+    optimizer: str = "sgd"  # sgd: the papers' own | adam: with a cosine schedule; settings in `optimizers`
     momentum: float = 0.9
     candidates_per_image: int = 2  # m = 2n in the papers
     subspace: str | int = (

@@ -3,7 +3,10 @@
 ``sgd``   SGD with momentum: the papers' own.
 ``adam``  Adam (Kingma & Ba 2015) with a cosine schedule to zero. In the row space its coordinates are the singular directions of the first
           layer, so the per-coordinate scaling evens out a spectrum over which SGD's rate differs by orders of magnitude. It is not
-          rotation-equivariant: another basis is another search.
+          rotation-equivariant: another basis is another search. For `haim_kkt` on networks such as those of grid ``quick`` (CIFAR-10,
+          photo_tiles, lfw_faces, MNIST) lr 0.1, lr_lambda 0.01, sigma 0.05 and steps 300 were chosen on seeds 100 and 101, and tried on
+          103 to 106: as many hits there on faces and digits as sgd at its defaults, half as many again elsewhere, in a quarter of the
+          time.
 
 A step touches only tensors made beforehand and reads nothing back, so that it can be captured as a CUDA graph.
 """
