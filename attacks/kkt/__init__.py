@@ -5,6 +5,7 @@
 ``subspace``   the row space of the first layer, in which the inputs are sought
 ``gradient``   the gradient of the equations, written out
 ``shallow``    the same for one hidden layer and one output, in a third of the passes
+``change``     what training has added to the weights, for attacks that explain that
 ``mask``       weights on the residual: which parameters an attack listens to
 ``box``        the prior on pixels in a row space, looked at only where it can matter
 ``optimizers`` what steps the candidates: the papers' SGD, or Adam

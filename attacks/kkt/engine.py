@@ -28,6 +28,7 @@ from bench.tracks.reconstruction import Release
 
 FIRST = "layers.0.weight"
 DTYPES = ("float32", "float64", "bfloat16")
+TEMPERS = 10  # values of the sharpness, from alpha to alpha_end
 DERIVATIVES, GRADIENTS = 13, 6  # copies of all activations, and of the weights, that a step through autograd holds at its peak
 
 
@@ -53,10 +54,13 @@ class KKTAttack(Attack):
     lr_lambda: float = 1e-4  # learning rate of the multipliers
     min_lambda: float = 0.498  # multipliers below it are penalised (not for regression)
     alpha: float = 19.1  # sharpness of the surrogate slope of kinked activations
-    optimizer: str = "sgd"  # sgd: the papers' own | adam: with a cosine schedule; try lr 0.1, lr_lambda 0.01, steps 300
+    alpha_end: float | None = None  # it rises to this in TEMPERS geometric steps; None: it stays
+    optimizer: str = "sgd"  # sgd: the papers' own | adam: with a cosine schedule; settings in `optimizers`
     momentum: float = 0.9
     candidates_per_image: int = 2  # m = 2n in the papers
-    subspace: str | int = "auto"  # auto | rows | none | RANK, of an mlp's first layer; through convolutions the search is always in pixels
+    subspace: str | int = (
+        "auto"  # auto | images | rows | none | RANK, of an mlp's first layer; through convolutions the search is always in pixels
+    )
     dtype: str = "float32"  # on a GPU through TF32 | float64 | bfloat16: float32 whose products round to it, on a CPU that can
     path: str = "auto"  # auto: closed form for an mlp, autograd for other networks | general: autograd
 
@@ -65,8 +69,8 @@ class KKTAttack(Attack):
             raise ValueError(f"optimizer is one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}")
         if self.path not in ("auto", "general"):
             raise ValueError(f"path is auto or general, not {self.path!r}")
-        if self.subspace not in ("auto", "rows", "none") and not str(self.subspace).isdigit():
-            raise ValueError(f"subspace is auto, rows, none or a number of directions, not {self.subspace!r}")
+        if self.subspace not in ("auto", "images", "rows", "none") and not str(self.subspace).isdigit():
+            raise ValueError(f"subspace is auto, images, rows, none or a number of directions, not {self.subspace!r}")
         if self.candidates_per_image < 1 or self.steps < 0:
             raise ValueError(f"candidates_per_image is 1 or more and steps 0 or more, not {self.candidates_per_image} and {self.steps}")
         if self.dtype not in DTYPES:
@@ -74,6 +78,18 @@ class KKTAttack(Attack):
 
     def unsupported(self, architecture: Architecture) -> str:
         return ""
+
+    def start(
+        self, m: int, r: int, architecture: Architecture, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "m r"], Float[Tensor, " _"]]:
+        """Hook: the candidates, in the r dimensions of the search, and their multipliers at the start; float64."""
+        x = torch.randn(m, r, generator=generator, dtype=torch.float64) * self.sigma
+        draw = torch.randn if self.kind == "regression" else torch.rand
+        return x, draw(m, generator=generator, dtype=torch.float64)
+
+    def sought(self, release: Release) -> Mapping[str, Tensor]:
+        """Hook: what the gradients are to add up to, by layer. Here the weights themselves."""
+        return release.weights
 
     def informative(self, release: Release, generator: torch.Generator) -> Mask | None:
         """Hook for attacks that listen to some parameters more than to others: weights on the residual, or None for all alike.
@@ -99,21 +115,22 @@ class KKTAttack(Attack):
         pixels, weights = math.prod(architecture.input_shape), sum(w.numel() for w in release.weights.values())
         if self._closed(architecture):
             first = release.weights[FIRST]
-            r = self._dimensions(first)
+            r = self._dimensions(first, release.n_train)
             set_up = 0 if r == pixels else first.numel() + (m + r) * pixels  # the whole first layer, the basis, and the answer's pixels
             numbers = m * (12 * sum(architecture.hidden) + 6 * r) + 3 * (weights - first.numel() + len(first) * r) + set_up
         else:
             numbers = m * (DERIVATIVES * _activations(release) + 12 * pixels) + GRADIENTS * weights
         return numbers * (8 if self.dtype == "float64" else 4)
 
-    def _dimensions(self, first: Tensor) -> int:
+    def _dimensions(self, first: Tensor, images: int) -> int:
         """Of the search, at most, as `row_space` will find them; ``auto`` may find that it needs all pixels."""
         units, pixels = first.shape
         if self.subspace in ("none", "auto"):
             return pixels
         if self.subspace == "rows":
             return min(units, pixels)
-        return int(self.subspace) if int(self.subspace) < min(units, pixels) else pixels
+        rank = images if self.subspace == "images" else int(self.subspace)
+        return rank if rank < min(units, pixels) else pixels
 
     def _closed(self, architecture: Architecture) -> bool:
         """Whether the equations are solved in closed form."""
@@ -150,20 +167,17 @@ class _Run:
         self.m = attack.candidates_per_image * release.n_train
         self.d = math.prod(architecture.input_shape)
         self.basis = None
-        if self.closed:
-            W1 = release.weights[FIRST]
-            # the runs of a sweep follow each other on copies of one release: decompose it once
-            same = before is not None and (before.attack.subspace, before.release.n_train) == (attack.subspace, release.n_train)
-            if before is not None and same and torch.equal(before.release.weights[FIRST], W1):
-                self.basis = before.basis
-            else:
-                self.basis = row_space(W1, release.n_train, attack.subspace)
+        # the runs of a sweep follow each other on copies of one release: prepare it once
+        again = before is not None and type(before.attack) is type(attack) and _same(before.release, release)
+        self.sought: Mapping[str, Tensor] = before.sought if before is not None and again else attack.sought(release)
+        if before is not None and again and before.attack.subspace == attack.subspace:
+            self.basis = before.basis
+        elif self.closed:
+            self.basis = row_space(self.sought[FIRST], release.n_train, attack.subspace)
         self.r = self.d if self.basis is None else self.basis.shape[1]
         classes = max(architecture.outputs, 2)
         self.labels = (torch.arange(self.m) * classes) // self.m  # every class alike, as the papers set them
-        self.x = torch.randn(self.m, self.r, generator=generator, dtype=torch.float64) * attack.sigma
-        draw = torch.randn if attack.kind == "regression" else torch.rand
-        self.lam = draw(self.m, generator=generator, dtype=torch.float64)
+        self.x, self.lam = attack.start(self.m, self.r, architecture, generator)
         self.mask = checked(attack.informative(release, generator), release.weights, reduced=self.basis is not None)
         self.starts = attack.starts(release, self.labels, generator)
         if self.starts is not None:
@@ -180,10 +194,17 @@ class _Run:
             self.basis is None,
             self.attack.steps,
             self.attack.optimizer,
+            self.attack.alpha_end is None,
             self.attack.dtype,
             self.closed,
             self.mask if self.mask is None else tuple((k, *(w is not None for w in self.mask[k])) for k in sorted(self.mask)),
         )
+
+
+def _same(one: Release, other: Release) -> bool:
+    """Whether two releases are copies of one."""
+    theirs = dict(other.tensors())
+    return one.n_train == other.n_train and all(torch.equal(tensor, theirs[name]) for name, tensor in one.tensors())
 
 
 def _activations(release: Release) -> int:
@@ -218,11 +239,17 @@ def _solve(runs: list[_Run]) -> None:
     labels = torch.stack([r.labels for r in runs]).to(device)
     alpha, min_lambda = column("alpha", 3), column("min_lambda", 2)
     bases = _shared_bases(runs, device, dtype)
-    weights = {key: stacked([r.release.weights[key] for r in runs]) for key in first.release.weights if not bases or key != FIRST}
-    if bases:  # once for the runs that share a basis: they attack one first layer
-        reduced = {id(basis): run.release.weights[FIRST].to(device, dtype) @ basis for run, basis in zip(runs, bases, strict=True)}
-        weights[FIRST] = torch.stack([reduced[id(basis)] for basis in bases])
-    weights = {key: w.unsqueeze(1) if key.endswith("bias") else w for key, w in weights.items()}
+
+    def network(of: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The runs' weights, or what is of their shapes, the first layer in the runs' bases."""
+        tensors = {key: stacked([w[key] for w in of]) for key in of[0] if not bases or key != FIRST}
+        if bases:  # once for the runs that share a basis: they attack one first layer
+            reduced = {id(basis): w[FIRST].to(device, dtype) @ basis for w, basis in zip(of, bases, strict=True)}
+            tensors[FIRST] = torch.stack([reduced[id(basis)] for basis in bases])
+        return {key: w.unsqueeze(1) if key.endswith("bias") else w for key, w in tensors.items()}
+
+    weights = network([r.release.weights for r in runs])
+    sought = None if first.sought is first.release.weights else network([r.sought for r in runs])
     mask: Mask | None = None
     if first.mask is not None:
         mask = {layer: (_stacked_weights(runs, layer, 0, x), _stacked_weights(runs, layer, 1, x)) for layer in first.mask}
@@ -230,15 +257,15 @@ def _solve(runs: list[_Run]) -> None:
     scratch: dict[str, Tensor] = {}
     shallow = None
     if first.closed and fits(kind, weights, first.m):
-        shallow = Shallow(kind, architecture.activation, weights, labels, alpha, x, mask)
-    general = None if first.closed else _General(runs, weights, labels, alpha, mask)
+        shallow = Shallow(kind, architecture.activation, weights, labels, alpha, x, mask, sought)
+    general = None if first.closed else _General(runs, weights, labels, alpha, mask, sought)
 
     def gradient(want_loss: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """L_KKT of each run, and its gradients by x and λ."""
         if shallow is not None:
             return shallow(x, lam, want_loss)
         if first.closed:
-            return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha, want_loss, mask, scratch)
+            return kkt_gradient(kind, architecture.activation, weights, x, lam, labels, alpha, want_loss, mask, scratch, sought)
         assert general is not None
         return general(x, lam)
 
@@ -258,12 +285,21 @@ def _solve(runs: list[_Run]) -> None:
             grad_lam += by_lam
         optimizer.step(grad_x, grad_lam)
 
+    if first.attack.alpha_end is None:
+        sharper = [alpha]
+    else:
+        sharper = [alpha * (column("alpha_end", 3) / alpha) ** (i / (TEMPERS - 1)) for i in range(TEMPERS)]
     with products(device, first.attack.dtype):
-        if first.closed:
-            repeat(step, first.attack.steps, device)
-        else:  # autograd inside a forward that is not ours: no capture
-            for _ in range(first.attack.steps):
-                step()
+        for i, value in enumerate(sharper):
+            alpha.copy_(value)
+            if shallow is not None and i > 0:
+                shallow.sharpen()
+            times = first.attack.steps * (i + 1) // len(sharper) - first.attack.steps * i // len(sharper)
+            if first.closed:
+                repeat(step, times, device)
+            else:  # autograd inside a forward that is not ours: no capture
+                for _ in range(times):
+                    step()
     losses = gradient(want_loss=True)[0].tolist()
     for i, run in enumerate(runs):
         run.answer = _answer(run, x[i] @ bases[i].mT if bases else x[i], lam[i], losses[i])
@@ -289,22 +325,45 @@ class _General:
     function takes stacked weights, run by run where it does not.
 
     Args:
-        weights, labels, alpha, mask: of the stack; biases b × 1 × out.
+        weights, labels, alpha, mask, sought: of the stack; biases b × 1 × out.
     """
 
-    def __init__(self, runs: list[_Run], weights: Mapping[str, Tensor], labels: Tensor, alpha: Tensor, mask: Mask | None) -> None:
+    def __init__(
+        self,
+        runs: list[_Run],
+        weights: Mapping[str, Tensor],
+        labels: Tensor,
+        alpha: Tensor,
+        mask: Mask | None,
+        sought: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.runs, self.labels, self.alpha, self.mask = runs, labels, alpha, mask
-        self.weights = {key: w.squeeze(1) if key.endswith("bias") else w for key, w in weights.items()}
+
+        def flat(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {key: w.squeeze(1) if key.endswith("bias") else w for key, w in named.items()}
+
+        self.weights, self.sought = flat(weights), None if sought is None else flat(sought)
         shape = runs[0].release.architecture.input_shape
         self.stacked = len(runs) > 1 and stacks([run.release.forward for run in runs], self.weights, shape)
 
-    def __call__(self, x: Float[Tensor, "b m d"], lam: Float[Tensor, "b m"]) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, x: Float[Tensor, "b m d"], lam: Float[Tensor, "b _"]) -> tuple[Tensor, Tensor, Tensor]:
         """L_KKT of each run, and its gradients by x and λ."""
         if self.stacked:
-            return self._gradient(0, self.weights, x, lam, self.labels, self.alpha, self.mask)
+            return self._gradient(0, self.weights, x, lam, self.labels, self.alpha, self.mask, self.sought)
+
+        def own(named: Mapping[str, Tensor], i: int) -> dict[str, Tensor]:
+            return {key: w[i] for key, w in named.items()}
+
         alone = [
             self._gradient(
-                i, {k: w[i] for k, w in self.weights.items()}, x[i], lam[i], self.labels[i], self.alpha[i, 0], one_run(self.mask, i)
+                i,
+                own(self.weights, i),
+                x[i],
+                lam[i],
+                self.labels[i],
+                self.alpha[i, 0],
+                one_run(self.mask, i),
+                None if self.sought is None else own(self.sought, i),
             )
             for i in range(len(self.runs))
         ]
@@ -312,13 +371,22 @@ class _General:
         return losses, by_x, by_lam
 
     def _gradient(
-        self, i: int, weights: Mapping[str, Tensor], x: Tensor, lam: Tensor, labels: Tensor, alpha: Tensor, mask: Mask | None
+        self,
+        i: int,
+        weights: Mapping[str, Tensor],
+        x: Tensor,
+        lam: Tensor,
+        labels: Tensor,
+        alpha: Tensor,
+        mask: Mask | None,
+        sought: Mapping[str, Tensor] | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Of run i, or of all runs of the stack with the forward function of run i."""
         attack, release = self.runs[i].attack, self.runs[i].release
         x, lam = x.detach().requires_grad_(), lam.detach().requires_grad_()
         pixels = x.unflatten(-1, release.architecture.input_shape)
-        losses = kkt_loss_general(attack.kind, release.architecture.activation, release.forward, weights, pixels, lam, labels, alpha, mask)
+        name = release.architecture.activation
+        losses = kkt_loss_general(attack.kind, name, release.forward, weights, pixels, lam, labels, alpha, mask, sought)
         by_x, by_lam = torch.autograd.grad(losses.sum(), [x, lam])
         return losses.detach(), by_x, by_lam
 
@@ -326,8 +394,8 @@ class _General:
 def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
     """Candidates as images, the mean image added back.
 
-    The attacker's criterion: among runs the lower share of ‖θ‖² left unexplained (under a mask, of ‖M ∘ θ‖²), within a run the larger
-    multiplier. A run that diverged, as some of a sweep do, has only the mean image to offer, after all others.
+    The attacker's criterion: among runs the lower share of ‖θ‖², or of what else is sought, left unexplained (under a mask, of ‖M ∘ θ‖²),
+    within a run the larger multiplier. A run that diverged, as some of a sweep do, has only the mean image to offer, after all others.
 
     In a row space ``loss`` is what is left unexplained inside of it; the part of W₁ outside is the same for all runs of that space.
     """
@@ -338,8 +406,8 @@ def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
     if not (math.isfinite(loss) and bool(x.isfinite().all()) and bool(lam.isfinite().all())):
         return Candidates(mean.expand_as(images).clone(), torch.full_like(images[:, 0, 0, 0], DIVERGED), None)
     images = images + mean
-    size = lam.abs().to(torch.float32)
-    unexplained = loss / max(_heard(run), 1e-300)
+    size = lam.abs().unflatten(-1, (run.m, -1)).sum(-1).to(torch.float32)
+    unexplained = min(loss / max(_heard(run), 1e-300), -DIVERGED)  # weights that training left as they were: nothing is to be heard
     confidence = 1e-5 * size / size.max().clamp(min=1e-30) - unexplained
     order = size.argsort(descending=True)
     starts = None if run.starts is None else run.starts[order]
@@ -347,8 +415,8 @@ def _answer(run: _Run, x: Tensor, lam: Tensor, loss: float) -> Candidates:
 
 
 def _heard(run: _Run) -> float:
-    """‖M ∘ θ‖²: what there is to explain."""
-    weights, mask = run.release.weights, run.mask
+    """‖M ∘ θ‖², or of what else is sought: what there is to explain."""
+    weights, mask = run.sought, run.mask
     layers = layer_indices(weights)
     total = 0.0
     for name, w in weights.items():

@@ -13,6 +13,8 @@ Where there are few candidates beside a layer's widths, R_l is not needed: with 
 G = δ_l δ_lᵀ of the candidates, and the products z_l and P_{l−1} = δ_l W_l that there are anyway,
 
     D_l = z_l − K δ_l,   δ_l R_l = δ_l W_l − G a_{l−1}.
+
+Where the gradients are to add up to something else than the weights, that stands in place of W_l in R_l, and there are no Gram matrices.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from torch import Tensor
 
 from attacks.kkt.loop import rounded
 from attacks.kkt.mask import Mask, weighted
-from attacks.kkt.objective import Kind, output_seed
+from attacks.kkt.objective import Kind, output_gradient, output_seed
 from attacks.kkt.surrogate import activation, into_preactivation, kinked_slope, slope
 
 BLOCKS = 4  # a side of a Gram matrix at most: 10 of 16 are multiplied
@@ -40,13 +42,14 @@ def kkt_gradient(
     name: str,
     weights: Mapping[str, Float[Tensor, "b _ _"]],
     x: Float[Tensor, "b m d"],
-    lam: Float[Tensor, "b m"],
+    lam: Float[Tensor, "b _"],
     labels: Int[Tensor, "b m"],
     alpha: Tensor,
     want_loss: bool = True,
     mask: Mask | None = None,
     scratch: dict[str, Tensor] | None = None,
-) -> tuple[Float[Tensor, " b"], Float[Tensor, "b m d"], Float[Tensor, "b m"]]:
+    sought: Mapping[str, Float[Tensor, "b _ _"]] | None = None,
+) -> tuple[Float[Tensor, " b"], Float[Tensor, "b m d"], Float[Tensor, "b _"]]:
     """L_KKT of a stack of MLPs (zeros unless wanted), and its gradients by x and λ. Arguments as in `objective.kkt_loss`.
 
     Args:
@@ -56,7 +59,8 @@ def kkt_gradient(
     W = [weights[f"layers.{i}.weight"] for i in range(sum(1 for key in weights if key.endswith("weight")))]
     bias = [weights.get(f"layers.{i}.bias") for i in range(len(W))]
     depth, m = len(W), x.shape[-2]
-    plain = mask is not None or want_loss or rounded(x)  # z − K δ is a small difference: few bits would not do
+    whole = weights if sought is None else sought
+    plain = sought is not None or mask is not None or want_loss or rounded(x)  # z − K δ is a small difference: few bits would not do
     grams = [not plain and i < depth - 1 and gram_pays(m, w.shape[-2], w.shape[-1], x.is_cuda) for i, w in enumerate(W)]
 
     def room(what: str, layer: int, *shape: int) -> Tensor:
@@ -84,8 +88,8 @@ def kkt_gradient(
             slopes.append(s)
             before.append(z)
 
-    seed = output_seed(kind, z if kind == "multiclass" else lam.unsqueeze(-1), labels)
-    delta = [seed * (lam / m).unsqueeze(-1)]  # δ of the layers, the last one first until reversed
+    seed = output_seed(kind, z if kind == "multiclass" else lam.unflatten(-1, (m, -1)), labels)
+    delta = [output_gradient(kind, seed, lam)]  # δ of the layers, the last one first until reversed
     carried = []  # P
     for i in reversed(range(1, depth)):
         P = torch.bmm(delta[-1], W[i], out=room("P", i, m, W[i].shape[-1]))
@@ -106,8 +110,8 @@ def kkt_gradient(
             K = gram(inputs[i], room("K", i, m, m))
             D = torch.baddbmm(before[i], K if b is None else K.add_(1), delta[i], alpha=-1, out=out)
         else:
-            R = torch.baddbmm(W[i], delta[i].mT, inputs[i], alpha=-1, out=room("R", i, *W[i].shape[-2:]))
-            r = None if b is None else b - delta[i].sum(-2, keepdim=True)
+            R = torch.baddbmm(whole[f"layers.{i}.weight"], delta[i].mT, inputs[i], alpha=-1, out=room("R", i, *W[i].shape[-2:]))
+            r = None if b is None else whole[f"layers.{i}.bias"] - delta[i].sum(-2, keepdim=True)
             if want_loss:
                 loss += weighted(R, mask, i).square().sum((-2, -1))
                 if r is not None:
@@ -122,7 +126,8 @@ def kkt_gradient(
         adjoints.append(D)
         if i < depth - 1:
             up = torch.mul(D, slopes[i], out=room("up", i, m, width))
-    grad_lam = (adjoints[-1] * seed).sum(-1).mul_(-2 / m)
+    by_output = adjoints[-1] * seed
+    grad_lam = (by_output.flatten(-2) if kind == "regression" else by_output.sum(-1)).mul_(-2 / m)
 
     into_z = None  # Z of the layer above
     for i in reversed(range(depth)):
@@ -170,8 +175,8 @@ def gram(a: Float[Tensor, "b m k"], out: Float[Tensor, "b m m"]) -> Float[Tensor
 
 
 def prior_gradient(
-    kind: Kind, x: Float[Tensor, "b m d"], lam: Float[Tensor, "b m"], min_lambda: Tensor
-) -> tuple[Float[Tensor, "b m d"], Float[Tensor, "b m"] | None]:
+    kind: Kind, x: Float[Tensor, "b m d"], lam: Float[Tensor, "b _"], min_lambda: Tensor
+) -> tuple[Float[Tensor, "b m d"], Float[Tensor, "b _"] | None]:
     """The gradient of `objective.prior_loss` by the candidates' centred pixels and, unless the multipliers are signed, by λ.
 
     Of candidates in a row space `box` has the first.
@@ -179,6 +184,6 @@ def prior_gradient(
     return F.softshrink(x, 1.0).mul_(2), multiplier_gradient(kind, lam, min_lambda)
 
 
-def multiplier_gradient(kind: Kind, lam: Float[Tensor, "b m"], min_lambda: Tensor) -> Float[Tensor, "b m"] | None:
+def multiplier_gradient(kind: Kind, lam: Float[Tensor, "b _"], min_lambda: Tensor) -> Float[Tensor, "b _"] | None:
     """The gradient of 5 Σ relu(λ_min − λ)²; None for signed multipliers."""
     return None if kind == "regression" else (min_lambda - lam).clamp_(min=0).mul_(-10)

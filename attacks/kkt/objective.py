@@ -5,6 +5,9 @@
 
 with gᵢ = yᵢ Φ(xᵢ) (``binary``), Φ_y(xᵢ) − max over j ≠ y of Φ_j(xᵢ) (``multiclass``), Φ(xᵢ) (``regression``). The published formula has
 no 1/m; the authors' code does. Sums over the last two dimensions keep a leading dimension of stacked runs apart.
+
+For ``regression`` a candidate has a signed multiplier for each output, Σ_k λ_ik ∇θ Φ_k(xᵢ). In place of θ stands what an attack says that
+the gradients add up to: the weights' change θ(T) − θ(0), of which Loo et al. 2024 say what is said above of θ.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ Kind = Literal["binary", "multiclass", "regression"]
 
 def output_seed(kind: Kind, out: Float[Tensor, "*b m k"], labels: Int[Tensor, "*b m"]) -> Float[Tensor, "*b m k"]:
     """The gradient of gᵢ by the outputs. Constant almost everywhere, so no gradient flows through it."""
-    if kind == "regression":
+    if kind == "regression":  # a multiplier each in place of one seed: see `output_gradient`
         return torch.ones_like(out)
     if kind == "binary":
         return (2 * labels - 1).to(out.dtype).unsqueeze(-1)
@@ -34,15 +37,26 @@ def output_seed(kind: Kind, out: Float[Tensor, "*b m k"], labels: Int[Tensor, "*
     return torch.zeros_like(out.detach()).scatter(-1, own, 1.0).scatter(-1, rival, -1.0)  # one_hot would read numbers back
 
 
+def output_gradient(kind: Kind, seed: Float[Tensor, "*b m k"], lam: Float[Tensor, "*b _"]) -> Float[Tensor, "*b m k"]:
+    """The gradient of (1/m) Σᵢ λᵢ gᵢ by the outputs.
+
+    Args:
+        lam: m multipliers; for ``regression`` m·k, those of a candidate side by side.
+    """
+    m = seed.shape[-2]
+    return lam.unflatten(-1, (m, -1)) / m if kind == "regression" else seed * (lam / m).unsqueeze(-1)
+
+
 def kkt_loss(
     kind: Kind,
     name: str,
     weights: Mapping[str, Float[Tensor, "*b _ _"]],
     x: Float[Tensor, "*b m d"],
-    lam: Float[Tensor, "*b m"],
+    lam: Float[Tensor, "*b _"],
     labels: Int[Tensor, "*b m"],
     alpha: Tensor,
     mask: Mask | None = None,
+    sought: Mapping[str, Tensor] | None = None,
 ) -> Float[Tensor, "*b"]:
     """L_KKT of an MLP, the layers' gradients in closed form: Σᵢ λᵢ δᵢ aᵢᵀ. Only this expression is differentiated, never a backward pass.
 
@@ -50,8 +64,11 @@ def kkt_loss(
         name: the activation.
         weights: ``layers.L.weight`` (… out in) and ``layers.L.bias`` (… 1 out); their leading dimensions match x's.
         alpha: sharpness of the surrogate slope; broadcasts against (… m width).
+        lam: a multiplier each; for ``regression`` one for each output, those of a candidate side by side.
         mask: weights on the residual, with leading dimensions as x's; None: all 1.
+        sought: what the gradients are to add up to, of the shapes of ``weights``; None: the weights themselves.
     """
+    sought = weights if sought is None else sought
     activate = activation(name, alpha)
     depth = sum(1 for key in weights if key.endswith("weight"))
     inputs, slopes, a = [], [], x
@@ -62,12 +79,11 @@ def kkt_loss(
         if layer < depth - 1:
             a = activate(z)
             slopes.append(slope(name, z, a, alpha))
-    m = x.shape[-2]
-    delta = output_seed(kind, z, labels) * (lam / m).unsqueeze(-1)
+    delta = output_gradient(kind, output_seed(kind, z, labels), lam)
     loss = x.new_zeros(())
     for layer in reversed(range(depth)):
-        w, b = weights[f"layers.{layer}.weight"], weights.get(f"layers.{layer}.bias")
-        loss = loss + weighted(w - delta.mT @ inputs[layer], mask, layer).square().sum((-2, -1))
+        w, b = weights[f"layers.{layer}.weight"], sought.get(f"layers.{layer}.bias")
+        loss = loss + weighted(sought[f"layers.{layer}.weight"] - delta.mT @ inputs[layer], mask, layer).square().sum((-2, -1))
         if b is not None:
             loss = loss + weighted(b - delta.sum(-2, keepdim=True), mask, layer, bias=True).square().sum((-2, -1))
         if layer > 0:
@@ -81,10 +97,11 @@ def kkt_loss_general(
     forward: Callable[..., Tensor],
     weights: Mapping[str, Tensor],
     x: Float[Tensor, "*b m c h w"],
-    lam: Float[Tensor, "*b m"],
+    lam: Float[Tensor, "*b _"],
     labels: Int[Tensor, "*b m"],
     alpha: Tensor,
     mask: Mask | None = None,
+    sought: Mapping[str, Tensor] | None = None,
 ) -> Float[Tensor, "*b"]:
     """L_KKT of any network that `forward(weights, x, activation)` computes, through a differentiable backward pass.
 
@@ -92,14 +109,15 @@ def kkt_loss_general(
         weights: with leading dimensions as x's, which `forward` must then take (`stacks` tells whether it does).
         alpha: sharpness of the surrogate slope; broadcasts against whatever `forward` gives its activation (ours: … m units).
         mask: weights on the residual, with leading dimensions as x's; None: all 1.
+        sought: as of `kkt_loss`.
     """
     leaves = {key: w.detach().requires_grad_() for key, w in weights.items()}
     out = forward(leaves, x, activation(name, alpha))
-    g = (out * output_seed(kind, out, labels)).sum(-1)
-    grads = torch.autograd.grad((lam / x.shape[-4] * g).sum(), list(leaves.values()), create_graph=True)
+    total = (out * output_gradient(kind, output_seed(kind, out, labels), lam)).sum()
+    grads = torch.autograd.grad(total, list(leaves.values()), create_graph=True)
     layers, loss = layer_indices(weights), x.new_zeros(())
     for (key, w), grad in zip(leaves.items(), grads, strict=True):
-        residual, factor = w.detach() - grad, parameter_weights(mask, key, w, layers)
+        residual, factor = (w.detach() if sought is None else sought[key]) - grad, parameter_weights(mask, key, w, layers)
         loss = loss + (residual if factor is None else factor * residual).square().flatten(x.dim() - 4).sum(-1)
     return loss
 

@@ -3,7 +3,10 @@
 ``sgd``   SGD with momentum: the papers' own.
 ``adam``  Adam (Kingma & Ba 2015) with a cosine schedule to zero. In the row space its coordinates are the singular directions of the first
           layer, so the per-coordinate scaling evens out a spectrum over which SGD's rate differs by orders of magnitude. It is not
-          rotation-equivariant: another basis is another search.
+          rotation-equivariant: another basis is another search. For `haim_kkt` on networks such as those of grid ``quick`` (CIFAR-10,
+          photo_tiles, lfw_faces, MNIST) lr 0.1, lr_lambda 0.01, sigma 0.05 and steps 300 were chosen on seeds 100 and 101, and tried on
+          103 to 106: as many hits there on faces and digits as sgd at its defaults, half as many again elsewhere, in a quarter of the
+          time.
 
 A step touches only tensors made beforehand and reads nothing back, so that it can be captured as a CUDA graph.
 """
@@ -32,7 +35,7 @@ class SGD:
         self.momentum = momentum
         self.speed_x, self.speed_lam = torch.zeros_like(x), torch.zeros_like(lam)
 
-    def step(self, grad_x: Float[Tensor, "b m d"], grad_lam: Float[Tensor, "b m"]) -> None:
+    def step(self, grad_x: Float[Tensor, "b m d"], grad_lam: Float[Tensor, "b _"]) -> None:
         self.speed_x.mul_(self.momentum.unsqueeze(-1)).addcmul_(grad_x, self.lr)
         self.speed_lam.mul_(self.momentum).addcmul_(grad_lam, self.lr_lambda)
         self.x.sub_(self.speed_x)
@@ -51,7 +54,7 @@ class Adam:
         self.steps = steps
         self.t = torch.zeros((), dtype=x.dtype, device=x.device)
 
-    def step(self, grad_x: Float[Tensor, "b m d"], grad_lam: Float[Tensor, "b m"]) -> None:
+    def step(self, grad_x: Float[Tensor, "b m d"], grad_lam: Float[Tensor, "b _"]) -> None:
         self.t += 1
         schedule = 0.5 * (1 + torch.cos(torch.pi * self.t / self.steps))
         for (p, lr, beta1), mean, square, grad in zip(self.params, self.means, self.squares, (grad_x, grad_lam), strict=True):

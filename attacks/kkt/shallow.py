@@ -6,7 +6,8 @@ small side of each product. With X = [x, 1] (the bias is the weight of a constan
     R₁ = M₁² ∘ (W₁ − w₂ ∘ sᵀ(δ₂ ∘ X)),   R₂ = M₂² ∘ (w₂ − δ₂ᵀ a),   D = X R₁ᵀ,   t = D ∘ s'
     −½ ∂L/∂λ = (a R₂ᵀ + (D ∘ s) w₂ᵀ) ∘ seed/m,   −½ ∂L/∂x = δ₂ ∘ (s (w₂ ∘ R₁ + R₂ ∘ W₁) + t (w₂ ∘ W₁))
 
-with s the slope, s' its derivative and M the mask. `gradient` has the same for any depth and any number of outputs; they agree to rounding.
+with s the slope, s' its derivative and M the mask; where the gradients are to add up to something else than the weights, that stands in
+place of W₁ and w₂ in R₁ and R₂. `gradient` has the same for any depth and any number of outputs; they agree to rounding.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Shallow:
     """Gradients of one stack; what does not change from step to step is made once.
 
     Args:
-        weights, labels, alpha, mask: as of `gradient.kkt_gradient`.
+        weights, labels, alpha, mask, sought: as of `gradient.kkt_gradient`.
         like: the candidates, b × m × d; says shape, precision and device.
     """
 
@@ -49,23 +50,32 @@ class Shallow:
         alpha: Tensor,
         like: Float[Tensor, "b m d"],
         mask: Mask | None = None,
+        sought: Mapping[str, Float[Tensor, "b _ _"]] | None = None,
     ) -> None:
         self.name, self.alpha, self.mask = name, alpha, mask
         b, m, self.d = like.shape
-        first = weights.get("layers.0.bias")
-        W1 = weights["layers.0.weight"] if first is None else torch.cat([weights["layers.0.weight"], first.mT], -1)
+        W1 = _first(weights)
         self.W1, self.inner = W1.mT.contiguous(), W1[..., : self.d]
-        self.w2, self.b2 = weights["layers.1.weight"], weights.get("layers.1.bias")
+        self.w2 = weights["layers.1.weight"]
+        whole = weights if sought is None else sought
+        self.sought1 = self.W1 if sought is None else _first(sought).mT.contiguous()
+        self.sought2, self.b2 = whole["layers.1.weight"], whole.get("layers.1.bias")
         self.X = like.new_ones(b, m, W1.shape[-1])  # the last column stays 1 where there is a bias
         sign = torch.ones_like(like[..., 0]) if kind == "regression" else (2 * labels - 1).to(like.dtype)
         self.share = (sign / m).unsqueeze(-1)  # seed/m
         # relu is homogeneous: with αW₁ in place of W₁ the first product is αz, and a/α takes the place of a
         self.scale = alpha if name == "relu" else torch.ones_like(alpha)
-        self.into_hidden = self.W1 * self.scale
         self.column = self.w2.mT.contiguous()  # w₂, b × width × 1
-        self.bend = self.column * self.inner * self.scale  # the side of t; relu's s' = α s(1 − s)
+        self.into_hidden, self.bend = torch.empty_like(self.W1), torch.empty_like(self.inner)
+        self.sharpen()
         # a fresh tensor of this size costs its pages in every step: more than the arithmetic on it
         self.z, self.a, self.D, self.t = (like.new_empty(b, m, W1.shape[-2]) for _ in range(4))
+
+    @torch.no_grad()
+    def sharpen(self) -> None:
+        """Takes note of a change of ``alpha``."""
+        torch.mul(self.W1, self.scale, out=self.into_hidden)
+        torch.mul(self.column * self.inner, self.scale, out=self.bend)  # the side of t; relu's s' = α s(1 − s)
 
     @torch.no_grad()
     def __call__(
@@ -83,8 +93,8 @@ class Shallow:
             a = activation(self.name, self.alpha)(z)
             s = slope(self.name, z, a, self.alpha)
 
-        R1 = torch.addcmul(self.W1, torch.bmm((X * delta).mT, s), self.w2, value=-1)  # transposed, b × d × width
-        R2 = torch.baddbmm(self.w2, (delta / self.scale).mT, a, alpha=-1)
+        R1 = torch.addcmul(self.sought1, torch.bmm((X * delta).mT, s), self.w2, value=-1)  # transposed, b × d × width
+        R2 = torch.baddbmm(self.sought2, (delta / self.scale).mT, a, alpha=-1)
         r2 = None if self.b2 is None else self.b2 - delta.sum(-2, keepdim=True)
         loss = x.new_zeros(len(x))
         if want_loss:
@@ -117,3 +127,9 @@ class Shallow:
         if R1.shape[-2] == self.d:
             return inner
         return torch.cat([inner, weighted(R1[..., self.d :, :], self.mask, 0, bias=True, squared=squared)], -2)
+
+
+def _first(weights: Mapping[str, Float[Tensor, "b _ _"]]) -> Float[Tensor, "b _ _"]:
+    """The first layer, its bias the last column where it has one."""
+    bias = weights.get("layers.0.bias")
+    return weights["layers.0.weight"] if bias is None else torch.cat([weights["layers.0.weight"], bias.mT], -1)

@@ -21,8 +21,8 @@ def row_space(W1: Float[Tensor, "out d"], n_train: int, rank: str | int) -> Floa
     """Orthonormal columns Vᵣ, or None to search all pixels.
 
     Args:
-        rank: ``"auto"`` (n_train directions if they hold 99 % of the energy, else none), ``"rows"`` (all directions of W₁, if they are
-            fewer than the pixels), ``"none"``, or a number of directions.
+        rank: ``"auto"`` (n_train directions if they hold 99 % of the energy, else none), ``"images"`` (n_train directions), ``"rows"``
+            (all directions of W₁, if they are fewer than the pixels), ``"none"``, or a number of directions.
     """
     if rank == "none":
         return None
@@ -30,7 +30,7 @@ def row_space(W1: Float[Tensor, "out d"], n_train: int, rank: str | int) -> Floa
         if W1.shape[0] >= W1.shape[1]:
             return None
         return torch.linalg.qr(W1.double().mT)[0].to(W1.dtype)
-    r = n_train if rank == "auto" else int(rank)
+    r = n_train if rank in ("auto", "images") else int(rank)
     if r >= min(W1.shape):
         return None
     values, vectors = torch.linalg.eigh((W1.mT @ W1 if W1.shape[1] <= W1.shape[0] else W1 @ W1.mT).double())

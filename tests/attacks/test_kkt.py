@@ -535,10 +535,12 @@ def test_the_priors_gradient_in_a_row_space_is_the_pixels_projected(boxed, box, 
         assert 0 < sum(looked) < 0.75 * 15 * len(path)
 
 
-@pytest.mark.parametrize(("subspace", "dimensions"), [("none", 625), ("rows", 60), (8, 8), (60, 625), (1000, 625), ("auto", 625)])
+@pytest.mark.parametrize(
+    ("subspace", "dimensions"), [("none", 625), ("rows", 60), (8, 8), (60, 625), (1000, 625), ("auto", 625), ("images", 8)]
+)
 def test_memory_is_planned_for_the_space_that_is_searched(targets, subspace, dimensions):
     attack, release = HaimKKT(subspace=subspace), targets[0].release
-    assert attack._dimensions(release.weights["layers.0.weight"]) == dimensions
+    assert attack._dimensions(release.weights["layers.0.weight"], release.n_train) == dimensions
     basis = row_space(release.weights["layers.0.weight"], release.n_train, subspace)
     assert dimensions >= (625 if basis is None else basis.shape[1])
     assert attack.memory(release) <= HaimKKT(subspace="none").memory(release)

@@ -15,6 +15,7 @@ BENCHMARKS = (
     "steps",
     "recovery",
     "subspaces",
+    "initial",
     "optimisers",
     "training",
     "scoring",
