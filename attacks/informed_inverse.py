@@ -1,0 +1,72 @@
+"""The informed adversary as an equation: which image makes training end at the released weights? Ours.
+
+The attacker knows all training images but one, the recipe and the initial weights. So training is a function of the missing image, and with
+full-batch descent one of few numbers (`attacks.inverse.subspace`). The attack inverts it by Gauss–Newton steps that the kinks of ReLU do not
+trap (`attacks.inverse.robust`), from the kernel's answer of `informed_adversary`. Where a network's equations hold in the end its image is the
+right one; where they do not, the kernel's answer stands.
+
+Confidences are the orders of magnitude by which the misfit fell below that of the mean image; where the kernel's answer stands
+they are below 0, by how far the equations are from holding. The loss is the share of networks that were not solved.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import islice
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks.inverse import SOLVED, Equations, Subspace, guesses, read_labels, solve
+from attacks.reconstructor import WeightReader, rebuild, study
+from attacks.reconstructor.study import shadow_set
+from bench.api import Candidates, Objective
+from bench.registry import register
+from bench.tracks.informed import Release
+
+
+@register
+@dataclass(frozen=True)
+class InformedInverse(WeightReader):
+    """Solves "training on the known images and this one gives these weights" for the image."""
+
+    name: ClassVar[str] = "informed_inverse"
+    paper: ClassVar[str] = (
+        "ours; threat model of Balle, Cherubin, Hayes: Reconstructing Training Data with Informed Adversaries, IEEE S&P 2022"
+    )
+    track: ClassVar[str] = "informed"
+    needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
+    version: ClassVar[int | None] = 1
+    goes_by: ClassVar[Objective] = Objective("orders of magnitude by which the equations hold")
+
+    steps: int = 15  # Gauss–Newton steps from one start, at most
+    tries: int = 3  # starts of a network whose equations do not hold yet, at most
+    pool: int = 100  # public images of the label that further starts are chosen from
+
+    def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
+        of = study(release, self.shadows, self.mirror)
+        answers, _ = rebuild(of, release, self.reconstructor, epochs=self.epochs)
+        public, public_labels = shadow_set(release, self.mirror)
+        labels = read_labels(of, public_labels[: len(of.images)])
+        space = Subspace.of(release)
+        found = []
+        for i, (answer, label) in enumerate(zip(answers, labels, strict=True)):
+            alike = public[public_labels == label][: self.pool]
+            found.append(self._network(Equations(release, space, i), answer, label, alike, generator))
+        images = torch.stack([answer if image is None else image for answer, (image, _) in zip(answers, found, strict=True)])
+        confidence = torch.tensor([sure for _, sure in found]).to(images)
+        return Candidates(images, confidence, sum(image is None for image, _ in found) / len(found))
+
+    def _network(
+        self, equations: Equations, answer: Tensor, label: Tensor, public: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor | None, float]:
+        """The image of one network, None where its equations do not hold, and the confidence."""
+        best = None
+        for start in islice(guesses(equations, answer, label, public), self.tries):
+            found = solve(equations, start, self.steps, generator)
+            best = found if best is None or found.misfit < best.misfit else best
+            if best.misfit <= SOLVED:
+                return equations.space.images(best.own[None], equations.unit)[0], -math.log10(best.misfit)
+        return None, math.log10(SOLVED / best.misfit) if best is not None else -math.inf
