@@ -1,9 +1,9 @@
 """The informed adversary as an equation: which image makes training end at the released weights? Ours.
 
-The attacker knows all training images but one, the recipe and the initial weights. So training is a function of the missing image, and with
-full-batch descent one of few numbers (`attacks.inverse.subspace`). The attack inverts it by Gauss–Newton steps that the kinks of ReLU do not
-trap (`attacks.inverse.robust`), from the kernel's answer of `informed_adversary`. Where a network's equations hold in the end its image is the
-right one; where they do not, the kernel's answer stands.
+The attacker knows all training images but one, the recipe and the initial weights. So training is a function of the missing image, and
+of few numbers only where descent is full-batch (`attacks.inverse.subspace`). The attack inverts it by Gauss-Newton steps that the
+kinks of ReLU do not trap (`attacks.inverse.robust`), from the kernel's answer of `informed_adversary`. Where a network's equations hold
+in the end its image is the right one; where they do not, the kernel's answer stands.
 
 Confidences are the orders of magnitude by which the misfit fell below that of the mean image; where the kernel's answer stands
 they are below 0, by how far the equations are from holding. The loss is the share of networks that were not solved.

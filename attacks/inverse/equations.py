@@ -18,6 +18,7 @@ from torch import Tensor
 from attacks.inverse.subspace import Subspace
 from bench.tracks.informed import Release
 
+ROUNDING = 1e-4  # share of the first layer's change that float32 may leave outside the span of all images
 FLOOR = 1e-8  # of a residual: below it there is rounding only
 STEP = 1e-5  # of the derivatives, in units of pixels; short, so that it crosses no kink
 
@@ -30,7 +31,8 @@ class Equations:
 
     def __init__(self, release: Release, space: Subspace, network: int) -> None:
         self.space = space
-        self.train: Any = release.train  # the recipe, which can do more than be called: `trials`, `remains`
+        recipe: Any = release.train  # it can do more than be called: `trials`, `remains`
+        self.train = recipe
         weights = {name: w[network].double() for name, w in release.weights.items()}
         start = {name: w.double() for name, w in release.initial_weights.items()}
         first, bias = "layers.0.weight", "layers.0.bias"
@@ -45,6 +47,7 @@ class Equations:
         moved = torch.cat([change @ space.basis, *((weights[k] - self.train.remains * start[k])[:, None] for k in self._bias)], 1)
         self.rest = [name for name in start if name not in (first, bias)]
         self.outside = change @ self.unit
+        self.leaves_span = float(self.outside.norm()) > ROUNDING * float(change.norm())
         self.wanted = torch.cat([(moved @ self.sums).flatten(), self.outside, *(weights[k].flatten() for k in self.rest)])
 
         mean = torch.zeros_like(self.first[:1, : space.known.shape[1] + 1])
@@ -56,13 +59,14 @@ class Equations:
     def _bias(self) -> list[str]:
         return ["layers.0.bias"] if self.ones else []
 
-    def rows(self, own: Float[Tensor, "b r+1"], labels: Int[Tensor, " b"]) -> Float[Tensor, "b p"]:
+    def rows(self, own: Float[Tensor, "b k"], labels: Int[Tensor, " b"]) -> Float[Tensor, "b p"]:
         """What training with each of these images in the missing place gives."""
         ones = [own.new_ones(len(own), 1) for _ in self.ones]
         got = self.train.trials(self.first, self.inputs, torch.cat([own, *ones], 1), labels)
         known, mine = got["sums"][:, :, :-1], got["sums"][:, :, -1]
         shares = torch.cat([own[:, :-1], *ones], 1) @ self.sums
-        taken = self.outside / own[:, -1:]  # `mine`, were the trial right; so a kink of the missing image breaks no whole row
+        # `mine`, were the trial right: so a kink of the missing image breaks no whole row
+        taken = self.outside / own[:, -1:] if self.leaves_span else mine
         first = torch.baddbmm(known, taken[:, :, None], shares[:, None, :])
         return torch.cat([first.flatten(1), mine * own[:, -1:], *(got[k].flatten(1) for k in self.rest)], 1)
 
@@ -70,7 +74,7 @@ class Equations:
         """Geometric mean of the residuals of each row."""
         return ((rows - self.wanted).abs() + FLOOR).log().mean(1).exp()
 
-    def jacobian(self, own: Float[Tensor, " r+1"], label: Int[Tensor, ""], row: Float[Tensor, " p"]) -> Float[Tensor, "p r+1"]:
+    def jacobian(self, own: Float[Tensor, " k"], label: Int[Tensor, ""], row: Float[Tensor, " p"]) -> Float[Tensor, "p k"]:
         """Derivatives of the row at an image, by one training a coordinate: those of the piece between kinks that the image is on."""
         steps = own + STEP * torch.eye(len(own)).to(own)
         return ((self.rows(steps, label.expand(len(own))) - row) / STEP).mT

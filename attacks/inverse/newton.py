@@ -22,7 +22,7 @@ PATIENCE = 3  # steps without a better fit before a start is given up
 class Solution(NamedTuple):
     """An image in the coordinates of its equations, and how well they hold."""
 
-    own: Float[Tensor, " r+1"]
+    own: Float[Tensor, " k"]
     label: Int[Tensor, ""]
     misfit: float
 

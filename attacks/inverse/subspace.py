@@ -47,12 +47,12 @@ class Subspace:
         """
         return torch.linalg.svd(self.outside(change), full_matrices=False).Vh[0]
 
-    def coordinates(self, images: Float[Tensor, "b c h w"], unit: Float[Tensor, " d"]) -> Float[Tensor, "b r+1"]:
-        """Images as r coordinates inside the span and one along the unit vector."""
+    def coordinates(self, images: Float[Tensor, "b c h w"], unit: Float[Tensor, " d"]) -> Float[Tensor, "b k"]:
+        """Images as k = r + 1 numbers: r coordinates inside the span and one along the unit vector."""
         centred = images.double().flatten(1) - self.mean
         return torch.cat([centred @ self.basis, (centred @ unit)[:, None]], 1)
 
-    def images(self, own: Float[Tensor, "b r+1"], unit: Float[Tensor, " d"]) -> Float[Tensor, "b c h w"]:
+    def images(self, own: Float[Tensor, "b k"], unit: Float[Tensor, " d"]) -> Float[Tensor, "b c h w"]:
         """The way back, in [0, 1]."""
         pixels = self.mean + own[:, :-1] @ self.basis.mT + own[:, -1:] * unit
         return pixels.clamp(0, 1).float().view(-1, *self.shape)
