@@ -33,7 +33,7 @@ def train_trials(
         inputs: the known images; labels and recipe are those of ``known``.
 
     Returns:
-        ``sums`` b × h × (n+1), of which inputs each unit's weights have taken up how much, the own one last; every other tensor by its name.
+        ``sums`` b × h × (n+1), how much of each input every unit has taken up, the own one last; other tensors by name.
     """
     width = known.architecture.hidden[0] * (len(inputs) + 1) * 8
     at_once = max(1, CACHED[own.device.type] // width)
