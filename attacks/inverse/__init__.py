@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from attacks.inverse.equations import Equations
 from attacks.inverse.labels import read_labels
-from attacks.inverse.newton import SOLVED, Solution, solve
+from attacks.inverse.newton import NEAR, SOLVED, Solution, solve
 from attacks.inverse.starts import guesses
 from attacks.inverse.subspace import Subspace
 
-__all__ = ["SOLVED", "Equations", "Solution", "Subspace", "guesses", "read_labels", "solve"]
+__all__ = ["NEAR", "SOLVED", "Equations", "Solution", "Subspace", "guesses", "read_labels", "solve"]

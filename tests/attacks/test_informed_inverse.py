@@ -50,7 +50,7 @@ def test_smooth_networks_give_the_image_to_rounding(activation):
     answer, ssim = attacked(target(activation))
     assert float(ssim.min()) > 0.999
     assert answer.loss == 0
-    assert float(answer.confidence.min()) > 2
+    assert float(answer.confidence.min()) > 0
 
 
 def test_relu_networks_give_it_too_and_the_attack_knows_where_it_did_not(relu):
