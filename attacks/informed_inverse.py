@@ -43,7 +43,7 @@ class InformedInverse(WeightReader):
     goes_by: ClassVar[Objective] = Objective("orders of magnitude by which the equations hold")
 
     steps: int = 15  # Gauss–Newton steps from one start, at most
-    tries: int = 4  # starts of a network whose equations do not hold yet, at most
+    tries: int = 8  # starts of a network whose equations do not hold yet, at most
     pool: int = 100  # public images of the label that further starts are chosen from
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
