@@ -15,6 +15,8 @@ from bench.files import Files
 from bench.sealed import seal, unseal
 from bench.targets import one_missing
 from bench.targets.one_missing import Compact, Known
+from bench.targets.train import MOMENTUM, left
+from bench.targets.trials import train_trials
 
 AT_ONCE = 1024  # networks trained between two looks at the store: what a kill can cost
 
@@ -65,6 +67,18 @@ class Recipe:
         rest = {name: torch.cat([p.rest[name] for p in parts]) for name in parts[0].rest}
         whole = Compact(torch.cat([p.inside for p in parts]), torch.cat([p.outside for p in parts]), rest)
         return one_missing.expand(self.known, whole, images, self.device)
+
+    def trials(
+        self, first: Float[Tensor, "h q"], inputs: Float[Tensor, "n q"], own: Float[Tensor, "b q"], labels: Int[Tensor, " b"]
+    ) -> dict[str, Tensor]:
+        """The recipe in coordinates of the caller's choice, and in their precision; nothing is kept. See `train_trials`."""
+        return train_trials(self.known, first, inputs, own, labels)
+
+    @property
+    def remains(self) -> float:
+        """The share of an initial weight that weight decay leaves, where no image reaches it."""
+        s = self.known.setting
+        return left(1 - s.lr * s.weight_decay, MOMENTUM[s.optimizer], self.known.epochs)
 
     def _some(self, images: Tensor, labels: Tensor) -> Compact:
         content = hashlib.sha256()
