@@ -11,7 +11,7 @@ STORE = "RECONBENCH_STORE"
 def home() -> Path:
     """``$RECONBENCH_HOME``, or ``.reconbench`` in the current folder. It is made by whoever writes to it first.
 
-    Always here: ``datasets/ weights/``, and ``results/ audits/`` of commands that name no other folder.
+    Always here: ``datasets/ weights/ pages/``, and ``results/ audits/`` of commands that name no other folder.
     """
     return Path(os.environ.get("RECONBENCH_HOME") or ".reconbench").expanduser().absolute()
 

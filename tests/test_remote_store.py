@@ -300,7 +300,7 @@ def test_a_run_keeps_everything_there_and_its_credentials_nowhere(
     for folder, most in (("targets", 4), ("reconstructions", 4)):
         assert [file.name.rpartition(".")[2] for file in files.within(folder).listing()] == ["safetensors"] * most
     assert files.within("rows").listing()
-    assert {path.name for path in bench_home.iterdir()} <= {"weights", "datasets"}
+    assert {path.name for path in bench_home.iterdir()} <= {"weights", "datasets", "pages"}
     assert stored.store().rows()["status"].value_counts().to_dict() == {"ok": 4, "failed": 4}
     capsys.readouterr()
     assert main(["run", "--grid", str(grid), "--out", str(out), "--attack", "mean_image", "--json"]) == 0

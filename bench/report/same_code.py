@@ -7,6 +7,7 @@ libraries or a page differ, all pages are made again.
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Iterable
 from contextlib import suppress
@@ -42,7 +43,7 @@ def forget(folder: Path) -> None:
 
 
 def _note(folder: Path) -> Path:
-    return home() / "pages" / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    return home() / "pages" / hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
 
 
 def _digest(folder: Path, files: Iterable[str]) -> str:

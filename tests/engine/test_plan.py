@@ -153,6 +153,10 @@ GOLDEN = {  # keys of quick's attacks on target 0…0, at version 1; a change of
     "heldout_images": "52ff211a575b97b0",
     "first_layer_weights": "13fa28ded3fc9083",
     "model_inversion": "37bcf028665f0614",
+    "span_ica": "0d9ccc897d074b29",
+    "span_ica_change": "6e1a03f85ec7e7c7",
+    "row_kmeans": "4da3207c11bb7a76",
+    "class_mean_image": "74295760d1ebb11f",
 }
 
 
