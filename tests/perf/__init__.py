@@ -6,7 +6,7 @@ the alternatives        ``authors`` the double-backward attack loop; ``pixel_gd`
 what is timed           ``steps`` one attack step, ``compiled`` its gradient through PyTorch's compiler; ``recovery`` whole runs and sweeps;
                         ``subspaces`` where they search; ``optimisers`` seconds to a score; ``training`` and ``long_training`` targets;
                         ``shadows`` of the informed track; ``scoring``; ``harness`` planning and reports; ``workers``; ``memory``; ``gpu``;
-                        ``growth``
+                        ``span`` the attack without a search; ``growth``
 how                     ``clock`` interleaved samples; ``floor`` what the machine could do at best; ``line`` one line of the table;
                         ``problem`` networks to attack; ``machine`` where it ran; ``page`` the table, the page, the raw timings
 

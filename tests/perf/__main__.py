@@ -16,6 +16,7 @@ BENCHMARKS = (
     "recovery",
     "subspaces",
     "optimisers",
+    "span",
     "training",
     "scoring",
     "harness",
