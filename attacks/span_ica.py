@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import torch
 
+from attacks.claims import span
 from attacks.span import images
-from bench.api import Architecture, Attack, Candidates, Objective
+from bench.api import Architecture, Attack, Candidates, Claim, Objective
 from bench.registry import register
 from bench.tracks.reconstruction import Release
 
@@ -27,6 +28,7 @@ class SpanICA(Attack):
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image"})
     goes_by: ClassVar[Objective] = Objective("stability", "higher")
     version: ClassVar[int | None] = 1
+    claims: ClassVar[tuple[Claim, ...]] = span.ON_SPAN
 
     steps: int = 150
 

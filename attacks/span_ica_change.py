@@ -7,8 +7,10 @@ from typing import ClassVar
 
 import torch
 
-from attacks.span import images, remaining
-from bench.api import Architecture, Attack, Candidates, Objective
+from attacks.claims import span
+from attacks.kkt.change import decay_left
+from attacks.span import images
+from bench.api import Architecture, Attack, Candidates, Claim, Objective
 from bench.registry import register
 from bench.tracks.reconstruction import Release
 
@@ -26,6 +28,7 @@ class SpanICAChange(Attack):
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights"})
     goes_by: ClassVar[Objective] = Objective("stability", "higher")
     version: ClassVar[int | None] = 1
+    claims: ClassVar[tuple[Claim, ...]] = span.ON_CHANGE
 
     steps: int = 150
 
@@ -34,6 +37,6 @@ class SpanICAChange(Attack):
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
         end, start = release.weights["layers.0.weight"].double(), release.initial_weights["layers.0.weight"].double()
-        change = end - remaining(end, start, release.n_train) * start
-        found = images(change, release.mean_image, release.n_train, self.steps, generator)
+        moved = end - decay_left(end, start, release.n_train + 1) * start
+        found = images(moved, release.mean_image, release.n_train, self.steps, generator)
         return Candidates(found.images.to(release.mean_image), found.stability.to(release.mean_image))

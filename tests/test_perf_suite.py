@@ -67,6 +67,7 @@ def test_every_target_of_the_suite_has_its_line(parts):
         "optimiser": (2, None), "training": (25, None), "training-kkt": (10, None), "ssim": (100, 4), "plan": (None, 5),
         "report": (None, 5), "report-images": (None, 30), "report-memory": (None, 2 * 2**30), "gpu-step": (15, None),
         "gpu-sweep": (None, 600), "shadows": (None, 30), "informed-cell": (None, 180), "workers": (None, 0.02), "workers-ray": (None, 0.05),
+        "span-few": (None, 0.5), "span-many": (None, 5),
     }  # fmt: skip
     assert asked.items() <= found.items()
     for key in ("step-f32", "step-f64", "run", "sweep", "step-rows", "training", "ssim", "gpu-step"):

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attacks.span.directions import directions
+from attacks.span.directions import Spectrum
 from attacks.span.independent import components
 
 PASSES = ((1.1, "first"), (1.02, "first"), (1.02, "mixed"))  # (times the edge of the noise, features)
@@ -20,6 +20,7 @@ SAME = 0.9  # cosine from which two components are one
 CONTRAST = (0.1, 0.25)  # standard deviation of a natural image's pixels around the mean image: what is outside is clamped
 USUAL = 0.2  # and what it is mostly
 OTHER_SIGN = 0.15  # contrast at which a component is submitted with the other sign
+NONE = 1e-6  # a coefficient of the mean image below this is none: it would be an image of a million times the contrast
 FLAT = 0.04  # components of less contrast are the mean image itself
 
 
@@ -45,14 +46,15 @@ def images(rows: Float[Tensor, "u d"], mean: Float[Tensor, "c h w"], n: int, ste
         steps: of FastICA, at most.
     """
     centre = mean.double().flatten()
-    passes = [_centred(directions(rows, n, above), centre, mean.shape, features, steps, generator) for above, features in PASSES]
+    spectrum = Spectrum.of(rows)
+    passes = [_centred(spectrum.directions(n, above), centre, mean.shape, features, steps, generator) for above, features in PASSES]
     kept = [found for found in passes if len(found)] or [centre.new_zeros(1, len(centre))]
     each = torch.cat(kept)
     alike = _cosines(each)
     stability = torch.stack([part.amax(1) for part in alike.split([len(found) for found in kept], dim=1)], 1).mean(1)
     single = _first_of_each(alike)
     order = single[stability[single].argsort(descending=True, stable=True)]
-    contrast = each.std(1)
+    contrast = _contrast(each)
     main = each[order] * (contrast[order].clamp(*CONTRAST) / contrast[order].clamp_min(1e-12))[:, None]
     doubtful = order[_oddity(contrast[order]).argsort(descending=True, stable=True)]
     other = -each[doubtful] * (OTHER_SIGN / contrast[doubtful].clamp_min(1e-12))[:, None]
@@ -71,11 +73,19 @@ def _centred(
     """Independent components as images less the mean image, those of the likeliest contrast first."""
     basis = torch.cat([basis, centre[None]])
     found = components(basis.reshape(-1, *shape), features, steps, generator)
-    found = found[found[:, -1] != 0]
-    centred = found[:, :-1] / found[:, -1:] @ basis[:-1]
-    contrast = centred.std(1)
+    of_mean = found[:, -1:]
+    if bool((of_mean.abs() < NONE).all()):  # a constant mean image has no differences to tell sign and contrast by
+        of_mean = _contrast(found[:, :-1] @ basis[:-1])[:, None] / USUAL
+    found, of_mean = found[of_mean[:, 0] != 0], of_mean[of_mean[:, 0] != 0]
+    centred = found[:, :-1] / of_mean @ basis[:-1]
+    contrast = _contrast(centred)
     order = _oddity(contrast).argsort(stable=True)
     return centred[order[contrast[order] > FLAT]]
+
+
+def _contrast(each: Float[Tensor, "k d"]) -> Float[Tensor, " k"]:
+    """Standard deviation of the pixels; 0 where there is one pixel, or no image."""
+    return each.std(1) if min(each.shape) and each.shape[1] > 1 else each.new_zeros(len(each))
 
 
 def _oddity(contrast: Float[Tensor, " k"]) -> Float[Tensor, " k"]:

@@ -6,6 +6,8 @@ of the start. So the training images lie in the span of the leading right singul
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,22 +15,40 @@ from torch import Tensor
 ROUNDING = 1e-5  # singular values below this share of the largest one are rounding errors of a training in float32
 
 
+@dataclass(frozen=True)
+class Spectrum:
+    """Singular values and vectors of weighted sums of training images and noise, decomposed once for several edges of the noise."""
+
+    rows: Float[Tensor, "u d"]  # float64
+    values: Float[Tensor, " k"]  # the largest first
+    vectors: Float[Tensor, "k k"]  # of the shorter side, in columns
+
+    @classmethod
+    def of(cls, rows: Float[Tensor, "u d"]) -> Spectrum:
+        """By the Gram matrix of the shorter side."""
+        rows = rows.double()
+        squares, vectors = torch.linalg.eigh(rows @ rows.mT if rows.shape[1] > rows.shape[0] else rows.mT @ rows)
+        return cls(rows, squares.flip(0).clamp_min(0).sqrt(), vectors.flip(1))
+
+    def directions(self, n: int, above: float) -> Float[Tensor, "r d"]:
+        """See `directions`."""
+        rounding = ROUNDING * float(self.values[0])
+        least = max(above * noise_edge(self.values, self.rows.shape, n), rounding)
+        r = min(max(int((self.values > least).sum()), 2), n, int((self.values > rounding).sum()))
+        wide = self.rows.shape[1] > self.rows.shape[0]
+        leading = self.vectors[:, :r]
+        return torch.linalg.qr(self.rows.mT @ leading if wide else leading)[0].mT
+
+
 def directions(rows: Float[Tensor, "u d"], n: int, above: float) -> Float[Tensor, "r d"]:
-    """Orthonormal right singular vectors, float64, of the singular values above the noise: at least two, at most n.
+    """Orthonormal right singular vectors, float64, of the singular values above the noise: at least two where there are, at most n.
 
     Args:
         rows: the first layer, its change, or gradients by the input: weighted sums of training images, and noise.
         n: training images.
         above: how many times the edge of the noise (see `noise_edge`) a singular value must reach.
     """
-    rows = rows.double()
-    wide = rows.shape[1] > rows.shape[0]
-    squares, vectors = torch.linalg.eigh(rows @ rows.mT if wide else rows.mT @ rows)
-    values = squares.flip(0).clamp_min(0).sqrt()
-    least = max(above * noise_edge(values, rows.shape, n), ROUNDING * float(values[0]))
-    r = min(max(int((values > least).sum()), 2), n, len(values))
-    leading = vectors.flip(1)[:, :r]
-    return torch.linalg.qr(rows.mT @ leading if wide else leading)[0].mT
+    return Spectrum.of(rows).directions(n, above)
 
 
 def noise_edge(values: Float[Tensor, " k"], shape: tuple[int, ...] | torch.Size, n: int) -> float:
@@ -52,14 +72,3 @@ def noise_edge(values: Float[Tensor, " k"], shape: tuple[int, ...] | torch.Size,
     below = mass.cumsum(0) / mass.sum()
     typical = x[int((below < len(tail) / noise / 2).sum())].sqrt()  # the median of the tail, in standard deviations times √large
     return float(values[2 * n :].median() / typical) * high**0.5
-
-
-def remaining(weights: Float[Tensor, "u d"], start: Float[Tensor, "u d"], n: int) -> float:
-    """The share ρ of the start that is left in the weights, by regression outside the directions that training has moved most.
-
-    1 without weight decay, about (1 − lr·decay)^steps with it.
-    """
-    moved = directions(weights - start, min(n + 1, min(weights.shape) - 1), 0.0)
-    w, s = weights.double(), start.double()
-    w, s = w - (w @ moved.mT) @ moved, s - (s @ moved.mT) @ moved
-    return float((w * s).sum() / s.square().sum().clamp_min(torch.finfo(torch.float64).tiny))

@@ -32,7 +32,7 @@ FEATURES: dict[str, Callable[[Tensor], Tensor]] = {"first": first_differences, "
 
 
 def components(basis: Float[Tensor, "r c h w"], features: str, steps: int, generator: torch.Generator) -> Float[Tensor, "k r"]:
-    """Coefficients by the basis of the k ≤ r independent components, of unit variance in their features.
+    """Coefficients by the basis of the k ≤ r independent components, of unit variance in their features; none if images have no features.
 
     Symmetric FastICA (Hyvärinen 1999, with the contrast −exp(−y²/2)) on whitened features.
 
@@ -40,6 +40,8 @@ def components(basis: Float[Tensor, "r c h w"], features: str, steps: int, gener
         features: a name of ``FEATURES``.
     """
     seen = FEATURES[features](basis.double())
+    if not seen.shape[1]:
+        return seen.new_zeros(0, len(basis))
     variances, axes = torch.linalg.eigh(seen @ seen.mT / seen.shape[1])
     kept = variances > DEGENERATE * variances[-1]
     whiten = (axes[:, kept] * variances[kept].rsqrt()).mT

@@ -6,7 +6,8 @@ the alternatives        ``authors`` the double-backward attack loop; ``pixel_gd`
 what is timed           ``steps`` one attack step, ``compiled`` its gradient through PyTorch's compiler; ``recovery`` whole runs and sweeps;
                         ``subspaces`` where they search; ``initial`` with the initial weights; ``optimisers`` seconds to a score;
                         ``training`` and ``long_training`` targets; ``shadows`` of the informed track; ``scoring``; ``harness``
-                        planning and reports; ``workers``; ``memory``; ``gpu``; ``growth``
+                        planning and reports; ``workers``; ``memory``; ``gpu``; ``span`` the attack without a
+                        search; ``growth``
 how                     ``clock`` interleaved samples; ``floor`` what the machine could do at best; ``line`` one line of the table;
                         ``problem`` networks to attack; ``machine`` where it ran; ``page`` the table, the page, the raw timings
 

@@ -17,6 +17,7 @@ BENCHMARKS = (
     "subspaces",
     "initial",
     "optimisers",
+    "span",
     "training",
     "scoring",
     "harness",
