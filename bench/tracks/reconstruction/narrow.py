@@ -17,6 +17,7 @@ from bench import api, tracks
 from bench.api import Architecture, Target
 from bench.errors import BenchError
 from bench.granted import Granted
+from bench.targets.fresh import copies, copy
 from bench.tracks.reconstruction.release import Release
 
 LIBRARIES = frozenset({"torch", "numpy", "jaxtyping", "beartype", "builtins", "collections", "functools", "typing"})
@@ -80,16 +81,6 @@ def fingerprint(release: api.Release) -> str:
         digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}\n".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def copy(tensor: Tensor) -> Tensor:
-    """Fresh storage of its own: no view into a larger tensor, no graph, no attributes that hang on the old one."""
-    return tensor.detach().clone(memory_format=torch.contiguous_format)
-
-
-def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`copy` of each."""
-    return {name: copy(tensor) for name, tensor in tensors.items()}
 
 
 def _data_within(value: Any, path: str = "forward", seen: set[int] | None = None) -> Iterator[str]:
