@@ -300,7 +300,8 @@ def _columns(table: Table, brought: tuple[tuple[str, str, int], ...]) -> tuple[C
     added: list[Column] = []
     for owner, own in _brought(table):
         for column in own:
-            if taken.setdefault(column.name, column) is column:
+            if column.name not in taken:
+                taken[column.name] = column
                 added.append(column)
             elif taken[column.name] != column or owner.startswith("metric"):
                 raise BenchError(

@@ -11,6 +11,7 @@ from bench.api.data import DataSource, ImageSet
 from bench.api.defense import Defense, Planted, Rehearsal
 from bench.api.headline import EXCESS_RECALL, Headline, Share
 from bench.api.metric import Metric
+from bench.api.oracle import Oracle
 from bench.api.plain import Plain
 from bench.api.release import Release, Tier
 from bench.api.section import Section
@@ -20,6 +21,6 @@ from bench.api.track import Row, Track, TrackWork
 
 __all__ = [
     "DIVERGED", "EXCESS_RECALL", "OWN_LOSS", "Activation", "Architecture", "Attack", "Candidates", "Claim", "DataSource", "Defense",
-    "Headline", "ImageSet", "Loss", "Metric", "Objective", "Plain", "Planted", "Rehearsal", "Release", "Row", "Secret", "Section",
+    "Headline", "ImageSet", "Loss", "Metric", "Objective", "Oracle", "Plain", "Planted", "Rehearsal", "Release", "Row", "Secret", "Section",
     "Setting", "Share", "Target", "Tier", "Track", "TrackWork",
 ]  # fmt: skip

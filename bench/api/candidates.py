@@ -19,3 +19,4 @@ class Candidates(NamedTuple):
     loss: float | None = None  # the attack's own final loss, lower is better, for the row
     run: Int[Tensor, " m"] | None = None  # the run of a sweep that made each image; written by the track when it pools runs
     starts: Float[Tensor, "m c h w"] | None = None  # the image that each began as, where a control asks how many come back
+    used: int | None = None  # answers of the oracle that it took; written by the track; None: it had none

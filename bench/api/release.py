@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Tier = Literal[
-    "final_weights",  # the released weights and architecture; every attack has it
+    "final_weights",  # the released weights
     "mean_image",  # the mean of the training images, which the papers subtract from the input
     "initial_weights",  # the weights before training
     "public_images",  # images of the same distribution, neither members nor controls (track `stealing`: and of another data set)

@@ -13,9 +13,10 @@ from attacks.theft.thief import _scaled, taught
 from bench import registry, seeds
 from bench.api import Architecture
 from bench.targets.models import forward, initial_weights
+from bench.targets.oracle import Asked, predicted
 from bench.tracks.stealing import Release
 from bench.tracks.stealing import work as stealing
-from bench.tracks.stealing.oracle import NETWORKS, Asked, predicted
+from bench.tracks.stealing.networks import NETWORKS
 
 OWNER = Architecture("mlp", (1, 5, 5), (16,), 4, "relu", "all", "ce")
 NAMES = ("steal_labels", "steal_logits", "steal_gradients", "clean_model", "steal_clean_gradients")

@@ -193,9 +193,10 @@ def test_row_ica_takes_sums_apart_where_the_answer_is_known(tmp_path):
 
 def test_the_thief_of_the_page_copies_an_owner_and_takes_its_place_in_a_grid(tmp_path, capsys):
     """Alone against an owner with random weights, whom it comes to agree with; then through the command, as a cell with scores."""
+    from bench.targets.oracle import Asked
     from bench.tracks import stealing as track
     from bench.tracks.stealing import work as stealing
-    from bench.tracks.stealing.oracle import NETWORKS, Asked
+    from bench.tracks.stealing.networks import NETWORKS
 
     plugin = write("distill.py", tmp_path)
     registry.load_plugin(plugin)

@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 
 from bench import seeds, tracks
 from bench.api import Architecture, Candidates
+from bench.check.handed import holds_any, reachable_tensors
 from bench.errors import AttackFault, BenchError
+from bench.schema import columns
 from bench.store import to_table
 from bench.tracks.reconstruction import Release, Secret
 from bench.tracks.reconstruction.thumbnails import png
-from bench.tracks.reconstruction.work import check_answer, fingerprint, narrow, pool, score
+from bench.tracks.reconstruction.work import check_answer, example, fingerprint, narrow, pack, pool, score, unpack
 
 SHAPE = (3, 12, 12)
 ALL_TIERS = frozenset({"final_weights", "mean_image", "initial_weights", "public_images"})
@@ -70,10 +72,52 @@ def test_only_granted_tiers_pass(tier: str) -> None:
     assert (given_.n_train, given_.input_range, given_.architecture) == (4, (0.0, 1.0), ARCHITECTURE)
 
 
-def test_final_weights_are_always_granted() -> None:
+def test_without_final_weights_nothing_of_the_network_can_be_read() -> None:
     given_ = narrow(release_of(random(4)), frozenset())
-    assert set(given_.weights) == {"layers.0.weight", "scale"}
-    assert not any(hasattr(given_, tier) for tier in ("mean_image", "initial_weights", "public_images"))
+    assert not any(hasattr(given_, name) for name in ("weights", "forward", "mean_image", "initial_weights", "public_images", "oracle"))
+    for name in ("weights", "forward"):
+        with pytest.raises(BenchError, match=f'(?s){name} was not granted.*"final_weights"'):
+            getattr(given_, name)
+    assert (given_.n_train, given_.input_range, given_.architecture) == (4, (0.0, 1.0), ARCHITECTURE)
+
+
+def test_an_oracle_counts_and_answers_what_the_tiers_name_alone() -> None:
+    whole, members = example(Architecture("mlp", SHAPE, (4,), 1, "relu", "first", "bce"), 0)
+    images = whole.public_images[:3]
+    given_ = narrow(whole, frozenset({"input_gradients"}))
+    found = given_.oracle.gradients(images, torch.ones(3, 2, 1))
+    x = (images - members.mean(0)).requires_grad_()
+    [want] = torch.autograd.grad(whole.forward(whole.weights, x).sum(), x)
+    torch.testing.assert_close(found[:, 1], want)
+    assert given_.oracle.used == 6
+    assert given_.device == whole.device
+    for ask in (given_.oracle.logits, given_.oracle.labels):
+        with pytest.raises(BenchError, match="does not answer that"):
+            ask(images)
+    given_.oracle.limit = 7
+    with pytest.raises(BenchError, match="the oracle refuses"):
+        given_.oracle.gradients(images, torch.ones(3, 1, 1))
+    assert given_.oracle.used == 6
+    assert narrow(whole, frozenset({"queries"})).oracle.used == 0, "every run has a count of its own"
+    assert not any(holds_any(tensor, members) for tensor in reachable_tensors(given_))
+
+
+def test_a_column_that_two_tracks_share_is_there_once() -> None:
+    names = [column.name for column in columns("scores")]
+    assert len(names) == len(set(names))
+    assert "queries_used" in names
+
+
+def test_the_answers_used_reach_the_row() -> None:
+    whole, _ = example(Architecture("mlp", SHAPE, (4,), 1, "relu", "first", "bce"), 0)
+    runs = [narrow(whole, frozenset({"queries", "public_images"})) for _ in range(2)]
+    for run, count in zip(runs, (2, 5), strict=True):
+        run.oracle.logits(run.public_images[:count])
+    answers = [unpack(*pack(check_answer(run.public_images[:3], run))) for run in runs]
+    assert [answer.used for answer in answers] == [2, 5]
+    assert score(pool(answers), secret_of(), bootstrap_seed=0)[0]["queries_used"] == 7
+    plain = check_answer(random(3), narrow(whole, frozenset({"final_weights"})))
+    assert "queries_used" not in score(plain, secret_of(), bootstrap_seed=0)[0]
 
 
 def test_nothing_is_shared_with_the_original() -> None:
@@ -201,15 +245,18 @@ LEAKS = [
 @pytest.mark.parametrize("leak", LEAKS)
 def test_a_forward_that_holds_data_is_refused(leak: Any) -> None:
     with pytest.raises(BenchError, match="forward function holds data"):
-        narrow(release_of(random(4), forward=leak(random(4))), frozenset())
+        narrow(release_of(random(4), forward=leak(random(4))), frozenset({"final_weights"}))
 
 
 def test_tiers_that_cannot_be_granted() -> None:
     assert tracks.ungrantable("reconstruction", ALL_TIERS) == ""
-    assert "known_data, queries" in tracks.ungrantable("reconstruction", frozenset({"queries", "known_data", "mean_image"}))
+    refused = tracks.ungrantable("reconstruction", frozenset({"queries", "known_data", "mean_image", "shadow_data"}))
+    assert refused == "needs known_data, shadow_data, which the reconstruction track does not grant"
     with pytest.raises(BenchError, match=r"unknown access tier 'mean_images'\. Did you mean 'mean_image'\?"):
         tracks.ungrantable("reconstruction", frozenset({"mean_images"}))
     with pytest.raises(BenchError, match="does not grant"):
+        narrow(release_of(random(4)), frozenset({"known_data"}))
+    with pytest.raises(BenchError, match="the release has no oracle"):
         narrow(release_of(random(4)), frozenset({"queries"}))
     with pytest.raises(BenchError, match="the release has no initial_weights"):
         narrow(release_of(random(4), initial_weights=None), frozenset({"initial_weights"}))

@@ -190,7 +190,7 @@ def test_the_oracle_takes_down_what_it_was_asked_about(target):
 
 
 def test_of_too_many_questions_none_are_kept(target, monkeypatch):
-    monkeypatch.setattr("bench.tracks.stealing.oracle.KEPT", 5)
+    monkeypatch.setattr("bench.targets.oracle.KEPT", 5)
     oracle = stealing.narrow(target.release, EVERY).oracle
     oracle.labels(target.release.public_images[:5])
     assert len(oracle.asked()) == 5

@@ -7,9 +7,10 @@ import hashlib
 import torch
 
 from bench import tracks
+from bench.targets.fresh import copies
 from bench.tracks.informed.release import Release
 from bench.tracks.reconstruction import narrow as reconstruction
-from bench.tracks.reconstruction.narrow import copies, of_tiers, public, pure
+from bench.tracks.reconstruction.narrow import of_tiers, public, pure
 
 
 def narrow(release: Release, needs: frozenset[str]) -> Release:

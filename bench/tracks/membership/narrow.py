@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bench import tracks
+from bench.targets.fresh import copies, copy
 from bench.tracks.membership.release import Release
-from bench.tracks.reconstruction.narrow import copies, copy, of_tiers, public, pure
+from bench.tracks.reconstruction.narrow import of_tiers, public, pure
 
 
 def narrow(release: Release, needs: frozenset[str]) -> Release:

@@ -18,7 +18,9 @@ class Reconstruction(Track):
 
     name: ClassVar[str] = "reconstruction"
     summary: ClassVar[str] = "one network, attacked for all its training images"
-    tiers: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights", "public_images"})
+    tiers: ClassVar[frozenset[str]] = frozenset(
+        {"final_weights", "mean_image", "initial_weights", "public_images", "query_labels", "queries", "input_gradients"}
+    )
 
     def columns(self, table: str) -> Sequence[Any]:
         """See Track."""

@@ -22,7 +22,7 @@ def check_answer(answer: object, release: Release) -> Candidates:
             confidences that do not fit.
     """
     candidates = answer if isinstance(answer, Candidates) else Candidates(answer)  # type: ignore[arg-type]
-    images, confidence, loss, _, starts = candidates
+    images, confidence, loss, _, starts, _ = candidates
     shape = release.architecture.input_shape
     wanted = f"a float tensor of shape (m, {', '.join(map(str, shape))}), 1 <= m <= {MAX_CANDIDATES * release.n_train}"
     if not isinstance(images, Tensor):
@@ -55,7 +55,9 @@ def check_answer(answer: object, release: Release) -> Candidates:
         loss = None if loss is None else float(loss)
     except (TypeError, ValueError, RuntimeError):
         raise AttackFault("the attack's loss is not a number", expected="a number or None", got=type(loss).__name__) from None
-    return Candidates(images.detach().to(torch.float32, copy=True), confidence, loss, None, starts)
+    oracle = getattr(release, "oracle", None)
+    used = None if oracle is None else int(oracle.used)
+    return Candidates(images.detach().to(torch.float32, copy=True), confidence, loss, None, starts, used)
 
 
 def alike(a: Candidates, b: Candidates, tolerance: float) -> bool:
@@ -73,7 +75,7 @@ def rounded(answer: Candidates) -> Candidates:
 
     starts = None if answer.starts is None else kept(answer.starts)
     confidence = None if answer.confidence is None else answer.confidence.detach().float().cpu()
-    return Candidates(kept(answer.images), confidence, answer.loss, answer.run, starts)
+    return Candidates(kept(answer.images), confidence, answer.loss, answer.run, starts, answer.used)
 
 
 def pack(answer: Candidates) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -85,18 +87,19 @@ def pack(answer: Candidates) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors["run"] = answer.run.to(torch.int32).cpu().contiguous()
     if answer.starts is not None:
         tensors["starts"] = answer.starts.half().cpu().contiguous()
-    return tensors, {} if answer.loss is None else {"loss": answer.loss}
+    facts = {"loss": answer.loss, "used": answer.used}
+    return tensors, {name: value for name, value in facts.items() if value is not None}
 
 
 def unpack(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Candidates:
     """The inverse of `pack`."""
     loss = float(facts["loss"]) if "loss" in facts else None
     starts = tensors["starts"].float() if "starts" in tensors else None
-    return Candidates(tensors["images"].float(), tensors.get("confidence"), loss, tensors.get("run"), starts)
+    return Candidates(tensors["images"].float(), tensors.get("confidence"), loss, tensors.get("run"), starts, facts.get("used"))
 
 
 def pool(answers: Sequence[Candidates], told: bool = True) -> Candidates:
-    """The candidates of all runs of a sweep as one list, best first; the loss is the least of theirs.
+    """The candidates of all runs of a sweep as one list, best first; the loss is the least of theirs, and the oracle's answers add up.
 
     Args:
         told: whether the answer says which run made each image.
@@ -114,12 +117,14 @@ def pool(answers: Sequence[Candidates], told: bool = True) -> Candidates:
     run = torch.repeat_interleave(torch.arange(len(answers)), torch.tensor([len(a.images) for a in answers]))
     losses = [a.loss for a in answers if a.loss is not None]
     loss = min(losses) if losses else None
+    counts = [a.used for a in answers if a.used is not None]
+    used = sum(counts) if counts else None
     if all(a.confidence is not None for a in answers):
         confidence = torch.cat([a.confidence for a in answers])  # type: ignore[misc]
         order = torch.sort(confidence, descending=True, stable=True).indices
         began = None if starts is None else starts[order]
-        return Candidates(images[order], confidence[order], loss, run[order.cpu()] if told else None, began)
+        return Candidates(images[order], confidence[order], loss, run[order.cpu()] if told else None, began, used)
     rank = torch.cat([torch.arange(len(a.images)) for a in answers])
     order = torch.sort(rank, stable=True).indices
     began = None if starts is None else starts[order.to(starts.device)]
-    return Candidates(images[order.to(images.device)], None, loss, run[order] if told else None, began)
+    return Candidates(images[order.to(images.device)], None, loss, run[order] if told else None, began, used)

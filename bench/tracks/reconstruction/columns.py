@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from bench.schema import INT, TEXT, TINY, Column, excess, share, single
 
+QUERIES_USED = Column(
+    "queries_used",
+    INT,
+    "answers that the attack took of a network behind an interface: labels, outputs, and gradients; null: it asked none",
+    "answers",
+    ">= 0",
+)
 SCORES = (
     *excess("oracle_", "one-to-one over all candidates, selected by looking at the truth"),
     *excess("nn_", "each image with its nearest submitted candidate (many-to-one)"),
@@ -37,6 +44,7 @@ SCORES = (
     ),
     share("pattern_oracle_members", "members above the threshold by the oracle that knows the activation patterns, which is no attack"),
     share("pattern_oracle_controls", "controls above the threshold by the same"),
+    QUERIES_USED,
 )
 IMAGES = (
     single("nn_ssim", "SSIM (Gaussian window) with the nearest submitted candidate, many-to-one", "1", "[-1, 1]", "higher"),

@@ -8,6 +8,7 @@ from torch import Tensor
 from bench import seeds
 from bench.api import Architecture
 from bench.targets.models import bound_forward, initial_weights
+from bench.targets.oracle import Asked
 from bench.tracks.reconstruction.release import Release
 
 N = 4  # training images
@@ -26,5 +27,6 @@ def example(architecture: Architecture, number: int) -> tuple[Release, Tensor]:
         mean_image=members.mean(0),
         initial_weights={name: w.clone() for name, w in weights.items()},
         public_images=torch.rand(10 * N, *architecture.input_shape, generator=generator),
+        oracle=Asked(architecture, weights, members.mean(0)),
     )
     return release, members

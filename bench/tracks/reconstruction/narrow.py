@@ -17,6 +17,8 @@ from bench import api, tracks
 from bench.api import Architecture, Target
 from bench.errors import BenchError
 from bench.granted import Granted
+from bench.targets.fresh import copies, copy
+from bench.targets.oracle import Asked
 from bench.tracks.reconstruction.release import Release
 
 LIBRARIES = frozenset({"torch", "numpy", "jaxtyping", "beartype", "builtins", "collections", "functools", "typing"})
@@ -25,8 +27,8 @@ LIBRARIES = frozenset({"torch", "numpy", "jaxtyping", "beartype", "builtins", "c
 def narrow(release: Release, needs: frozenset[str]) -> Release:
     """A release with the granted tiers only, made of fresh copies, so that nothing an attack does to it is seen elsewhere.
 
-    Weights, architecture, n_train and the input range are always there. No field is passed on that is not copied here by name, or that does
-    not name its tier, and a ``forward`` that holds on to data is refused.
+    Architecture, n_train and the input range are always there. An oracle answers what the tiers name, with a count of its own. No field is
+    passed on that does not name its tier, and a ``forward`` that holds on to data is refused.
 
     Args:
         release: with every tier filled.
@@ -36,7 +38,12 @@ def narrow(release: Release, needs: frozenset[str]) -> Release:
         BenchError: a tier that is unknown, that the track cannot grant, or that this release lacks; or ``forward`` holds data.
     """
     tracks.admit("reconstruction", needs)
-    return Release(weights=copies(release.weights), forward=pure(release.forward), **public(release), **of_tiers(Release, release, needs))
+    passed = of_tiers(Release, release, needs)
+    if "forward" in passed:
+        pure(passed["forward"])
+    if isinstance(oracle := passed.get("oracle"), Asked):
+        passed["oracle"] = oracle.granting(needs)
+    return Release(**public(release), **passed)
 
 
 def public(release: api.Release) -> dict[str, Any]:
@@ -80,16 +87,6 @@ def fingerprint(release: api.Release) -> str:
         digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}\n".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def copy(tensor: Tensor) -> Tensor:
-    """Fresh storage of its own: no view into a larger tensor, no graph, no attributes that hang on the old one."""
-    return tensor.detach().clone(memory_format=torch.contiguous_format)
-
-
-def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`copy` of each."""
-    return {name: copy(tensor) for name, tensor in tensors.items()}
 
 
 def _data_within(value: Any, path: str = "forward", seen: set[int] | None = None) -> Iterator[str]:

@@ -7,27 +7,35 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench import api
+from bench.api import Oracle
 from bench.granted import granted
 
 if TYPE_CHECKING:
+    import torch
     from jaxtyping import Float
     from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Release(api.Release):
-    """A trained network.
+    """A trained network: its weights, or an ``oracle`` that answers for it, or both, as the tiers say.
 
     ``forward(weights, x)`` maps centred inputs (image − mean of the training images), Float[Tensor, "n c h w"], to outputs
     Float[Tensor, "n k"]; it is a pure function, differentiable by weights and inputs. Attacks return images in [0, 1], centred inputs
     plus ``mean_image``; whether to add or rescale is the attack's own last step.
     """
 
-    weights: Mapping[str, Tensor]  # named as in Architecture
-    forward: Callable[[Mapping[str, Tensor], Tensor], Tensor]
+    weights: Mapping[str, Tensor] = granted("final_weights")  # named as in Architecture
+    forward: Callable[[Mapping[str, Tensor], Tensor], Tensor] = granted("final_weights")
     mean_image: Float[Tensor, "c h w"] = granted("mean_image")  # of the training images
     initial_weights: Mapping[str, Tensor] = granted("initial_weights")
     public_images: Float[Tensor, "n c h w"] = granted("public_images")
+    oracle: Oracle = granted("query_labels", "queries", "input_gradients")  # the network behind an interface that counts its answers
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are, or else the oracle, and where the answer is expected."""
+        return self.oracle.device if hasattr(self, "oracle") else super().device
 
 
 @dataclass(frozen=True)

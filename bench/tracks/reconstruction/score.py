@@ -92,6 +92,8 @@ def score(
         "lpips_reason": "" if sides["members"]["lpips"] is not None else lpips.unavailable() or "LPIPS could not be computed",
     }
     row |= secret.findable
+    if candidates.used is not None:
+        row["queries_used"] = candidates.used
     if candidates.starts is not None:
         began = candidates.starts[:n_submit].to(images)
         row["start_recall"] = float((ssim_pairs(submitted, began.clamp(0, 1), "gaussian") > THRESHOLD).double().mean())

@@ -19,6 +19,7 @@ from bench.targets.cache import TargetCache, target_id
 from bench.targets.losses import accuracy
 from bench.targets.margin import margins, multiplier_of_each
 from bench.targets.models import architecture, bound_forward, forward, initial_weights
+from bench.targets.oracle import Asked
 from bench.targets.residual import kkt_residual
 from bench.targets.train import Trained, train_stack
 from bench.tracks.reconstruction import oracle
@@ -101,14 +102,16 @@ class _Plan:
 
     def target(self, weights: Mapping[str, Tensor], facts: dict[str, Any], device: torch.device | str) -> Target:
         dtype = torch.float32 if self.setting.dtype == "float32" else torch.float64
+        held, mean = {k: w.to(device, dtype) for k, w in weights.items()}, self.mean.to(device, dtype)
         release = Release(
             architecture=self.architecture,
-            weights={k: w.to(device, dtype) for k, w in weights.items()},
+            weights=held,
             forward=bound_forward(self.architecture),
             n_train=self._n_train(),
-            mean_image=self.mean.to(device, dtype),
+            mean_image=mean,
             initial_weights={k: w.to(device, dtype) for k, w in self.start.items()},
             public_images=self._public().to(device, dtype),
+            oracle=Asked(self.architecture, held, mean),
         )
         row, span = self._findable(release)
         secret = replace(self.secret, stationarity=self._stationarity(release, facts), findable=row, span=span)

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.api import Architecture
 from bench.errors import AttackFault, BenchError
 from bench.targets.models import weight_names
-from bench.tracks.stealing.oracle import Asked
+from bench.targets.oracle import Asked
 from bench.tracks.stealing.release import Network, Release
 
 

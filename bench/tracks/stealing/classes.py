@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.targets.models import forward
-from bench.tracks.stealing.oracle import predicted
+from bench.targets.oracle import predicted
 from bench.tracks.stealing.release import Network
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.schema import FLOAT, INT, TINY, Column, share, single
+from bench.tracks.reconstruction.columns import QUERIES_USED
 
 SCORES = (
     share("planted_transfer", "track stealing: planted inputs to which the thief's network gives the planted label", "higher"),
@@ -21,7 +22,7 @@ SCORES = (
     share("agreement", "test images to which thief and owner give the same label", "higher"),
     share("thief_accuracy", "accuracy of the thief's network on the test images", "higher"),
     share("clean_accuracy", "accuracy of the clean networks on the test images, mean"),
-    Column("queries_used", INT, "answers of the owner's network that the thief took: labels, outputs, and gradients", "answers", ">= 0"),
+    QUERIES_USED,
 )
 IMAGES = (
     Column(

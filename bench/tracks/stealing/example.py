@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from bench.api import Architecture
+from bench.targets.oracle import Asked
 from bench.tracks.reconstruction import example as reconstruction
-from bench.tracks.stealing.oracle import NETWORKS, Asked
+from bench.tracks.stealing.networks import NETWORKS
 from bench.tracks.stealing.release import Release
 
 

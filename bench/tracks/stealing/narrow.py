@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bench import tracks
+from bench.targets.oracle import Asked
 from bench.tracks.reconstruction.narrow import of_tiers, public
-from bench.tracks.stealing.oracle import NETWORKS, Asked
+from bench.tracks.stealing.networks import NETWORKS
 from bench.tracks.stealing.release import Release
 
 

@@ -22,9 +22,10 @@ from bench.errors import BenchError
 from bench.targets.cache import TargetCache, target_id
 from bench.targets.losses import accuracy
 from bench.targets.models import architecture, forward, initial_weights
+from bench.targets.oracle import Asked
 from bench.targets.train import train_stack
 from bench.tracks.stealing.classes import agreement, classes
-from bench.tracks.stealing.oracle import NETWORKS, Asked
+from bench.tracks.stealing.networks import NETWORKS
 from bench.tracks.stealing.other_images import other_images
 from bench.tracks.stealing.release import Network, Release, Secret
 

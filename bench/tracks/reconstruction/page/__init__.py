@@ -10,10 +10,12 @@ from bench.tracks.reconstruction.page.findable import Findable
 from bench.tracks.reconstruction.page.gallery import Gallery
 from bench.tracks.reconstruction.page.margin import Margin
 from bench.tracks.reconstruction.page.planted import Planted
+from bench.tracks.reconstruction.page.questions import Questions
 from bench.tracks.reconstruction.page.ranking import OfImages
 from bench.tracks.reconstruction.page.strips import Strips
 from bench.tracks.reconstruction.page.sweeps import Sweeps
 
 SECTIONS: tuple[Section, ...] = (
-    Answers(), Matrix(), OfImages(), CrossCheck(), Findable(), Planted(), Sweeps(), Margin(), Targets(), Details(), Gallery(), Strips(),
+    Answers(), Matrix(), OfImages(), Questions(), CrossCheck(), Findable(), Planted(), Sweeps(), Margin(), Targets(), Details(), Gallery(),
+    Strips(),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the thief may ask: the owner's network behind its interface, which counts and can refuse; and networks of the thief's own."""
+"""What an attacker may ask: the owner's network behind its interface, which counts and can refuse."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from torch import Tensor
 from bench.api import Architecture
 from bench.data.duplicates import first_occurrences
 from bench.errors import BenchError
-from bench.targets.models import forward, initial_weights
-from bench.tracks.reconstruction.narrow import copies, copy
-from bench.tracks.stealing.release import Networks
+from bench.targets.fresh import copies, copy
+from bench.targets.models import forward
 
 LIMIT = 1_000_000  # answers that an oracle gives at most
 KEPT = 50_000  # different images that are kept of what it was asked
@@ -21,9 +20,9 @@ ORACLE = frozenset({"query_labels", "queries", "input_gradients"})
 
 
 class Asked:
-    """The owner's network behind its interface: see `bench.tracks.stealing.Oracle`. A fresh copy for every run, with a count of its own.
+    """The owner's network behind its interface: see `bench.api.Oracle`. A fresh copy for every run, with a count of its own.
 
-    It takes down which images it was asked about. What it holds is what the thief had already; planted inputs meet it in the score alone.
+    It takes down which images it was asked about. What it keeps the attacker had already; planted inputs meet it in the score alone.
     """
 
     def __init__(
@@ -89,10 +88,3 @@ class Asked:
 def predicted(out: Float[Tensor, "*b n k"]) -> Int[Tensor, "*b n"]:
     """The class that outputs stand for."""
     return (out[..., 0] > 0).long() if out.shape[-1] == 1 else out.argmax(-1)
-
-
-def _start(net: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    return initial_weights(net, None, generator)
-
-
-NETWORKS = Networks(_start, forward)
