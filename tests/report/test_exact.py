@@ -33,7 +33,7 @@ def made(counts: Counts, field: str = "activation", **base: Any) -> tuple[Rows, 
             row["cell_id"] = f"{attack}-{'-'.join(axis.values())}-{seed}"
             for image in mine:
                 beyond = image["split"] == "control" or image["index"] >= count
-                image |= {"cell_id": row["cell_id"], "ssim": 0.3 if image["split"] == "control" else 0.9898 if beyond else 0.99}
+                image |= {"cell_id": row["cell_id"], "ssim": 0.3 if image["split"] == "control" else 0.9894 if beyond else 0.99}
             rows.append(row)
             images += mine
     return rows, images
@@ -48,7 +48,7 @@ def text_of(rows: Rows, images: Rows, folder: Path) -> str:
 def test_exact_is_an_ssim_of_99_per_cent_or_more(tmp_path: Path) -> None:
     text = text_of(*made({("solver", "relu"): [13, 15], ("solver", "elu"): [20, 20]}), tmp_path)
     row = next(line for line in text.splitlines() if line.startswith("| relu | solver | 28 / 40 ["))
-    assert [cell.strip() for cell in row.split("|")][-3:-1] == ["12", "0.99"], "the others' median is 0.9898"
+    assert [cell.strip() for cell in row.split("|")][-3:-1] == ["12", "0.989"], "the others' median is 0.9894"
     assert "| elu | solver | 40 / 40 [91, 100] % | 0 / 40 [0, 9] % | 0 | — |" in text
 
 

@@ -126,7 +126,7 @@ def _row(line: Line, names: Sequence[str]) -> list[str]:
         share(line.exact, members),
         share(line.exact_controls, controls),
         str(of - exact),
-        number(line.rest) if exact < of else NONE,
+        number(line.rest, 3) if exact < of else NONE,
     ]
 
 
