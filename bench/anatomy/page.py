@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from bench.anatomy import figures
 from bench.anatomy.portrait import KEEP, KEEP_COORDINATES, REBUILT
+from bench.api import KINKED
 from bench.report.kit.text import clean
 from bench.store import atomic_write
 
@@ -113,9 +114,6 @@ def _dynamics(mine: pd.DataFrame, folder: Path, display: str, slug: str) -> list
         "Distances are ‖W − W₀‖ over ‖W₀‖. `informed`: the networks of the informed track; `kkt`: those that the KKT attacks are run on.",
         str(tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True)),
     ]
-
-
-KINKED = ("relu", "leaky_relu")
 
 
 def _in_words(ends: pd.DataFrame) -> str:

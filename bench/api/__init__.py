@@ -15,12 +15,12 @@ from bench.api.oracle import Oracle
 from bench.api.plain import Plain
 from bench.api.release import Release, Tier
 from bench.api.section import Section
-from bench.api.setting import Activation, Loss, Setting
+from bench.api.setting import KINKED, Activation, Loss, Setting
 from bench.api.target import Secret, Target
 from bench.api.track import Row, Track, TrackWork
 
 __all__ = [
-    "DIVERGED", "EXCESS_RECALL", "OWN_LOSS", "Activation", "Architecture", "Attack", "Candidates", "Claim", "DataSource", "Defense",
-    "Headline", "ImageSet", "Loss", "Metric", "Objective", "Oracle", "Plain", "Planted", "Rehearsal", "Release", "Row", "Secret", "Section",
-    "Setting", "Share", "Target", "Tier", "Track", "TrackWork",
+    "DIVERGED", "EXCESS_RECALL", "KINKED", "OWN_LOSS", "Activation", "Architecture", "Attack", "Candidates", "Claim", "DataSource",
+    "Defense", "Headline", "ImageSet", "Loss", "Metric", "Objective", "Oracle", "Plain", "Planted", "Rehearsal", "Release", "Row", "Secret",
+    "Section", "Setting", "Share", "Target", "Tier", "Track", "TrackWork",
 ]  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.api.setting import KINKED
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -27,4 +29,4 @@ class Architecture:
     @property
     def homogeneous(self) -> bool:
         """Whether scaling all weights by c > 0 scales the output by a power of c (the first layer's bias may stay)."""
-        return self.activation in ("relu", "leaky_relu") and self.bias != "all"
+        return self.activation in KINKED and self.bias != "all"

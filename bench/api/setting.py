@@ -10,6 +10,7 @@ from bench.api.plain import Plain
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
 Loss = Literal["bce", "ce", "mse", "huber"]
+KINKED: frozenset[Activation] = frozenset({"relu", "leaky_relu"})  # by their kink a unit is on or off; the others are smooth
 
 
 class Setting(Plain):

@@ -19,11 +19,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from bench.api import Architecture
+from bench.api import KINKED, Architecture
 
 WEIGHT, BIAS = "layers.0.weight", "layers.0.bias"
 EDGE = 1.001  # how far above the noise a singular value has to be, in multiples of it, so that rounding gives no direction
-KINKED = ("relu", "leaky_relu")  # activations by which a unit is on or off
 
 
 def span(weights: Float[Tensor, "units d"], start: Float[Tensor, "units d"], train: Float[Tensor, "n d"]) -> Float[Tensor, "d r"] | None:
