@@ -21,6 +21,7 @@ The rooms, in the order in which that line passes through them:
 ``store``      the Parquet tables: schema, atomic append, merge, resume
 ``artefacts``  other people's checkpoints, reconstructions and images, read as data
 ``audit``      judges what others made: ``bench audit``, ``bench score --reconstructions``
+``claims``     what papers claim: declared by attacks, tested on the rows
 ``report``     Markdown, pictures and the comparison with published numbers; ``report.kit`` is what tracks make pages of
 ``anatomy``    looks inside networks in training: what falls silent, what moves, what remembers
 ``publishing`` rows into a results folder, its pages rendered, compared with what was there

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from bench.anatomy import figures
+from bench.claims.declarations import declared
+from bench.claims.findings import findings
 from bench.engine.plan import plan
 from bench.grids.read import load
 from bench.metrics.intervals import t_interval
 from bench.report import render
 from bench.report.aggregate import aggregate
-from bench.report.claims import findings
-from bench.report.declarations import declared
 from bench.store import images_files, load_results, load_scores
 from bench.tracks.informed.page import paired
 from tests.report import legible_page

@@ -45,15 +45,18 @@ ALLOWED: dict[str, set[str]] = {
         "bench.torch_state", "bench.schema", "bench.data", "bench.targets", "bench.tracks", "bench.grids", "bench.store",
         "bench.line", "bench.say", "bench.posix",
     },
-    # store and report read rows only: no data, no targets, no attacks, and not the engine
+    # store, claims and report read rows only: no data, no targets, no attacks, and not the engine
     "bench.store": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.schema", "bench.home", "bench.say", "bench.files",
         "bench.report.kit",
     },
     "bench.report.kit": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.seeds", "bench.metrics"},  # below the tracks
+    "bench.claims": {
+        "bench", "bench.api", "bench.errors", "bench.schema", "bench.metrics", "bench.registry", "bench.tracks", "bench.report.kit",
+    },
     "bench.report": {
         "bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry",
-        "bench.home", "bench.report.kit", "bench.tracks",
+        "bench.home", "bench.report.kit", "bench.tracks", "bench.claims",
     },
     "bench.publishing": {"bench", "bench.errors", "bench.say", "bench.store", "bench.report", "bench.engine"},
 }  # fmt: skip

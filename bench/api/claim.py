@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of a paper, and which rows of the tables decide it. ``bench/report/claims.py`` holds the tests.
+    """A statement of a paper, and which rows of the tables decide it. ``bench/claims/findings.py`` holds the tests.
 
     ``where``, ``a`` and ``b`` choose score rows: column → value. The column is one of scores.parquet, or ``param:NAME``, a hyperparameter
     of the attack, or ``axis:NAME``, a label of the grid. The value is what is asked for, a tuple of such values, ``"> 0"`` or ``"< 0"`` for

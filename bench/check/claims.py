@@ -10,10 +10,10 @@ from typing import Any, cast
 from bench import registry
 from bench.api import Attack, Claim
 from bench.check.outcomes import need
+from bench.claims.declarations import declared, faults
+from bench.claims.findings import conditions
 from bench.errors import did_you_mean
 from bench.grids.read import builtin
-from bench.report.claims import conditions
-from bench.report.declarations import declared, faults
 
 
 def check_claims(cls: type[Attack]) -> None:

@@ -30,9 +30,9 @@ def report(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
 def claims(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
     """Test what the papers claim on the rows, and write claims.md."""
     load_plugins(plugin)
+    from bench.claims.declarations import declared
+    from bench.claims.findings import findings
     from bench.report import CLAIMS, claims_page
-    from bench.report.claims import findings
-    from bench.report.declarations import declared
     from bench.store import atomic_write, load_results
 
     folder = results_dir(out) if out or not plugin else local_results()

@@ -52,7 +52,8 @@ def render(
         before = Rendering()
     if before.stamp == now and all((folder / name).is_file() for name in before.files):
         return [folder / "leaderboard.md", *(folder / name for name in before.files)]
-    from bench.report import board, claims, claims_page, declarations, glance, markdown
+    from bench.claims import declarations, findings
+    from bench.report import board, claims_page, glance, markdown
     from bench.report.aggregate import aggregate
     from bench.report.kit.page import Page
 
@@ -97,7 +98,7 @@ def render(
             kept += [name for name in names_of(page.slug) if (folder / name).is_file()]
     telling(len(changed) + 1, "claims")
     said, broken = declarations.declared()
-    contents[CLAIMS] = claims_page.page(claims.findings(scores, images, said), broken).encode()
+    contents[CLAIMS] = claims_page.page(findings.findings(scores, images, said), broken).encode()
     telling(len(changed) + 2, "leaderboard")
     board_picture = f"{FIGURES}/leaderboard.png"
     if pages and pages[0] not in changed and board_picture in before.files and (folder / board_picture).is_file():

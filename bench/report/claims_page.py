@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.api import Claim
-from bench.metrics.intervals import Interval
-from bench.metrics.significance import MOST_SEEDS
-from bench.report.claims import (
+from bench.claims.findings import (
     ALPHA,
     BROKEN,
     CONTRADICTED,
@@ -20,6 +18,8 @@ from bench.report.claims import (
     Finding,
     conditions,
 )
+from bench.metrics.intervals import Interval
+from bench.metrics.significance import MOST_SEEDS
 from bench.report.kit.text import GENERATED, NONE, escape, folded, plain, signed, unfolded
 from bench.report.opening import command
 

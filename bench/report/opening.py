@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.report.claims import SCALES
+from bench.claims.findings import SCALES
 from bench.report.kit.groups import Group, axis_names, in_words
 from bench.report.kit.lead import OPEN, Along, Lead, along, beyond, leads
 from bench.report.kit.page import Page

@@ -42,7 +42,7 @@ def last_rendering(folder: Path) -> Rendering:
 
 def stamp(folder: Path) -> str:
     """Hash of the tables, and of the claims that attacks declare."""
-    from bench.report import declarations
+    from bench.claims import declarations
 
     digest = hashlib.sha256()
     for path in [folder / SCORES_FILE, *images_files(folder)]:

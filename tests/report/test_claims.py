@@ -20,11 +20,11 @@ from tiny_grid import clean_registry, write_plugin  # noqa: F401
 from bench import registry, report
 from bench.api import Claim, Setting
 from bench.check import check_plugin
+from bench.claims.declarations import Declared, declared, faults
+from bench.claims.findings import BROKEN, CONTRADICTED, INCONCLUSIVE, NO_ROWS, REPRODUCED, Finding, concordance, findings, judge
 from bench.cli import main
 from bench.metrics.significance import seeds_needed
 from bench.report import claims_page
-from bench.report.claims import BROKEN, CONTRADICTED, INCONCLUSIVE, NO_ROWS, REPRODUCED, Finding, concordance, findings, judge
-from bench.report.declarations import Declared, declared, faults
 from bench.report.kit.text import escape
 from bench.store import images_files, load_results, publish, setting_row, to_table
 
@@ -309,7 +309,7 @@ def test_the_order_of_rows_changes_nothing(random):
 
 
 def test_claims_are_read_without_pytorch_and_are_those_of_the_classes():
-    code = "import sys; from bench.report.declarations import declared; print(len(declared()[0])); sys.exit('torch' in sys.modules)"
+    code = "import sys; from bench.claims.declarations import declared; print(len(declared()[0])); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, "PyTorch was imported"
     owned = [(name, claim) for name in registry.entries("attack") for claim in registry.get("attack", name).__dict__.get("claims", ())]

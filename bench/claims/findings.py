@@ -37,9 +37,9 @@ import pandas as pd
 
 from bench import tracks
 from bench.api import EXCESS_RECALL, Claim, Row
+from bench.claims.declarations import COMPARISON, Declared, faults
 from bench.metrics.intervals import Interval
 from bench.metrics.significance import holm, one_mean, seeds_needed
-from bench.report.declarations import COMPARISON, Declared, faults
 from bench.report.kit.correlation import spearman
 from bench.report.kit.groups import SETTING, counts
 from bench.report.kit.text import NONE
