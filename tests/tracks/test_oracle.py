@@ -66,4 +66,4 @@ def test_a_trained_network_has_the_columns_and_its_release_has_not() -> None:
     assert set(found) == {"pattern_oracle_members", "pattern_oracle_controls"}
     assert all(0 <= value <= 1 for value in found.values())
     assert found["pattern_oracle_members"] > found["pattern_oracle_controls"]
-    assert not any("oracle" in name for name in target.release.held())
+    assert not any("pattern" in name for name in target.release.held())
