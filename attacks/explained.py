@@ -43,5 +43,4 @@ class Explained(Attack):
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
         rows = by_gradients(release, questions(release, self.questions, self.noise, generator), generator)
-        found = images(rows, release.public_images.mean(0), release.n_train, self.steps, generator)
-        return Candidates(found.images.to(release.public_images), found.stability.to(release.public_images))
+        return images(rows, release.public_images.mean(0), release.n_train, self.steps, generator)

@@ -26,6 +26,8 @@ from bench.api import Candidates, Claim, Objective
 from bench.registry import register
 from bench.tracks.informed import Release
 
+EXACT = 1e-300  # a misfit of 0 has no logarithm
+
 
 @register
 @dataclass(frozen=True)
@@ -76,4 +78,4 @@ class InformedInverse(WeightReader):
             if best.misfit <= SOLVED:
                 break
         image = equations.space.images(best.own[None], equations.unit)[0] if best.misfit <= NEAR else None
-        return image, math.log10(SOLVED / best.misfit)
+        return image, math.log10(SOLVED / max(best.misfit, EXACT))

@@ -36,5 +36,4 @@ class SpanICA(Attack):
         return "" if architecture.model == "mlp" else f"needs a fully connected first layer, this network is a {architecture.model}"
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
-        found = images(release.weights["layers.0.weight"], release.mean_image, release.n_train, self.steps, generator)
-        return Candidates(found.images.to(release.mean_image), found.stability.to(release.mean_image))
+        return images(release.weights["layers.0.weight"], release.mean_image, release.n_train, self.steps, generator)

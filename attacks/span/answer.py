@@ -6,14 +6,13 @@ gives an independent component its sign and its contrast, which independence alo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from attacks.span.directions import Spectrum
 from attacks.span.independent import components
+from bench.api import Candidates
 
 PASSES = ((1.1, "first"), (1.02, "first"), (1.02, "mixed"))  # (times the edge of the noise, features)
 SAME = 0.9  # cosine from which two components are one
@@ -24,16 +23,10 @@ NONE = 1e-6  # a coefficient of the mean image below this is none: it would be a
 FLAT = 0.04  # components of less contrast are the mean image itself
 
 
-@dataclass(frozen=True)
-class Found:
-    """Images in pixels, best first, and in how many of the passes a component came up (0 to 1; below 0: with the other sign)."""
+def images(rows: Float[Tensor, "u d"], mean: Float[Tensor, "c h w"], n: int, steps: int, generator: torch.Generator) -> Candidates:
+    """At most 2n images from the span of the rows, in the precision of the mean image.
 
-    images: Float[Tensor, "m c h w"]
-    stability: Float[Tensor, " m"]
-
-
-def images(rows: Float[Tensor, "u d"], mean: Float[Tensor, "c h w"], n: int, steps: int, generator: torch.Generator) -> Found:
-    """At most 2n images from the span of the rows.
+    The confidence is the stability of a component: in how many of the passes it came up, 0 to 1; below 0 for those with the other sign.
 
     What was chosen, on the embedded data sets, CIFAR-10 and MNIST with seeds 100 to 104, by hits of members less hits of controls: the
     contrast of FastICA (against log cosh), the features (against second differences, diagonals, Laplacian, colours, pixels, and features
@@ -58,8 +51,9 @@ def images(rows: Float[Tensor, "u d"], mean: Float[Tensor, "c h w"], n: int, ste
     main = each[order] * (contrast[order].clamp(*CONTRAST) / contrast[order].clamp_min(1e-12))[:, None]
     doubtful = order[_oddity(contrast[order]).argsort(descending=True, stable=True)]
     other = -each[doubtful] * (OTHER_SIGN / contrast[doubtful].clamp_min(1e-12))[:, None]
-    pixels = centre + torch.cat([main, other])[: 2 * n]
-    return Found(pixels.reshape(-1, *mean.shape), torch.cat([stability[order], -1 - _oddity(contrast[doubtful]).neg().exp()])[: 2 * n])
+    pixels = (centre + torch.cat([main, other]))[: 2 * n].reshape(-1, *mean.shape)
+    confidence = torch.cat([stability[order], -1 - _oddity(contrast[doubtful]).neg().exp()])[: 2 * n]
+    return Candidates(pixels.to(mean), confidence.to(mean))
 
 
 def _centred(

@@ -71,4 +71,4 @@ def noise_edge(values: Float[Tensor, " k"], shape: tuple[int, ...] | torch.Size,
     mass = ((x - low) * (high - x)).sqrt() / x
     below = mass.cumsum(0) / mass.sum()
     typical = x[int((below < len(tail) / noise / 2).sum())].sqrt()  # the median of the tail, in standard deviations times √large
-    return float(values[2 * n :].median() / typical) * high**0.5
+    return float(tail.median() / typical) * high**0.5

@@ -39,7 +39,7 @@ from bench.grids.syntax import value_of
 from bench.memory import budget, in_pieces
 from bench.report.kit.text import escape, number
 from bench.store import atomic_write
-from bench.targets.losses import accuracy
+from bench.targets.losses import accuracy, predicted
 from bench.targets.models import bound_forward
 from bench.targets.residual import kkt_residual
 from bench.torch_state import restored
@@ -404,14 +404,9 @@ def _classifier(images: Tensor, labels: Tensor, mean: str) -> Callable[[Architec
 
     def classified(architecture: Architecture, weights: Mapping[str, Tensor]) -> Tensor:
         x = (images - _mean(mean, images, architecture.input_shape, [])).to(weights["layers.0.weight"])
-        return _predicted(bound_forward(architecture)(weights, x)) == labels
+        return predicted(bound_forward(architecture)(weights, x)) == labels
 
     return classified
-
-
-def _predicted(out: Tensor) -> Tensor:
-    """The class that each row of outputs, n × k, says."""
-    return (out[:, 0] > 0).long() if out.shape[1] == 1 else out.argmax(1)
 
 
 def _at_members(read: Checkpoint, images: Tensor, labels: Tensor | None, centre: Tensor, notes: list[str]) -> Row:
@@ -424,7 +419,7 @@ def _at_members(read: Checkpoint, images: Tensor, labels: Tensor | None, centre:
         labels = None
     if labels is None:
         notes.append("labels of the members not known: the network's own answers stand in for the KKT residual")
-        labels = _predicted(out)
+        labels = predicted(out)
         correct = None
     else:
         correct = float(accuracy(out, labels))

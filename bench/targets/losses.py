@@ -42,5 +42,9 @@ def loss_gradient(loss: str, out: Float[Tensor, "*b n k"], target: Float[Tensor,
 
 def accuracy(out: Float[Tensor, "*b n k"], labels: Int[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
     """Share of images classified correctly, in [0, 1]."""
-    predicted = (out[..., 0] > 0).long() if out.shape[-1] == 1 else out.argmax(-1)
-    return (predicted == labels).double().mean(-1)
+    return (predicted(out) == labels).double().mean(-1)
+
+
+def predicted(out: Float[Tensor, "*b n k"]) -> Int[Tensor, "*b n"]:
+    """The class that outputs stand for."""
+    return (out[..., 0] > 0).long() if out.shape[-1] == 1 else out.argmax(-1)

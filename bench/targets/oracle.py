@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from bench.api import Architecture
 from bench.data.duplicates import first_occurrences
 from bench.errors import BenchError
 from bench.targets.fresh import copies, copy
+from bench.targets.losses import predicted
 from bench.targets.models import forward
 
 LIMIT = 1_000_000  # answers that an oracle gives at most
@@ -83,8 +84,3 @@ class Asked:
 
     def _outputs(self, images: Tensor) -> Tensor:
         return forward(self._net, self._weights, images.to(self._mean) - self._mean)
-
-
-def predicted(out: Float[Tensor, "*b n k"]) -> Int[Tensor, "*b n"]:
-    """The class that outputs stand for."""
-    return (out[..., 0] > 0).long() if out.shape[-1] == 1 else out.argmax(-1)

@@ -73,7 +73,7 @@ def test_what_does_not_converge_leaves_the_kernels_answer(relu):
     noisy = dataclasses.replace(few(dataclasses.replace(relu.release, weights=weights)))
     answer = InformedInverse(shadows=200, tries=1, steps=2).reconstruct(noisy, torch.Generator().manual_seed(0))
     kernel = InformedAdversary(shadows=200).reconstruct(noisy, torch.Generator().manual_seed(0))
-    assert torch.equal(answer.images, kernel.images)
+    torch.testing.assert_close(answer.images, kernel.images, atol=1e-6, rtol=0)  # two products of the same numbers
     assert answer.loss == 1
     assert float(answer.confidence.max()) < 0
 

@@ -12,8 +12,9 @@ from attacks.theft.lesson import Lesson, directions_of, distance, images_of, rig
 from attacks.theft.thief import _scaled, taught
 from bench import registry, seeds
 from bench.api import Architecture
+from bench.targets.losses import predicted
 from bench.targets.models import forward, initial_weights
-from bench.targets.oracle import Asked, predicted
+from bench.targets.oracle import Asked
 from bench.tracks.stealing import Release
 from bench.tracks.stealing import work as stealing
 from bench.tracks.stealing.networks import NETWORKS

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bench.targets.losses import predicted
 from bench.targets.models import forward
-from bench.targets.oracle import predicted
 from bench.tracks.stealing.release import Network
 
 
