@@ -13,7 +13,7 @@ from bench.check.outcomes import need
 from bench.claims.declarations import declared, faults
 from bench.claims.findings import conditions
 from bench.errors import did_you_mean
-from bench.grids.read import builtin
+from bench.grids.read import builtin, load
 
 
 def check_claims(cls: type[Attack]) -> None:
@@ -29,8 +29,10 @@ def check_claims(cls: type[Attack]) -> None:
         need(names.count(claim.name) == 1, f"two claims are named {claim.name!r}")
         need(claim.name not in taken, f"{taken.get(claim.name)} has a claim named {claim.name!r}")
         for grid in claim.grids:
-            known = grid in builtin() or (beside / f"{grid}.yaml").is_file()
-            need(known, f"claim {claim.name!r}: no grid is named {grid!r}.{did_you_mean(grid, builtin())}")
+            need(
+                _is_grid(grid) or (beside / f"{grid}.yaml").is_file(),
+                f"claim {claim.name!r}: no grid is named {grid!r}.{did_you_mean(grid, builtin())}",
+            )
         where, *sides = conditions(cls.name, claim)
         for part in (where, *sides):
             attacks = part.get("attack", where.get("attack", cls.name))
@@ -39,3 +41,11 @@ def check_claims(cls: type[Attack]) -> None:
                 fields = {f.name for f in dataclasses.fields(cast(Any, owner))} if dataclasses.is_dataclass(owner) else set()
                 for name in (key.removeprefix("param:") for key in part if key.startswith("param:")):
                     need(name in fields, f"claim {claim.name!r}: {attack} has no hyperparameter {name!r}.{did_you_mean(name, fields)}")
+
+
+def _is_grid(name: str) -> bool:
+    """Whether rows of a grid that ships can have this name: its own, or with one of its larger scales behind."""
+    shipped = builtin()
+    return name in shipped or any(
+        name == f"{grid}_{scale}" for grid in shipped if name.startswith(f"{grid}_") for scale in load(grid).grid.scales
+    )

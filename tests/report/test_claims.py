@@ -409,6 +409,13 @@ def test_check_tells_what_is_wrong_with_a_claim(tmp_path, old, new, because):
     assert because in told.detail
 
 
+@pytest.mark.parametrize(("grid", "known"), [("frontier_full", True), ("frontier_ful", False), ("quick_full", False)])
+def test_a_claim_may_be_of_a_larger_scale_of_a_grid(tmp_path, grid, known):
+    [(_, outcomes)] = check_plugin(str(with_claims(tmp_path, "noise", PLUGIN.replace('("quick",)', f'("{grid}",)'))))
+    [told] = [o for o in outcomes if "claims" in o.name]
+    assert told.ok == known, told.detail
+
+
 @pytest.mark.parametrize("declaration", ['    claims = "everything"\n', "    claims = (1, 2)\n", "    claims = None\n"])
 def test_a_plugin_whose_claims_are_none_breaks_no_page(tmp_path, declaration):
     registry.load_plugin(write_plugin(tmp_path, "odd", after="\n" + declaration))
