@@ -1,9 +1,10 @@
 """The box prior Σ relu(x − 1)² + relu(−1 − x)² of candidates that are coordinates c in a row space: x = c Vᵀ.
 
-Looking at all pixels would be most of a step, and nearly always in vain: |x_j − x'_j| ≤ ‖V_j‖·‖c − c'‖, so a candidate whose pixels were
-within ±(1 − s) when last looked at cannot have reached ±1 before it has moved by s / max_j ‖V_j‖. ``Lazy`` looks at those candidates only
-that have moved so far: exactly the same gradient. It reads numbers back in every step, which a captured CUDA graph cannot: ``Dense`` is
-for these.
+Looking at all pixels would be most of a step, and nearly always in vain: |x_j − x'_j| ≤ ‖V_j‖·‖c − c'‖, so a pixel within ±(1 − s) when
+last looked at cannot have reached ±1 before its candidate has moved by s / ‖V_j‖. ``Lazy`` keeps for each run a list of the pixels that
+are near the edge in one of its candidates, few of them, and computes these alone; a candidate is looked at in full only when another of
+its pixels can have reached the edge. To rounding the same gradient. It reads numbers back in every step, which a captured CUDA graph
+cannot: ``Dense`` is for these.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from itertools import groupby
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 ROUNDING = 1e-4  # kept between a pixel and the edge of the box, far above the rounding of a float32 pixel
+SLACK = 0.1  # a pixel that can come over the edge before the fastest one of all has moved by this is listed
 
 
 def box_gradient(c: Float[Tensor, "*b k r"], basis: Float[Tensor, "*b d r"]) -> Float[Tensor, "*b k r"]:
@@ -44,7 +46,7 @@ class Dense:
 
 
 class Lazy:
-    """Looks at a candidate's pixels only where one of them can have reached ±1 since the last look.
+    """Looks at a candidate's pixels only where one that is not listed can have reached ±1 since the last look.
 
     Args:
         bases: of the runs, D × r; the same tensor for runs that share one, which then stand side by side.
@@ -54,26 +56,42 @@ class Lazy:
     def __init__(self, bases: Sequence[Float[Tensor, "d r"]], like: Float[Tensor, "b m r"]) -> None:
         shared = [list(group) for _, group in groupby(range(len(bases)), key=lambda i: id(bases[i]))]
         self.bases = [bases[group[0]] for group in shared]
-        self.longest = [float(basis.norm(dim=1).max()) for basis in self.bases]
+        self.lengths = [basis.norm(dim=1).clamp(min=torch.finfo(like.dtype).tiny) for basis in self.bases]
         sizes = torch.tensor([len(group) * like.shape[1] for group in shared])
         self.owner = torch.repeat_interleave(torch.arange(len(shared)), sizes).to(like.device)  # candidate → basis
+        self.run = torch.arange(len(bases), device=like.device).repeat_interleave(like.shape[1])  # candidate → run
+        self.of_run = list(bases)
         # at c = 0 every pixel is 0, without a look
+        longest = torch.stack([lengths.max() for lengths in self.lengths])
         self.anchor = torch.zeros_like(like).flatten(0, 1)  # coordinates at the last look
-        self.reach = (1 - ROUNDING) / torch.tensor(self.longest, device=like.device, dtype=like.dtype)[self.owner]  # movement since then
+        self.reach = (1 - ROUNDING) / longest[self.owner]  # movement since then that leaves the pixels that are not listed in the box
+        self.listed = torch.zeros(len(bases), len(bases[0]), dtype=torch.bool, device=like.device)
+        self.near = like.new_zeros(len(bases), 0, like.shape[2])  # the bases' rows of the listed pixels, then zeros
 
     def add_to(self, grad: Float[Tensor, "b m r"], c: Float[Tensor, "b m r"]) -> int:
         """Adds the gradient at c; returns how many candidates were looked at. One that is not finite never is: its run is lost anyway."""
         flat = c.flatten(0, 1)
         due = (torch.linalg.vector_norm(flat - self.anchor, dim=-1) > self.reach).nonzero().squeeze(1)
-        if not len(due):
-            return 0
+        if len(due):
+            self._look(flat, due)
+        if self.near.shape[1]:
+            grad.baddbmm_(F.softshrink(torch.bmm(c, self.near.mT), 1.0), self.near, alpha=2)
+        return len(due)
+
+    def _look(self, flat: Float[Tensor, "k r"], due: Int[Tensor, " n"]) -> None:
+        """Lists what comes near the edge, and says how far the candidates that are due can go until the next look."""
+        longer = False
         parts = [due] if len(self.bases) == 1 else due.split(torch.bincount(self.owner[due], minlength=len(self.bases)).tolist())
-        for basis, longest, rows in zip(self.bases, self.longest, parts, strict=True):
+        for basis, lengths, rows in zip(self.bases, self.lengths, parts, strict=True):
             if not len(rows):
                 continue
-            near = flat[rows]
-            pixels = near @ basis.mT
+            near, runs = flat[rows], self.run[rows]
+            room = (1 - ROUNDING - (near @ basis.mT).abs()) / lengths
+            soon = ((room < SLACK / lengths.max()) & ~self.listed[runs]).nonzero()
+            if len(soon):
+                self.listed[runs[soon[:, 0]], soon[:, 1]] = longer = True
             self.anchor[rows] = near
-            self.reach[rows] = (1 - ROUNDING - torch.linalg.vector_norm(pixels, torch.inf, dim=-1)) / longest
-            grad.view_as(flat).index_add_(0, rows, F.softshrink(pixels, 1.0) @ basis, alpha=2)
-        return len(due)
+            self.reach[rows] = room.masked_fill_(self.listed[runs], torch.inf).amin(1)
+        if longer:
+            chosen = [basis[listed] for basis, listed in zip(self.of_run, self.listed, strict=True)]
+            self.near = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)

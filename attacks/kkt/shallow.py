@@ -55,7 +55,9 @@ class Shallow:
         self.name, self.alpha, self.mask = name, alpha, mask
         b, m, self.d = like.shape
         W1 = _first(weights)
-        self.W1, self.inner = W1.mT.contiguous(), W1[..., : self.d]
+        # all that is of the first layer's size lies transposed, b × d × width: passes over mixed layouts take thrice the time
+        self.W1 = W1.mT.contiguous()
+        self.inner = self.W1[:, : self.d]
         self.w2 = weights["layers.1.weight"]
         whole = weights if sought is None else sought
         self.sought1 = self.W1 if sought is None else _first(sought).mT.contiguous()
@@ -75,7 +77,7 @@ class Shallow:
     def sharpen(self) -> None:
         """Takes note of a change of ``alpha``."""
         torch.mul(self.W1, self.scale, out=self.into_hidden)
-        torch.mul(self.column * self.inner, self.scale, out=self.bend)  # the side of t; relu's s' = α s(1 − s)
+        torch.mul(self.w2 * self.inner, self.scale, out=self.bend)  # the side of t; relu's s' = α s(1 − s)
 
     @torch.no_grad()
     def __call__(
@@ -117,8 +119,8 @@ class Shallow:
         if r2 is not None:
             by_delta += r2
         by_lam = by_delta.mul_(self.share).mul_(-2).squeeze(-1)
-        side = torch.mul(R1[..., : self.d, :].mT, self.column).addcmul_(self.inner, R2.mT)
-        by_x = torch.bmm(s, side).baddbmm_(t, self.bend).mul_(delta.mul_(-2))
+        side = torch.mul(R1[:, : self.d], self.w2).addcmul_(self.inner, R2)
+        by_x = torch.bmm(side, s.mT).baddbmm_(self.bend, t.mT).mT.mul_(delta.mul_(-2))
         return loss, by_x, by_lam
 
     def _weighted(self, R1: Tensor, *, squared: bool) -> Tensor:

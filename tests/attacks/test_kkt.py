@@ -17,6 +17,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attacks.haim_kkt import HaimKKT
+from attacks.kkt import engine
 from attacks.kkt.box import Dense, Lazy
 from attacks.kkt.gradient import gram, gram_blocks, gram_pays, kkt_gradient, prior_gradient
 from attacks.kkt.loop import WARM_UP, products, repeat, rounded
@@ -36,7 +37,6 @@ from bench.tracks.reconstruction.targets import obtain
 
 REFERENCE = Path(os.environ.get("RECONBENCH_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
 ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
-BFLOAT16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # units for it on this CPU
 KINDS = [("binary", 1), ("multiclass", 4), ("regression", 1)]
 
 
@@ -273,12 +273,15 @@ def test_a_stack_in_float32_scores_what_single_runs_score(targets):
         torch.testing.assert_close(best, other, rtol=0, atol=0.01)
 
 
-def test_runs_of_different_precision_are_not_stacked(targets):
+def test_runs_of_different_precision_are_not_stacked(targets, monkeypatch):
+    stacked = []
+    solve = engine._solve
+    monkeypatch.setattr(engine, "_solve", lambda stack: (stacked.append([run.attack.dtype for run in stack]), solve(stack)))
     attacks = [HaimKKT(steps=40), HaimKKT(steps=40, dtype="bfloat16")]
     together = HaimKKT.reconstruct_batch(attacks, [targets[0].release] * 2, [seeds.generator("run"), seeds.generator("run")])
     for attack, answer in zip(attacks, together, strict=True):
         assert torch.equal(attack.reconstruct(targets[0].release, seeds.generator("run")).images, answer.images)
-    assert not torch.equal(together[0].images, together[1].images) or not BFLOAT16
+    assert stacked == [["float32"], ["bfloat16"], ["float32"], ["bfloat16"]]  # whether a CPU rounds at all is its own affair
 
 
 def test_rounded_products_are_known_and_set_back_whatever_happens():
@@ -532,7 +535,40 @@ def test_the_priors_gradient_in_a_row_space_is_the_pixels_projected(boxed, box, 
     assert outside > 0
     if box is Lazy:
         assert looked[0] == 0  # near 0 no look is needed
-        assert 0 < sum(looked) < 0.75 * 15 * len(path)
+        assert 0 < sum(looked) < 0.2 * 15 * len(path)
+        assert prior.near.shape == (3, int(prior.listed.sum(1).max()), 4)
+
+
+def test_pixels_of_one_run_alone_are_listed_near_the_edge():
+    """Runs of one basis keep lists of their own: a wild run costs the others nothing but zeros."""
+    basis = torch.eye(6, 3, dtype=torch.float64)
+    prior, c = Lazy([basis, basis], torch.zeros(2, 2, 3, dtype=torch.float64)), torch.zeros(2, 2, 3, dtype=torch.float64)
+    c[0, 1] = torch.tensor([-2.0, 1.5, 0.0])
+    c[1, 0] = torch.tensor([0.0, 0.0, 0.875])
+    c[1, 1] = torch.tensor([0.0, 0.5, 0.0])
+    grad = torch.zeros_like(c)
+    assert prior.add_to(grad, c) == 1  # the others cannot have come so far
+    c[1] *= 1.2
+    grad.zero_()
+    assert prior.add_to(grad, c) == 1
+    assert [listed.nonzero().flatten().tolist() for listed in prior.listed] == [[0, 1], [2]]
+    expected = torch.zeros_like(c)
+    expected[0, 1], expected[1, 0, 2] = torch.tensor([-2.0, 1.0, 0.0]), 2 * (0.875 * 1.2 - 1)
+    torch.testing.assert_close(grad, expected, rtol=1e-12, atol=1e-12)
+    assert prior.add_to(grad, c) == 0
+
+
+def test_a_candidate_that_stays_outside_the_box_is_not_looked_at_again():
+    basis = torch.eye(6, 3, dtype=torch.float64)
+    prior, c = Lazy([basis], torch.zeros(1, 1, 3, dtype=torch.float64)), torch.zeros(1, 1, 3, dtype=torch.float64)
+    c[0, 0, 0] = 1.5
+    looked = []
+    for _ in range(20):
+        c[0, 0, 0] += 0.04
+        grad = torch.zeros_like(c)
+        looked.append(prior.add_to(grad, c))
+        assert grad[0, 0, 0].item() == pytest.approx(2 * (c[0, 0, 0].item() - 1), abs=1e-12)
+    assert looked == [1] + [0] * 19
 
 
 @pytest.mark.parametrize(
@@ -559,11 +595,14 @@ def test_a_lazy_look_is_never_too_late():
 
 
 def test_candidates_that_are_lost_are_not_looked_at():
-    prior = Lazy([torch.eye(6, 3)], torch.zeros(1, 2, 3))
-    c = torch.tensor([[[torch.nan, 0.0, 0.0], [3.0, 0.0, 0.0]]])
-    grad = torch.zeros(1, 2, 3)
-    assert prior.add_to(grad, c) == 1
-    torch.testing.assert_close(grad, torch.tensor([[[0.0, 0.0, 0.0], [4.0, 0.0, 0.0]]]))
+    """Their own gradient is lost with them; nobody else's is, and nothing is listed for them."""
+    prior = Lazy([torch.eye(6, 3)], torch.zeros(1, 3, 3))
+    c = torch.tensor([[[torch.nan, 0.0, 0.0], [3.0, 0.0, 0.0], [torch.inf, 0.0, 0.0]]])
+    grad = torch.zeros(1, 3, 3)
+    assert prior.add_to(grad, c) == 2  # infinity has moved, but only once
+    assert prior.add_to(torch.zeros_like(grad), c) == 0
+    torch.testing.assert_close(grad[0, 1], torch.tensor([4.0, 0.0, 0.0]))
+    assert prior.listed.nonzero().tolist() == [[0, 0]]
 
 
 @pytest.mark.parametrize("shared", [True, False])
