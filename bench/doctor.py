@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from bench import posix
+from bench import cards, posix
 from bench.errors import BenchError
 from bench.files import store_files
 from bench.home import STORE, home
@@ -49,7 +49,7 @@ class Check(NamedTuple):
 def report() -> list[Check]:
     """All checks, in the order in which they should be read. Never raises, prints no environment but RECONBENCH_HOME,
     BENCH_DATA and, without credentials, RECONBENCH_STORE."""
-    return [_python(), _torch(), _torchvision(), _devices(), _libraries(), *_data_sets(), _lpips(), _store(), _disk()]
+    return [_python(), _torch(), _torchvision(), _devices(), *_gpus(), _libraries(), *_data_sets(), _lpips(), _store(), _disk()]
 
 
 def torchvision_for(torch_version: str) -> str:
@@ -109,14 +109,59 @@ def _devices() -> Check:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     text = f"cpu ({cores} {'core' if cores == 1 else 'cores'})"
     try:
-        import torch
-
-        cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+        found = cards.cards()
+        why, todo = ("", "") if found else cards.lacking()
     except Exception as error:
         return Check("devices", "warn", f"{text}; torch cannot say whether there is a GPU: {_first_line(error)}", "see torch above")
-    if cards:
-        return Check("devices", "ok", "; ".join([text, *(f"cuda:{i} {name}" for i, name in enumerate(cards))]))
-    return Check("devices", "ok", f"{text}; no GPU seen by torch, and none is needed for the built-in grids")
+    if found:
+        return Check("devices", "ok", f"{text}, {len(found)} {'GPU' if len(found) == 1 else 'GPUs'}, driver {cards.driver() or 'unknown'}")
+    return Check("devices", "ok", f"{text}; no GPU ({why}), and none is needed for the built-in grids", f"for a GPU: {todo}")
+
+
+def _gpus() -> Iterator[Check]:
+    """One line a GPU: what it is, and what it did when it was tried."""
+    try:
+        for number, card in enumerate(cards.cards()):
+            name = f"cuda:{number}"
+            text = f"{card.name}, compute capability {'.'.join(map(str, card.capability))}, {card.memory / 2**30:.0f} GiB"
+            if not card.built_for:
+                yield Check(name, "warn", f"{text}; this torch has no code for it", f"another build of torch, see {cards.BUILDS}")
+                continue
+            try:
+                yield Check(name, "ok", f"{text}; {_tried(name)}")
+            except BenchError as error:
+                yield Check(name, "missing", f"{text}; {error.what}: {error.got}", error.hint)
+            except Exception as error:
+                yield Check(name, "missing", f"{text}; it does not work: {_first_line(error)}", "see devices above, then nvidia-smi")
+    except Exception:  # no torch, as told above
+        return
+
+
+def _tried(device: str) -> str:
+    """What a GPU rounds, and whether steps are captured there.
+
+    Raises:
+        BenchError: it rounds what it must not.
+    """
+    import torch
+
+    from bench import capture, precision
+
+    place = torch.device(device)
+    precision.check(place)
+    with precision.pinned("tf32"):
+        search = precision.measured(place)
+    count = torch.zeros((), device=place)
+
+    def step() -> None:
+        count.add_(1)
+
+    with torch.cuda.device(place):
+        replayed = capture.repeat(step, 10, place)
+    if int(count) != 10:
+        raise BenchError("a captured step is not repeated as often as asked", got=f"{int(count)} of 10 times")
+    steps = "steps are captured" if replayed else "steps are not captured: they run, but slowly"
+    return f"training and scoring in full float32, the KKT search's products {search}; {steps} ({capture.CAPTURED})"
 
 
 def _libraries() -> Check:

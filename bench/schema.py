@@ -70,6 +70,8 @@ def excess(prefix: str, description: str) -> list[Column]:
     ]
 
 
+_ROUNDING = "coarsest rounding of the factors of float32 products, ieee (none), tf32 (11 bits) or bf16 (8 bits), that"
+
 SETTING_COLUMNS: tuple[Column, ...] = (
     Column("dataset", TEXT, "data set name, or folder:PATH, or parquet:PATH"),
     Column("dataset_display", TEXT, "data set as tables name it"),
@@ -168,6 +170,8 @@ _SCORES_AFTER: tuple[Column, ...] = (
     Column("seconds_score", FLOAT, "time of the scoring", "s", ">= 0", decimals=3),
     Column("peak_memory_mb", FLOAT, "peak memory of the attack", "MiB", ">= 0", decimals=1),
     Column("device", TEXT, "device of the attack"),
+    Column("rounding_train", TEXT, f"{_ROUNDING} training allowed; null: trained before this was kept"),
+    Column("rounding_attack", TEXT, f"{_ROUNDING} the attack allowed, of all cells that ran with it; scoring allows none"),
     Column("code_version", TEXT, "version of this program"),
     Column("data_digest", TEXT, "digest of the data set's content"),
     Column("versions", TEXT, "library versions", json=True),
@@ -198,7 +202,7 @@ SCORE_KEY = ("grid", "cell_id")
 IMAGE_KEY = ("cell_id", "split", "index")
 STATUSES = ("ok", "skipped", "failed", "timeout")
 COST_COLUMNS = ("seconds_train", "seconds_attack", "seconds_score", "peak_memory_mb", "device")
-PROVENANCE_COLUMNS = ("code_version", "versions", "python", "platform", "finished_at")
+PROVENANCE_COLUMNS = ("rounding_train", "rounding_attack", "code_version", "versions", "python", "platform", "finished_at")
 LABEL_COLUMNS = ("grid_title", "grid_question", "grid_published", "gallery", "axis", "axis_index")  # of the grid's file, not of the cell
 
 

@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 import torch
 
+from bench.precision import Switches, pinned
+
 
 class TorchState(NamedTuple):
     """Settings that change what other code computes, or how fast."""
 
     dtype: torch.dtype
     gradients: bool
-    precision: str
+    precision: Switches
     threads: int
     deterministic: bool
 
@@ -24,7 +26,7 @@ class TorchState(NamedTuple):
         return cls(
             torch.get_default_dtype(),
             torch.is_grad_enabled(),
-            torch.get_float32_matmul_precision(),
+            Switches.now(),
             torch.get_num_threads(),
             torch.are_deterministic_algorithms_enabled(),
         )
@@ -36,8 +38,7 @@ class TorchState(NamedTuple):
             torch.set_default_dtype(self.dtype)
         if now.gradients != self.gradients:
             torch.set_grad_enabled(self.gradients)
-        if now.precision != self.precision:
-            torch.set_float32_matmul_precision(self.precision)
+        self.precision.restore()
         if now.threads != self.threads:
             torch.set_num_threads(self.threads)
         if now.deterministic != self.deterministic:
@@ -46,9 +47,10 @@ class TorchState(NamedTuple):
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Whatever happens inside, the state afterwards is the one before."""
+    """Inside, products are in full float32 unless code there asks otherwise; whatever happens, the state afterwards is the one before."""
     before = TorchState.now()
     try:
-        yield
+        with pinned():
+            yield
     finally:
         before.restore()

@@ -27,9 +27,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from attacks.kkt.loop import rounded
 from attacks.kkt.mask import Mask, weighted
 from attacks.kkt.objective import Kind, output_gradient, output_seed
+from attacks.kkt.rounding import rounded
 from attacks.kkt.surrogate import activation, into_preactivation, kinked_slope, slope
 
 BLOCKS = 4  # a side of a Gram matrix at most: 10 of 16 are multiplied

@@ -14,9 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bench.precision import pinned
+
 KEPT_ENERGY = 0.99  # "auto" reduces only if the top n_train directions hold this share of ‖W₁‖²
 
 
+@pinned()  # the Gram matrix is of float32, and its small eigenvalues say whether there is a space
 def row_space(W1: Float[Tensor, "out d"], n_train: int, rank: str | int) -> Float[Tensor, "d r"] | None:
     """Orthonormal columns Vᵣ, or None to search all pixels.
 

@@ -37,6 +37,7 @@ from bench.errors import BenchError, did_you_mean
 from bench.grids.model import AttackSpec, Sweep
 from bench.grids.syntax import value_of
 from bench.memory import budget, in_pieces
+from bench.precision import check
 from bench.report.kit.text import escape, number
 from bench.store import atomic_write
 from bench.targets.losses import accuracy, predicted
@@ -128,6 +129,7 @@ def subject_of(
     centre = _mean(mean, images, read.architecture.input_shape, notes).to(dtype)
     facts = _at_members(read, images, labels, centre, notes) if images is not None else {}
     device = device or torch.device("cpu")
+    check(device)
     brought: dict[str, Any] = {} if truth is None or truth.public is None else {"public_images": truth.public.to(device, dtype)}
     release = Release(
         architecture=read.architecture,

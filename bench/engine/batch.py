@@ -24,8 +24,9 @@ from bench.engine.sweeps import draws
 from bench.errors import StorageError
 from bench.files import Files
 from bench.grids.model import Grid
+from bench.precision import pinned, watched
 
-FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train")
+FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train", "rounding_train")
 
 
 def run_batch(
@@ -59,9 +60,11 @@ def run_batch(
     runs = Runs(files)
     if not no_cache:
         runs.find(cells)
-    answers, stack = attack(cells, targets, device, memory, runs, debug)
+    with watched(device) as watch:
+        answers, stack = attack(cells, targets, device, memory, runs, debug)
     seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
     cost = {"seconds_attack": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
+    cost["rounding_attack"] = watch.coarsest
     for cell, answer, before in zip(cells, answers, saved, strict=True):
         target = targets[cell.target_id]
         cost |= {"stack": stack.size, "stack_halvings": stack.halvings + target.facts.get("stack_halvings", 0)}
@@ -106,6 +109,7 @@ def _saved(release: Release) -> float:
     return sum(getattr(part, "saved", 0.0) for part in release.held().values())
 
 
+@pinned()
 def judge(cell_id: str, answer: Answer, secret: Secret, track: str = "reconstruction", gallery: int | None = None) -> tuple[Row, list[Row]]:
     """Scores a pooled answer against the secret by the protocol of a track: score columns of the row, and image rows.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench.api import Row
+from bench.cards import lacking
 from bench.engine.plan import Plan
 from bench.engine.progress import Progress, Silent
 from bench.engine.rows import Result, failed, in_words
@@ -25,6 +26,7 @@ from bench.engine.stored import cache_of
 from bench.errors import BenchError
 from bench.files import store_files
 from bench.memory import budget
+from bench.precision import check
 from bench.store import Store
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def pick_device(name: str) -> torch.device:
     if name not in ("auto", "cpu", "cuda"):
         raise BenchError(f"unknown device '{name}'", expected="auto, cpu or cuda", got=repr(name))
     if name == "cuda" and not torch.cuda.is_available():
-        raise BenchError("there is no CUDA device here", expected="a GPU that torch sees", hint="--device cpu, or python -m bench doctor")
+        got, hint = lacking()
+        raise BenchError("there is no CUDA device here", expected="a GPU that torch sees", got=got, hint=f"{hint}; or --device cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -84,7 +87,7 @@ def run(
         debug: is called with what an attack on one cell has raised, before the cell fails; in this process only.
 
     Raises:
-        BenchError: the store cannot be written (the disk is full); what was stored before is kept.
+        BenchError: the store cannot be written (the disk is full), or the GPU rounds products; what was stored before is kept.
     """
     began = time.monotonic()
     progress = progress or Silent()
@@ -110,6 +113,8 @@ def run(
         else:
             from bench.engine.executors import serial
 
+            if waiting:
+                check(device)
             source = serial.results(
                 waiting, plan, cache_of(no_cache), device, progress, deadline, budget(device, memory_gib), no_cache, debug
             )

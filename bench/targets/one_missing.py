@@ -22,8 +22,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench.api import Architecture, Setting
+from bench.capture import Repeated
 from bench.errors import BenchError
 from bench.memory import in_pieces
+from bench.precision import pinned
 from bench.targets.losses import loss_gradient, loss_targets, loss_value
 from bench.targets.models import activation_function, activation_slope, layer_widths
 from bench.targets.train import MOMENTUM, left
@@ -84,6 +86,7 @@ def epochs_to_loss(known: Known, device: torch.device | str = "cpu") -> tuple[in
     return found[-1]
 
 
+@pinned()
 def train(
     known: Known,
     images: Float[Tensor, "b c h w"],
@@ -121,6 +124,7 @@ def train(
     return Compact(torch.cat([p.inside for p in parts]), torch.cat([p.outside for p in parts]), rest)
 
 
+@pinned()
 def expand(
     known: Known, compact: Compact, images: Float[Tensor, "b c h w"], device: torch.device | str = "cpu", size: int = 512
 ) -> dict[str, Tensor]:
@@ -207,22 +211,17 @@ class _Basis:
                     z += bias[:, :, None]
             return z, before, acts
 
-        for epoch in range(known.epochs + 1):
-            if watch is not None:
-                z = forward()[0]
-                loss = float(loss_value(s.loss, z.mT, target.mT)[0])
+        def look(epoch: int) -> tuple[float, Callable[[], dict[str, Tensor]]]:
+            def now() -> dict[str, Tensor]:
+                compact = Compact(W[0][:1], out[:1], {k: v[:1] for k, v in named(W, b).items()})
+                trained = Known(known.architecture, s, known.images, known.labels, known.start, epoch)
+                basis = _Basis(trained, self.mean, self.device)
+                first = basis.expand(compact.inside, compact.outside, images[:1])
+                return {name: {"layers.0.weight": first, **compact.rest}[name][0].clone() for name in known.start}
 
-                def now() -> dict[str, Tensor]:
-                    compact = Compact(W[0][:1], out[:1], {k: v[:1] for k, v in named(W, b).items()})
-                    trained = Known(known.architecture, s, known.images, known.labels, known.start, epoch)  # noqa: B023
-                    basis = _Basis(trained, self.mean, self.device)
-                    first = basis.expand(compact.inside, compact.outside, images[:1])
-                    return {name: {"layers.0.weight": first, **compact.rest}[name][0].clone() for name in known.start}
+            return float(loss_value(s.loss, forward()[0].mT, target.mT)[0]), now
 
-                if watch(epoch, loss, now):
-                    break
-            if epoch == known.epochs:
-                break
+        def step() -> None:
             z, before, acts = forward()
             delta = loss_gradient(s.loss, z.mT, target.mT).mT.contiguous()
             gW: list[Tensor] = [delta] * depth
@@ -241,6 +240,13 @@ class _Basis:
                     p.add_(c.mul_(momentum).add_(g, alpha=-s.lr))
                 else:
                     p.add_(g, alpha=-s.lr)
+
+        steps, done = Repeated(step, W[0].device, alone=B == 1), 0
+        for epoch in range(known.epochs + 1) if watch is not None else (known.epochs,):
+            steps(epoch - done)
+            done = epoch
+            if watch is not None and watch(epoch, *look(epoch)):
+                break
         return Compact(W[0].cpu(), out.cpu(), {name: v.cpu() for name, v in named(W, b).items()})
 
 

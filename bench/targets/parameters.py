@@ -25,6 +25,11 @@ class Parameters:
         self.x = x.to(target.dtype)
         self.parameters = {name: w.to(target.dtype, copy=True).requires_grad_() for name, w in start.items()}
 
+    replayable = True
+
+    def draw(self) -> None:
+        """Nothing: every step is over the same images."""
+
     @torch.no_grad()
     def outputs(self) -> Tensor:
         return forward(self.architecture, self.parameters, self.x)

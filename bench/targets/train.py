@@ -22,7 +22,9 @@ import torch
 from torch import Tensor
 
 from bench.api import Architecture, Rehearsal, Setting
+from bench.capture import Repeated
 from bench.errors import BenchError
+from bench.precision import in_force, pinned
 from bench.targets.losses import loss_gradient, loss_targets, loss_value
 from bench.targets.models import activation_function, activation_slope
 from bench.targets.train_adam import ByAdam
@@ -36,7 +38,7 @@ class Trained(NamedTuple):
     """One trained network: weights in float32 or float64 on the CPU, and the facts of its training."""
 
     weights: dict[str, Tensor]
-    facts: dict[str, Any]  # train_loss, epochs_run, loss_curve [[epoch, loss], …], seconds_train
+    facts: dict[str, Any]  # train_loss, epochs_run, loss_curve [[epoch, loss], …], seconds_train, rounding_train
 
 
 class Stack(Protocol):
@@ -44,6 +46,11 @@ class Stack(Protocol):
 
     def outputs(self) -> Tensor:
         """Of every network for its images, B × n × k."""
+
+    replayable: bool  # whether every step is the same to Python, so that a GPU may replay it
+
+    def draw(self) -> None:
+        """What the next step needs of the host."""
 
     def step(self) -> None:
         """One epoch."""
@@ -55,6 +62,7 @@ class Stack(Protocol):
         """Named weights from such a copy, made after so many epochs."""
 
 
+@pinned()
 def train_stack(
     architecture: Architecture,
     settings: Sequence[Setting],
@@ -102,18 +110,19 @@ def train_stack(
     finished: dict[int, tuple[int, list[Tensor | None], float]] = {}
     curve: list[tuple[int, list[float]]] = []
     marks = _curve_marks(first.epochs)
-    for epoch in range(first.epochs + 1):
-        at_end = epoch == first.epochs
-        if at_end or epoch in marks or epoch % CHECK_EVERY == 0:
-            losses = loss_value(first.loss, network.outputs(), target).tolist()
-            if epoch in marks or at_end:
-                curve.append((epoch, losses))
-            for i, value in enumerate(losses):
-                if i not in finished and (at_end or (stops[i] > 0 and value <= stops[i])):
-                    finished[i] = (epoch, network.copy(i), value)
-            if len(finished) == len(settings):
-                break
-        network.step()
+    place = x.device if network.replayable else torch.device("cpu")
+    steps, done = Repeated(network.step, place, before=network.draw, alone=len(settings) == 1), 0
+    for epoch in sorted({*(m for m in marks if m <= first.epochs), *range(0, first.epochs, CHECK_EVERY), first.epochs}):
+        steps(epoch - done)
+        at_end, done = epoch == first.epochs, epoch
+        losses = loss_value(first.loss, network.outputs(), target).tolist()
+        if epoch in marks or at_end:
+            curve.append((epoch, losses))
+        for i, value in enumerate(losses):
+            if i not in finished and (at_end or (stops[i] > 0 and value <= stops[i])):
+                finished[i] = (epoch, network.copy(i), value)
+        if len(finished) == len(settings):
+            break
 
     seconds = (time.perf_counter() - began) / len(settings)
     result = []
@@ -121,6 +130,7 @@ def train_stack(
         epochs, copied, value = finished[i]
         points = [[e, losses[i]] for e, losses in curve if e <= epochs]
         facts = {"train_loss": value, "epochs_run": epochs, "loss_curve": points, "seconds_train": seconds}
+        facts["rounding_train"] = in_force(x.device)
         named = {name: w.to(dtype).cpu().contiguous() for name, w in network.weights(i, copied, epochs).items()}
         result.append(Trained(named, facts))
     return result
@@ -186,6 +196,11 @@ class _InSpan:
         self.change = [torch.zeros_like(w) for w in W] if momentum else []
         self.bias_change = [None if v is None else torch.zeros_like(v) for v in b] if momentum else []
         self.z = [X.new_empty(*X.shape[:2], w.shape[1]) for w in W]
+
+    replayable = True
+
+    def draw(self) -> None:
+        pass
 
     def _forward(self) -> list[Tensor]:
         """Inputs of every layer; pre-activations go to self.z."""

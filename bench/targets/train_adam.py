@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench import seeds
 from bench.api import Architecture, Rehearsal, Setting
+from bench.capture import captured
 from bench.targets.losses import loss_gradient, loss_targets
 from bench.targets.models import forward
 from bench.targets.parameters import Parameters
@@ -49,8 +50,13 @@ class ByAdam(Parameters):
         first = settings[0]
         super().__init__(architecture, first.loss, start, x, target)
         self.batch_size = first.batch_size
-        self.optimizer = torch.optim.Adam(list(self.parameters.values()), lr=first.lr, weight_decay=first.weight_decay, fused=True)
+        self.optimizer = torch.optim.Adam(
+            list(self.parameters.values()), lr=first.lr, weight_decay=first.weight_decay, fused=True, capturable=captured(self.x.device)
+        )
         self.draws = [seeds.generator("batches", setting.seed) for setting in settings]
+        self.order = torch.zeros(len(settings), self.x.shape[1], dtype=torch.int64, device=self.x.device)
+        self.networks = torch.arange(len(settings), device=self.x.device)[:, None]
+        self.replayable = not rehearsals  # whose turns are counted here
         self.turn = 0
         self.rehearsed: _Rehearsed | None = None
         if rehearsals:
@@ -62,12 +68,14 @@ class ByAdam(Parameters):
                 rehearsals[0].weight,
             )
 
+    def draw(self) -> None:
+        """The order of the next pass, on the CPU, where each network has a stream of its own."""
+        self.order.copy_(torch.stack([torch.randperm(self.x.shape[1], generator=draw) for draw in self.draws]))
+
     def step(self) -> None:
         """One pass over the data; the last minibatch is what is left."""
-        n = self.x.shape[1]
-        order = torch.stack([torch.randperm(n, generator=draw) for draw in self.draws]).to(self.x.device)
-        networks = torch.arange(len(order), device=order.device)[:, None]
-        for part in order.split(self.batch_size, 1):
+        networks = self.networks
+        for part in self.order.split(self.batch_size, 1):
             x, asked = self.x[networks, part], self.rehearsed
             if asked is not None:
                 x = torch.cat([x, asked.questions[self.turn]], 1)

@@ -13,12 +13,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench.memory import in_pieces
+from bench.precision import pinned
 from bench.targets.losses import loss_gradient, loss_targets
 from bench.targets.models import activation_function, activation_slope
 from bench.targets.one_missing import CACHED, Known, named
 from bench.targets.train import MOMENTUM
 
 
+@pinned()
 def train_trials(
     known: Known,
     first: Float[Tensor, "h q"],

@@ -8,22 +8,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt import engine
 from attacks.kkt.box import Dense, Lazy
 from attacks.kkt.gradient import gram, gram_blocks, gram_pays, kkt_gradient, prior_gradient
-from attacks.kkt.loop import WARM_UP, products, repeat, rounded
 from attacks.kkt.mask import layer_indices
 from attacks.kkt.objective import kkt_loss, kkt_loss_general, prior_loss
 from attacks.kkt.optimizers import OPTIMIZERS
+from attacks.kkt.rounding import products, rounded
 from attacks.kkt.shallow import Shallow, fits
 from attacks.kkt.subspace import row_space
 from attacks.kkt.surrogate import kinked_slope
@@ -34,6 +32,7 @@ from bench.api import Architecture, Setting
 from bench.metrics.ssim import ssim_matrix
 from bench.targets.models import forward
 from bench.tracks.reconstruction.targets import obtain
+from tests.captures import same_every_time
 
 REFERENCE = Path(os.environ.get("RECONBENCH_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
 ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
@@ -432,72 +431,17 @@ def test_an_unknown_optimizer_is_refused():
         HaimKKT(optimizer="adma")
 
 
-def test_the_seam_for_captured_graphs_counts_steps():
-    count = torch.zeros(())
-    repeat(lambda: count.add_(1) and None, 7, torch.device("cpu"))
-    assert count.item() == 7
-
-
-@pytest.mark.parametrize("times", [0, 1, WARM_UP, WARM_UP + 1, 10])
-def test_a_captured_step_is_done_as_often_as_asked(monkeypatch, times):
-    """The branch for GPUs, with a graph that keeps what it is told while it records and does it when it is replayed."""
-    kept, done = [], []
-
-    class Graph:
-        recording = False
-
-        def replay(self):
-            done.extend(kept)
-
-    @contextlib.contextmanager
-    def record(graph):
-        Graph.recording = True
-        yield
-        Graph.recording = False
-
-    stream = SimpleNamespace(wait_stream=lambda other: None)
-    fakes = {
-        "Stream": lambda device: stream,
-        "current_stream": lambda device: stream,
-        "stream": lambda chosen: contextlib.nullcontext(),
-        "CUDAGraph": Graph,
-        "graph": record,
-        "synchronize": lambda device: None,
-    }
-    for name, fake in fakes.items():
-        monkeypatch.setattr(torch.cuda, name, fake)
-    repeat(lambda: (kept if Graph.recording else done).append("step"), times, torch.device("cuda"))
-    assert len(done) == times
-
-
-class NothingReadBack(TorchDispatchMode):
-    """Refuses what a captured CUDA graph cannot do: numbers that the host reads, and shapes that follow from numbers."""
-
-    REFUSED = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique", "equal")
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.name().removeprefix("aten::").partition(".")[0].lstrip("_")
-        assert name not in [refused.lstrip("_") for refused in self.REFUSED], f"{name} in a step that is captured on a GPU"
-        assert not (name == "index" and any(i is not None and i.dtype == torch.bool for i in args[1])), "a mask as index"
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 @pytest.mark.parametrize("subspace", ["none", "rows", 5])
 @pytest.mark.parametrize("which", ["one hidden layer", "deep", "masked"])
 def test_a_step_that_is_captured_reads_nothing_back(targets, deep, monkeypatch, optimizer, subspace, which):
     """Whole attacks as a GPU would run them, but on this CPU; the refusals are tried on what a CPU does instead."""
 
-    def watched(step, times, device):
-        with NothingReadBack():
-            for _ in range(times):
-                step()
-
     monkeypatch.setattr("attacks.kkt.engine.captured", lambda device: True)
-    monkeypatch.setattr("attacks.kkt.engine.repeat", watched)
+    monkeypatch.setattr("attacks.kkt.engine.repeat", lambda step, times, device, alone: same_every_time(step, times))
     cls, victims = {"one hidden layer": (HaimKKT, targets), "deep": (MulticlassKKT, deep), "masked": (Deaf, targets)}[which]
     options = {"columns": False} if which == "masked" else {}
-    attack = cls(steps=3, optimizer=optimizer, subspace=subspace, **options)
+    attack = cls(steps=6, optimizer=optimizer, subspace=subspace, **options)
     assert all(answer.images.isfinite().all() for answer in runs(attack, victims))
     if which == "one hidden layer" and subspace == 5:
         monkeypatch.setattr("attacks.kkt.engine.captured", lambda device: False)

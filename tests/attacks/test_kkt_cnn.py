@@ -25,6 +25,7 @@ from bench import seeds
 from bench.api import Architecture
 from bench.targets.models import bound_forward, forward, initial_weights
 from bench.tracks.reconstruction import Release
+from tests.captures import same_every_time
 
 POOLINGS = ["none", "stride", "max", "avg"]
 KINDS = [("binary", 1, "bce", HaimKKT), ("multiclass", 3, "ce", MulticlassKKT), ("regression", 1, "mse", RegressionKKT)]
@@ -208,3 +209,25 @@ def test_memory_follows_the_feature_maps():
 def test_what_applies_to_convolutions(attack, net, words):
     reason = attack.unsupported(net)
     assert words in reason if words else reason == ""
+
+
+@pytest.mark.parametrize(("kind", "k", "loss", "attack"), KINDS)
+@pytest.mark.parametrize("pooling", ["stride", "max", "avg"])
+def test_a_step_through_our_own_forward_can_be_captured_and_through_others_is_not(monkeypatch, kind, k, loss, attack, pooling):
+    net, asked = network(k, loss, pooling), []
+
+    def watched(step, times, device, alone):
+        asked.append((times, alone))
+        same_every_time(step, times)
+
+    monkeypatch.setattr(engine, "repeat", watched)
+    one = attack(steps=6, sigma=0.3)
+    releases = [released(net, i, dtype=torch.float32) for i in range(2)]
+    answers = attack.reconstruct_batch([one] * 2, releases, [seeds.generator(i) for i in range(2)])
+    assert asked == [(6, False)]
+    assert all(answer.images.isfinite().all() for answer in answers)
+    one.reconstruct(releases[0], seeds.generator(0))
+    assert asked[1:] == [(6, True)]
+    foreign = replace(releases[0], forward=lambda weights, x, activation=None: forward(net, weights, x, activation))
+    one.reconstruct(foreign, seeds.generator(0))
+    assert asked[2:] == []

@@ -390,8 +390,13 @@ def test_a_picture_that_is_cut_off_fails_its_cells_and_does_not_stop_the_run(tmp
 
 def test_an_attack_that_changes_pytorch_changes_its_own_cells_alone(tmp_path):
     body = "torch.set_default_dtype(torch.float64); torch.set_grad_enabled(False); torch.set_float32_matmul_precision('medium')\n"
+    body += "torch.backends.cudnn.benchmark = True\n"
     registry.load_plugin(write_plugin(tmp_path, "meddler", body + "return torch.zeros(4, 1, 25, 25)"))
-    go(write_grid(tmp_path, "meddler"))
+    _, frame, _ = go(write_grid(tmp_path, "meddler, mean_image"))
+    told = frame.groupby("attack")[["rounding_train", "rounding_attack"]].agg(set)
+    assert told.loc["meddler"].tolist() == [{"ieee"}, {"bf16"}]  # which some CPUs have units for
+    assert told.loc["mean_image"].tolist() == [{"ieee"}, {"ieee"}]
+    assert not torch.backends.cudnn.benchmark
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
     assert torch.get_float32_matmul_precision() == "highest"

@@ -28,7 +28,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from attacks.kkt.gradient import gram_blocks, gram_pays
-from attacks.kkt.loop import captured, products
+from attacks.kkt.rounding import products
+from bench.capture import captured
 
 from .clock import seconds
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from attacks.haim_kkt import HaimKKT
-from attacks.kkt.loop import WARM_UP, products
+from attacks.kkt.rounding import products
+from bench.capture import WARM_UP
 
 from .child import call
 from .clock import Samples, interleaved, seconds

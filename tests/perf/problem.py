@@ -13,10 +13,10 @@ from torch import Tensor
 
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt import engine
-from attacks.kkt.loop import WARM_UP, repeat
 from attacks.kkt.objective import Kind
 from bench import registry, seeds
 from bench.api import Architecture
+from bench.capture import WARM_UP, repeat
 from bench.targets.models import bound_forward
 from bench.tracks.reconstruction import Release
 

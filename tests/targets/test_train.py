@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from bench import seeds
-from bench.api import Setting
+from bench.api import Rehearsal, Setting
+from bench.precision import pinned, watched
+from bench.targets import one_missing
 from bench.targets.losses import accuracy, loss_gradient, loss_targets, loss_value
 from bench.targets.models import (
     activation_function,
@@ -15,7 +17,10 @@ from bench.targets.models import (
     forward,
     initial_weights,
 )
+from bench.targets.one_missing import Known
 from bench.targets.train import train_stack
+from bench.targets.train_adam import ByAdam
+from tests.captures import Watched
 
 ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
 LOSSES = ["bce", "ce", "mse", "huber"]
@@ -133,3 +138,47 @@ def test_initial_weights_follow_the_papers():
     bound = 1 / 400**0.5
     assert weights["layers.1.weight"].abs().max().item() <= bound
     assert weights["layers.1.weight"].std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["span", "momentum", "cnn", "adam", "adam cnn", "one missing"])
+def test_a_step_of_training_that_is_captured_reads_nothing_back_and_trains_the_same(monkeypatch, kind):
+    """As a GPU would replay it, but on this CPU."""
+    fields = {"span": {"bias": "all"}, "momentum": {"optimizer": "heavy_ball"}, "cnn": {"model": "cnn", "channels": (3,), "pooling": "max"}}
+    adam = {"optimizer": "adam", "batch_size": 4, "epochs": 8, "dtype": "float32"}
+    fields |= {"adam": adam, "adam cnn": {**adam, "model": "cnn", "channels": (3,)}, "one missing": {"init_scale": None}}
+    setting, net, x, labels, start = problem(shape=(1, 6, 6), **fields[kind])
+
+    def trained():
+        if kind == "one missing":
+            known = Known(net, setting, x[:5], labels[:5], start, 60)
+            made = one_missing.train(known, x[5:], labels[5:])
+            return made.tensors(), 60
+        several = [[v, v] for v in (setting, x, labels, start)]
+        made = train_stack(net, *several)[1]
+        return made.weights, made.facts["epochs_run"]
+
+    expected, epochs = trained()
+    Watched.steps = 0
+    for module in ("train", "one_missing"):
+        monkeypatch.setattr(f"bench.targets.{module}.Repeated", Watched)
+    weights, again = trained()
+    assert Watched.steps == again == epochs
+    assert all(torch.equal(w, expected[name]) for name, w in weights.items())
+
+
+def test_training_on_rehearsals_is_not_captured():
+    """They take turns that Python counts."""
+    setting, net, x, labels, start = problem(optimizer="adam", batch_size=4, epochs=2, dtype="float32")
+    given = net, [setting], {k: w[None] for k, w in start.items()}, x[None], loss_targets("bce", labels[None], 1).float()
+    assert ByAdam(*given).replayable
+    assert not ByAdam(*given, [Rehearsal(torch.rand(3, 2, *net.input_shape), torch.rand(3, 5, 2), torch.arange(5) % 2, 1.0)]).replayable
+
+
+def test_training_is_in_full_float32_whatever_was_set():
+    setting, net, x, labels, start = problem(dtype="float32", epochs=3)
+    seen = []
+    with pinned("tf32"), watched(torch.device("cuda")) as watch:
+        trained = train_stack(net, [setting], [x], [labels], [start])[0]
+        seen.append(watch.coarsest)
+    assert seen == ["ieee"]
+    assert trained.facts["rounding_train"] == "ieee"

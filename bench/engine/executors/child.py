@@ -85,6 +85,7 @@ class _Worker:
         from bench.engine.prepare import prepare
         from bench.errors import BenchError
         from bench.memory import budget
+        from bench.precision import check
 
         if setup.threads is not None:
             torch.set_num_threads(setup.threads)
@@ -103,6 +104,7 @@ class _Worker:
         for name, digest in setup.digests.items():
             self._check_data(name, digest)
         self.device = torch.device(setup.device)
+        check(self.device)
         self.memory = budget(self.device, setup.memory_gib) // setup.share
         self.held: dict[str, Target] = {}  # targets of the chunk that was used last
         self.held_for = ""  # its track: tracks may share targets, each with a release of its own

@@ -22,6 +22,7 @@ from bench.data.split import MAX_PUBLIC, Split, split
 from bench.errors import BenchError
 from bench.metrics import lpips
 from bench.metrics.ssim import ssim_matrix
+from bench.precision import in_force, pinned
 from bench.targets import one_missing
 from bench.targets.cache import TargetCache, target_id
 from bench.targets.losses import accuracy, loss_targets, loss_value
@@ -143,6 +144,7 @@ def _draw(parts: Split, setting: Setting) -> Secret:
     return Secret(test[first], labels[first], test[second], labels[second])
 
 
+@pinned()
 def _train(known: Known, drawn: Secret, parts: Split, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights of the T networks, and the facts of their training, which are means over them."""
     began = time.perf_counter()
@@ -171,6 +173,7 @@ def _train(known: Known, drawn: Secret, parts: Split, device: torch.device) -> t
         "epochs_run": epochs,
         "kkt_residual": None,
         "seconds_train": seconds,
+        "rounding_train": in_force(device),
     }
     return weights, facts
 

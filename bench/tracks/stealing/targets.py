@@ -149,6 +149,7 @@ def _train(group: Sequence[_Owner], device: torch.device | str) -> list[tuple[di
             "train_loss": facts["train_loss"],
             "epochs_run": facts["epochs_run"],
             "seconds_train": facts["seconds_train"],
+            "rounding_train": facts["rounding_train"],
             "train_accuracy": right(owner.members, owner.member_labels),
             "test_accuracy": right(owner.test, owner.test_labels),
             "kkt_residual": None,
