@@ -57,9 +57,11 @@ def in_pieces(call: Callable[[int, int], T], total: int, at_once: int) -> list[T
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory: of the GPU as its driver tells, or of the machine with its reclaimable caches; 4 GiB where the system does not say."""
+    """Free memory: of the GPU as its driver tells, with what PyTorch holds there and does not use, or of the machine with its reclaimable
+    caches; 4 GiB where the system does not say."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + max(0, kept)
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:

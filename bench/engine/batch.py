@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from bench import seeds, tracks
 from bench.api import DIVERGED, OWN_LOSS, Objective, Release, Row, Secret, Target
@@ -26,6 +27,7 @@ from bench.files import Files
 from bench.grids.model import Grid
 from bench.precision import pinned, watched
 
+CPU = torch.device("cpu")
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train", "rounding_train")
 
 
@@ -80,7 +82,7 @@ def run_batch(
             rounded = [track.rounded(run) for run in answer]
             pooled = track.pool(rounded, told=swept)
             keep(files, cell.id, pooled, cell.attack.track)
-            scores, images = judge(cell.id, pooled, target.secret, cell.attack.track, grid.gallery)
+            scores, images = judge(cell.id, pooled, target.secret, cell.attack.track, grid.gallery, device)
         except StorageError:
             raise
         except Exception as error:  # images too small for the window, say; the other cells go on
@@ -110,12 +112,22 @@ def _saved(release: Release) -> float:
 
 
 @pinned()
-def judge(cell_id: str, answer: Answer, secret: Secret, track: str = "reconstruction", gallery: int | None = None) -> tuple[Row, list[Row]]:
+def judge(
+    cell_id: str,
+    answer: Answer,
+    secret: Secret,
+    track: str = "reconstruction",
+    gallery: int | None = None,
+    device: torch.device = CPU,
+) -> tuple[Row, list[Row]]:
     """Scores a pooled answer against the secret by the protocol of a track: score columns of the row, and image rows.
 
     Args:
         gallery: how many of the best members get thumbnails; None: as many as a strip shows.
+        device: where images are compared with each other; scores of a GPU are a CPU's to rounding.
     """
+    if device.type != "cpu" and isinstance(getattr(answer, "images", None), Tensor):
+        answer = answer._replace(images=answer.images.to(device))
     bootstrap = seeds.seed("bootstrap", cell_id)
     scores, images = tracks.get(track).work.score(answer, secret, bootstrap_seed=bootstrap, gallery=gallery)
     return scores, [{**image, "cell_id": cell_id} for image in images]

@@ -24,10 +24,13 @@ from torch.nn import functional as F
 
 from bench.api import Metric
 from bench.home import home
+from bench.memory import budget, in_pieces
+from bench.precision import pinned
 from bench.registry import register
 
 SIDE = 64  # pixels
-BATCH = 256  # pairs at once; about 200 MB of activations in float32
+BATCH = 256  # pairs at once on a CPU; about 200 MB of activations in float32
+PAIR, ON_A_GPU = 2**20, 8192  # bytes of a pair; pairs at once on a GPU, where its free memory holds them
 REMEMBERED = 256 * 2**20  # bytes of features that are kept for the next call; those of an image of 64 × 64 are 127 kB
 
 # AlexNet's feature stack as torchvision has it: index of the layer, stride, padding, whether a 3 × 3 max-pool of stride 2 comes before.
@@ -71,25 +74,27 @@ class Network(NamedTuple):
     memory: Memory
 
 
+@pinned()
 def lpips_pairs(
-    a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], *, side: int | None = SIDE, batch: int = BATCH
+    a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], *, side: int | None = SIDE, batch: int | None = None
 ) -> Float[Tensor, " n"] | None:
     """LPIPS of a[i] and b[i], images in [0, 1], 1 or 3 channels; None without the genuine weights (see ``unavailable``).
 
     Args:
         a: the true images. On a CPU their features are remembered, for every attack on a target is compared with the same ones.
         side: both images are resized to this many pixels a side first; None: as they are, at least 32.
-        batch: pairs in memory at once.
+        batch: pairs in memory at once; None: ``BATCH`` on a CPU, as many as fit on a GPU. Where memory runs out, fewer.
     """
     if unavailable():
         return None
     if not len(a):
         return a.new_zeros(0, dtype=torch.float32)
-    # A card may round float32 convolutions to TF32, which costs the third digit; in float64 it does not, and the network is small.
-    network = _network(weights_path(), _stamp(weights_path()), a.device, torch.float64 if a.is_cuda else torch.float32)
+    if batch is None:
+        batch = max(1, min(ON_A_GPU, budget(a.device) // PAIR)) if a.device.type != "cpu" else BATCH
+    # TF32, which the pin turns off, would cost the third digit; so a GPU's values are a CPU's to 1e-4
+    network = _network(weights_path(), _stamp(weights_path()), a.device, torch.float32)
     assert isinstance(network, Network)
-    parts = [_distance(network, x, y, side) for x, y in zip(a.split(batch), b.split(batch), strict=True)]
-    return torch.cat(parts).float()
+    return torch.cat(in_pieces(lambda i, j: _distance(network, a[i:j], b[i:j], side), len(a), batch)).float()
 
 
 def unavailable() -> str:
@@ -184,7 +189,7 @@ def _distance(network: Network, a: Float[Tensor, "n c h w"], b: Float[Tensor, "n
 
 def _recalled(network: Network, images: Float[Tensor, "n c h w"], side: int | None, memory: Memory) -> Float[Tensor, "n f"]:
     """``_features`` of the images, of equal ones and of those that the memory has without computing them again."""
-    if images.is_cuda:  # computed there sooner than looked up here
+    if images.device.type != "cpu":  # computed there sooner than looked up here
         return _features(network, images, side)
     content = images.detach().contiguous().numpy()
     keys = [(side, images.dtype, images.shape[1:], hashlib.blake2b(image, digest_size=16).digest()) for image in content]

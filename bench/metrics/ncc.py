@@ -15,7 +15,8 @@ from torch import Tensor
 
 from bench.api import Metric
 from bench.errors import BenchError
-from bench.metrics.ssim import precision, ssim_pairs
+from bench.metrics.ssim import ssim_pairs, working
+from bench.precision import pinned
 from bench.registry import register
 
 FLAT = 1e-6  # standard deviation (of pixels in [0, 1]) below which a channel counts as constant; 8-bit images are far above it
@@ -36,16 +37,17 @@ class Ncc(Metric):
         return ncc_pairs(a, b)
 
 
+@pinned()
 def ncc_matrix(a: Float[Tensor, "m c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, "m n"]:
     """NCC of every image of ``a`` with every image of ``b``, in [-1, 1]. Images of any scale and offset."""
-    work, answer = precision(a, b)
-    return (_unit_channels(a.to(work)) @ _unit_channels(b.to(work)).T / a.shape[1]).clamp(-1, 1).to(answer)
+    work = working(a, b)
+    return (_unit_channels(a.to(work)) @ _unit_channels(b.to(work)).T / a.shape[1]).clamp(-1, 1)
 
 
 def ncc_pairs(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
     """NCC of ``a[i]`` with ``b[i]``, in [-1, 1]."""
-    work, answer = precision(a, b)
-    return ((_unit_channels(a.to(work)) * _unit_channels(b.to(work))).sum(1) / a.shape[1]).clamp(-1, 1).to(answer)
+    work = working(a, b)
+    return ((_unit_channels(a.to(work)) * _unit_channels(b.to(work))).sum(1) / a.shape[1]).clamp(-1, 1)
 
 
 def ncc_distance(a: Float[Tensor, "m c h w"], b: Float[Tensor, "n c h w"]) -> Float[Tensor, "m n"]:
@@ -66,6 +68,7 @@ class Haim2022(NamedTuple):
     ssim: Float[Tensor, " m"]  # window 3
 
 
+@pinned()
 def haim2022(
     truth: Float[Tensor, "m c h w"],
     candidates: Float[Tensor, "n c h w"],
@@ -88,7 +91,7 @@ def haim2022(
     """
     if len(candidates) == 0:
         raise BenchError("no candidates to score", expected="at least one image")
-    _, dtype = precision(truth, candidates)
+    dtype = working(truth, candidates)
     truth, candidates, mean = truth.to(dtype), candidates.to(dtype), mean.to(dtype)
     distances = ncc_distance(_halve(truth - mean), _halve(candidates)) if half_resolution else ncc_distance(truth - mean, candidates)
     distance, index = distances.min(1)

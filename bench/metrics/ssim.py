@@ -29,12 +29,15 @@ from torch import Tensor
 
 from bench.api import Metric
 from bench.errors import BenchError
+from bench.memory import budget
+from bench.precision import pinned
 from bench.registry import register
 
 Window = Literal["gaussian", "w3"]
 SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2
-MAX_BYTES = 256 * 2**20
+MAX_BYTES = 256 * 2**20  # on a CPU
+ON_A_GPU = 4 * 2**30  # of its free memory; more gains nothing
 TILE = 1024  # images a side of one block of pairs
 GROUP = 32  # positions summed before they are added to the total
 CPU_BLOCK = 2**19  # pairs × positions worked on at once on a CPU: 2 MB, which stays in cache between the passes after the GEMM
@@ -71,8 +74,9 @@ class SsimW3(Metric):
         return ssim_pairs(a, b, "w3")
 
 
+@pinned()
 def ssim_matrix(
-    a: Float[Tensor, "m c h w"], b: Float[Tensor, "n c h w"], window: Window = "gaussian", max_bytes: int = MAX_BYTES
+    a: Float[Tensor, "m c h w"], b: Float[Tensor, "n c h w"], window: Window = "gaussian", max_bytes: int | None = None
 ) -> Float[Tensor, "m n"]:
     """SSIM of every image of ``a`` with every image of ``b``; images in [0, 1] (not clipped here), result in [-1, 1].
 
@@ -80,12 +84,15 @@ def ssim_matrix(
         a: the rows.
         b: the columns, of the same shape, on the same device.
         window: ``gaussian`` (scikit-image) or ``w3`` (Haim et al.); see the module's docstring.
-        max_bytes: roughly how much memory the intermediate results may take, the answer itself not counted.
+        max_bytes: roughly how much memory the intermediate results may take, the answer itself not counted; None: ``MAX_BYTES`` on a
+            CPU, and half of what is free on a GPU, at most ``ON_A_GPU``.
 
     Raises:
         BenchError: the images differ in shape, or are too small for the window.
     """
-    dtype, answer = precision(a, b)
+    dtype = working(a, b)
+    if max_bytes is None:
+        max_bytes = min(ON_A_GPU, budget(a.device)) if a.device.type != "cpu" else MAX_BYTES
     positions, weights = _windows(tuple(a.shape[1:]), tuple(b.shape[1:]), window)
     positions, weights = positions.to(a.device), weights.to(a.device, dtype)
     # Pixels first: gathering a window is then copying whole rows.
@@ -93,14 +100,14 @@ def ssim_matrix(
     pixels_b = b.to(dtype).flatten(1).T.contiguous()
     result = torch.zeros(len(a), len(b), dtype=dtype, device=a.device)
     taps = positions.shape[1]
-    budget = max(1, max_bytes // dtype.itemsize)
-    side = max(1, min(TILE, int((budget / 8) ** 0.5), budget // (8 * taps)))
+    numbers = max(1, max_bytes // dtype.itemsize)
+    side = max(1, min(TILE, int((numbers / 8) ** 0.5), numbers // (8 * taps)))
     for top in range(0, len(a), side):
         for left in range(0, len(b), side):
             tile_a, tile_b = pixels_a[:, top : top + side], pixels_b[:, left : left + side]
             m, n = tile_a.shape[1], tile_b.shape[1]
             # A position costs four blocks of m·n and three copies of each side's windows.
-            at_once = budget // (4 * m * n + 3 * taps * (m + n))
+            at_once = numbers // (4 * m * n + 3 * taps * (m + n))
             if a.device.type == "cpu":
                 at_once = min(at_once, CPU_BLOCK // (m * n))
             block = result[top : top + side, left : left + side]
@@ -110,12 +117,13 @@ def ssim_matrix(
                 for where in group.split(max(1, at_once)):
                     _add_positions(part, tile_a, tile_b, where, weights)
                 block += part
-    return result.div_(len(positions)).to(answer)
+    return result.div_(len(positions))
 
 
+@pinned()
 def ssim_pairs(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], window: Window = "gaussian") -> Float[Tensor, " n"]:
     """SSIM of ``a[i]`` with ``b[i]``; images in [0, 1], result in [-1, 1]. Raises as ``ssim_matrix``."""
-    dtype, answer = precision(a, b)
+    dtype = working(a, b)
     positions, weights = _windows(tuple(a.shape[1:]), tuple(b.shape[1:]), window)
     positions, weights = positions.to(a.device), weights.to(a.device, dtype)
     pixels_a, pixels_b = a.to(dtype).flatten(1).T, b.to(dtype).flatten(1).T
@@ -127,7 +135,7 @@ def ssim_pairs(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], window:
         covariance = weights @ centred_a.mul_(centred_b)
         luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
         result += (luminance * (2 * covariance + C2) / (var_a + var_b + C2)).sum(0)
-    return result.div_(len(positions)).to(answer)
+    return result.div_(len(positions))
 
 
 def _add_positions(
@@ -192,10 +200,7 @@ def _reflect(index: Int[Tensor, "p t"], length: int) -> Int[Tensor, "p t"]:
     return (length - 1) - ((length - 1) - index.abs()).abs()
 
 
-def precision(a: Tensor, b: Tensor) -> tuple[torch.dtype, torch.dtype]:
-    """The type to compute in and the type of the answer: at least float32, float64 where either is; on a card always computed in float64.
-
-    Matrix products of float32 may be rounded to TF32 there, by a global switch that an attack may have set, and lose the third digit.
-    """
-    answer = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
-    return (torch.float64 if a.is_cuda else answer), answer
+def working(a: Tensor, b: Tensor) -> torch.dtype:
+    """The type to compute and to answer in: at least float32, float64 where either is. On a GPU as on a CPU, without TF32, which would lose
+    the third digit: so the two agree to 1e-5."""
+    return torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
