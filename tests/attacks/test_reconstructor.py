@@ -9,7 +9,8 @@ import torch
 
 from attacks.informed_adversary import InformedAdversary
 from attacks.nearest_shadow import NearestShadow
-from attacks.reconstructor import fit_kernel, rebuild, study
+from attacks.reconstructor import blocks, fit_kernel, rebuild, study
+from attacks.reconstructor import kernel as kernel_module
 from attacks.reconstructor.kernel import RIDGES, squared_distances
 from bench import seeds
 from bench.api import Setting
@@ -128,3 +129,55 @@ def test_the_network_is_a_reconstructor_too():
 def test_hyperparameters_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="shadows is at least 20"):
         InformedAdversary(**wrong)
+
+
+@pytest.mark.parametrize("keep", ["device", "cpu"])
+def test_under_a_cap_on_memory_the_fit_is_the_same_in_more_blocks(monkeypatch, keep):
+    g = torch.Generator().manual_seed(3)
+    rows, images = torch.randn(230, 12, generator=g), torch.rand(230, 1, 4, 5, generator=g)
+    whole = fit_kernel(rows, images, memory=2**40)
+    monkeypatch.setattr(blocks, "LEAST", 1 if keep == "device" else 10**6)
+    stored, widest, counts = 4 * 230 * 231 if keep == "device" else 0, [], []
+    for height in (100, 40, 7):
+        made = []
+        monkeypatch.setattr(
+            kernel_module, "squared_distances", lambda a, b, made=made: made.append(len(a) * len(b)) or squared_distances(a, b)
+        )
+        capped = fit_kernel(rows, images, memory=24 * 230 * 20 + stored + blocks.PANEL * 230 * height)
+        assert capped.error == pytest.approx(whole.error, rel=1e-6)
+        assert capped.ridge == whole.ridge
+        torch.testing.assert_close(capped.coefficients, whole.coefficients, rtol=1e-5, atol=1e-6)  # distances are float32
+        counts.append(len(made) - 1)  # the first is of those that width and ridge are chosen on
+        widest.append(max(made[1:]))
+    assert counts == [3, 6, 33]
+    assert all(most <= height * 230 for most, height in zip(widest, (100, 40, 7), strict=True))
+
+
+def test_a_system_is_cut_by_what_fits():
+    GiB = 2**30
+    assert blocks.plan(44_000, 784, 60 * GiB).kept == "device"
+    assert blocks.plan(44_000, 784, 10 * GiB).kept == "device"
+    large, small = blocks.plan(44_000, 784, 6 * GiB), blocks.plan(44_000, 784, 2 * GiB)
+    assert (large.kept, small.kept) == ("cpu", "cpu")
+    assert 0 < small.rows < large.rows
+    for memory in (2 * GiB, 6 * GiB, 10 * GiB, 60 * GiB):
+        cut = blocks.plan(44_000, 784, memory)
+        kept = 4 * 44_000**2 if cut.kept == "device" else 0
+        assert kept + blocks.PANEL * cut.rows * 44_000 <= memory
+    assert blocks.plan(10, 3, 0) == blocks.Plan(1, "cpu")
+
+
+def test_a_system_by_panels_is_solved_also_where_memory_runs_out(monkeypatch):
+    g = torch.Generator().manual_seed(5)
+    a = torch.randn(50, 60, generator=g, dtype=torch.float64)
+    K, right = a @ a.mT, torch.randn(50, 3, generator=g, dtype=torch.float64)
+    tall = []
+
+    def block(rows, columns):
+        tall.append(rows.stop - rows.start)
+        if tall[-1] > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return K[rows, columns].clone()
+
+    torch.testing.assert_close(blocks.solve(block, right, 2**40), torch.linalg.solve(K, right), rtol=1e-8, atol=1e-10)
+    assert tall[:4] == [50, 25, 13, 7]
