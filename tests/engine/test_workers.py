@@ -5,6 +5,7 @@ A worker takes seconds to start, so each test puts several faults into one run.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -131,6 +132,33 @@ def test_each_worker_sees_one_gpu_and_its_share_of_the_memory(tmp_path, monkeypa
     assert [setup.environment["CUDA_VISIBLE_DEVICES"] for setup in workers._setups(planned, places, "cuda", 2, None, False)] == ["0", "1"]
     made = workers._setups(planned, places, "cpu", 2, None, False)
     assert [(dict(setup.environment), setup.share) for setup in made] == [({}, 2), ({}, 2)]
+
+
+def test_two_workers_see_one_fake_gpu_each_before_torch_is_there(tmp_path, monkeypatch):
+    """The environment that a GPU's worker gets, on workers that have none; each waits for the other, so that both are seen."""
+    setups = workers._setups
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    def on_cpu(planned, places, device, *given):
+        return [dataclasses.replace(setup, device="cpu") for setup in setups(planned, places, "cuda", *given)]
+
+    monkeypatch.setattr(workers, "_setups", on_cpu)
+    body = f"""
+        import os, pathlib, time
+        seen = os.environ["CUDA_VISIBLE_DEVICES"]
+        folder = pathlib.Path({str(tmp_path)!r})
+        (folder / f"gpu-{{seen}}").touch()
+        for _ in range(2000):
+            if len(list(folder.glob("gpu-*"))) == 2:
+                break
+            time.sleep(0.05)
+        return Candidates(torch.full((4, *release.mean_image.shape), 0.5), None, float(seen))
+    """
+    registry.load_plugin(write_plugin(tmp_path, "looker", body))
+    summary, frame = go(write_grid(tmp_path, "looker"), jobs=2)
+    assert summary.ok == 4
+    assert set(frame["attack_loss"]) == {4.0, 5.0}  # and none sees both
 
 
 # ----------------------------------------------------------------------------------------------------------------- culprits
