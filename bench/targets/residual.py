@@ -19,18 +19,30 @@ from torch import Tensor
 from bench.api import Architecture
 from bench.targets.convolutions import activations_per_image, convolve
 from bench.targets.models import activation_function, activation_slope, forward
+from bench.targets.nonnegative import nonnegative
 
+LARGE = 2000  # constraints from which on SciPy's least squares would take a minute of one core
+GAP = 1e-10
 GRADIENTS_AT_ONCE = 2**28  # bytes of convolutions' gradients, one a constraint, with the feature maps behind them
 
 
 def kkt_residual(
-    architecture: Architecture, weights: Mapping[str, Tensor], x: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
+    architecture: Architecture,
+    weights: Mapping[str, Tensor],
+    x: Float[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"],
+    device: torch.device | str = "cpu",
 ) -> tuple[float, np.ndarray]:
     """Relative stationarity residual in [0, 1], and the multipliers (n, or n·k for K-output regression).
 
     Non-negative least squares for bce and ce, signed least squares for mse and huber. Works on the Gram matrix of the per-image gradients.
     Fully connected layers add to it without forming a gradient, through their activations and deltas; the far smaller gradients of
     convolutions are formed, for as many constraints at a time as memory is meant to hold.
+
+    Args:
+        weights, x, labels: on the CPU.
+        device: where the least squares of more than `LARGE` constraints are solved, to a duality gap of `GAP`·‖θ‖²; it is the only part
+            that takes the cube of their number.
     """
     W = {name: w.double() for name, w in weights.items()}
     seeds, owner = _output_seeds(architecture, W, x.double(), labels)
@@ -39,10 +51,18 @@ def kkt_residual(
     if norm2 == 0:
         return 1.0, np.zeros(len(toward))
     signed = architecture.loss in ("mse", "huber")
-    factor, rhs = _least_squares_form(gram, toward)
-    lam = np.linalg.lstsq(factor, rhs, rcond=None)[0] if signed else nnls(factor, rhs, maxiter=100 * len(rhs))[0]
+    lam = None if signed or len(toward) <= LARGE else _of_many(gram, toward, GAP * norm2, device)
+    if lam is None:
+        factor, rhs = _least_squares_form(gram, toward)
+        lam = np.linalg.lstsq(factor, rhs, rcond=None)[0] if signed else nnls(factor, rhs, maxiter=100 * len(rhs))[0]
     residual2 = norm2 - 2 * lam @ toward + lam @ gram @ lam
     return float(np.sqrt(max(residual2, 0.0) / norm2)), lam
+
+
+def _of_many(gram: np.ndarray, toward: np.ndarray, gap: float, device: torch.device | str) -> np.ndarray | None:
+    """Non-negative multipliers by pivoting, or None where they are not within a gap of the least."""
+    lam, above = nonnegative(torch.from_numpy(gram).to(device), torch.from_numpy(toward).to(device))
+    return lam.cpu().numpy() if above <= gap else None
 
 
 def _output_seeds(architecture: Architecture, W: Mapping[str, Tensor], x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from bench import seeds
 from bench.api import Architecture
 from bench.targets import residual as residual_module
 from bench.targets.models import forward, initial_weights
+from bench.targets.nonnegative import nonnegative
 from bench.targets.residual import kkt_residual
 
 
@@ -98,3 +99,37 @@ def test_zero_at_a_kkt_point():
     residual, found = kkt_residual(net, weights, x.reshape(2, 1, 1, 2), labels)
     assert residual < 1e-7
     np.testing.assert_allclose(found @ x.numpy(), s.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 5), (40, 300), (120, 130)])
+def test_many_multipliers_are_those_of_the_least_squares(n, d):
+    g = seeds.generator("pivoting", n)
+    J = torch.randn(n, d, generator=g, dtype=torch.float64) + 0.3  # correlated, as gradients are
+    theta = J.T @ (torch.rand(n, generator=g, dtype=torch.float64) - 0.4).clamp(min=0) + torch.randn(d, generator=g, dtype=torch.float64)
+    lam, gap = nonnegative(J @ J.T, J @ theta)
+    expected = nnls(J.T.numpy(), theta.numpy())[0]
+    assert 0 <= gap <= 1e-12 * float(theta @ theta)
+    np.testing.assert_allclose(lam.numpy(), expected, rtol=1e-7, atol=1e-9)
+    assert n == 1 or 0 < np.count_nonzero(expected) < n
+
+
+def test_multipliers_that_are_not_the_only_ones_are_left_to_scipy():
+    g = seeds.generator("pivoting")
+    J = torch.randn(30, 10, generator=g, dtype=torch.float64)
+    assert nonnegative(J @ J.T, J @ torch.randn(10, generator=g, dtype=torch.float64))[1] == float("inf")
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_the_residual_of_many_constraints_is_that_of_few(copies, monkeypatch):
+    """Also where images come more than once, and their multipliers can be shared out as one likes."""
+    net, weights = network("bce", 1)
+    x = torch.randn(9, 1, 3, 4, generator=seeds.generator("x"), dtype=torch.float64).repeat(copies, 1, 1, 1)
+    labels = torch.arange(9).repeat(copies) % 2
+    expected, _ = kkt_residual(net, weights, x, labels)
+    asked = []
+    monkeypatch.setattr(residual_module, "LARGE", 5)
+    monkeypatch.setattr(residual_module, "nnls", lambda *given, **named: asked.append(1) or nnls(*given, **named))
+    found, lam = kkt_residual(net, weights, x, labels)
+    assert found == pytest.approx(expected, abs=1e-8)
+    assert (lam >= 0).all()
+    assert copies > 1 or not asked

@@ -58,7 +58,7 @@ def obtain(
         faults: list[Exception] = []
         for plan, trained in zip(group, _train(group, device), strict=True):
             try:
-                weights, facts = _measured(plan, *trained)
+                weights, facts = _measured(plan, *trained, device)
             except Exception as error:  # of this one alone: what the others took is kept first
                 faults.append(error)
                 continue
@@ -158,7 +158,9 @@ def _train(group: list[_Plan], device: torch.device | str) -> list[Trained]:
     return train_stack(group[0].architecture, [p.setting for p in group], inputs, labels, starts, device, rehearsals)
 
 
-def _measured(plan: _Plan, weights: dict[str, Tensor], facts: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _measured(
+    plan: _Plan, weights: dict[str, Tensor], facts: Mapping[str, Any], device: torch.device | str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Applies the defence to the weights, and measures what the row says of the target.
 
     Raises:
@@ -177,7 +179,7 @@ def _measured(plan: _Plan, weights: dict[str, Tensor], facts: Mapping[str, Any])
     dtype = next(iter(released.values())).dtype
     centred, own = plan.secret.members - plan.mean, plan.secret.member_labels
     test_labels = torch.from_numpy(plan.parts.test_labels)
-    residual, multipliers = kkt_residual(plan.architecture, released, centred, own)
+    residual, multipliers = kkt_residual(plan.architecture, released, centred, own, device)
     return released, {
         **facts,
         "train_accuracy": float(accuracy(forward(plan.architecture, released, centred.to(dtype)), own)),
