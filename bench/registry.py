@@ -15,6 +15,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -238,17 +239,24 @@ def source_version(cls: type) -> str:
 def _static(kind: Kind) -> Iterator[Entry]:
     """Entries from the folders and from entry points."""
     folder = FOLDERS[kind]
-    for path in sorted([*folder.glob("*.py"), *folder.glob("*/__init__.py")]):
-        if _stem(path).startswith("_"):
-            continue
+    for path in _files(folder):
         try:
             stat = path.stat()
-        except OSError:  # gone since the folder was listed
+        except OSError:  # gone since the folder was listed, or no package
             continue
         yield from _scan(kind, path, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
     for point in _entry_points(GROUPS[kind], tuple(sys.path)):
         package = point.dist.name if point.dist else "installed package"
         yield Entry(kind, point.name, f"from package {package}", f"{package} (entry point {point.value})", entry_point=point)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Modules of a folder and of its packages, by name. Listed at every look at a name: a glob takes five times as long."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:  # there is no such folder
+        return []
+    return [folder / name if name.endswith(".py") else folder / name / "__init__.py" for name in names if not name.startswith("_")]
 
 
 @functools.lru_cache(maxsize=16)

@@ -28,6 +28,7 @@ PROTOCOL = "v1"
 
 TEXT, INT, SMALL, TINY, FLOAT, SINGLE, BYTES = pa.string(), pa.int64(), pa.int32(), pa.int16(), pa.float64(), pa.float32(), pa.binary()
 TIME = pa.timestamp("us", tz="UTC")
+FLOATS = (FLOAT, SINGLE)
 
 Table = Literal["scores", "images"]
 Direction = Literal["higher", "lower", "none"]
@@ -327,13 +328,13 @@ def _brought(table: Table) -> Iterator[tuple[str, Sequence[Column]]]:
 
 def schema(table: Table) -> pa.Schema:
     """The Arrow schema of a table, with field metadata (description, unit, range, direction) and file metadata."""
-    return _schema(table, columns(table))
+    return _schema(table, (*registry.brought("metric"), *registry.brought("track")))
 
 
 @functools.lru_cache(maxsize=16)
-def _schema(table: Table, known: tuple[Column, ...]) -> pa.Schema:
+def _schema(table: Table, brought: tuple[tuple[str, str, int], ...]) -> pa.Schema:
     metadata = {"schema_version": str(SCHEMA_VERSION), "protocol": PROTOCOL, "table": f"reconbench.{table}"}
-    return pa.schema([column.field() for column in known], metadata=metadata)
+    return pa.schema([column.field() for column in _columns(table, brought)], metadata=metadata)
 
 
 def describe_schema() -> str:
@@ -401,8 +402,15 @@ def to_table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, table: Table) -> 
 
 
 def _from_values(values: list[Any], column: Column) -> pa.Array:
-    if all(value is None for value in values):  # most columns belong to other tracks
+    kinds = set(map(type, values)) - {type(None)}
+    if not kinds:  # most columns belong to other tracks
         return pa.nulls(len(values), column.type)
+    if kinds == {float} and column.type in FLOATS:  # most of the others: in one go
+        digits = column.decimals
+        kept = [None if value is None or math.isnan(value) else value if digits is None else round(value, digits) for value in values]
+        return pa.array(kept, column.type)
+    if kinds == {str} and column.type == TEXT:
+        return pa.array(values, TEXT)
     clean: list[Any] = []
     for value in values:
         if value is None:

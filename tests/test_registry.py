@@ -33,3 +33,13 @@ def test_a_metric_in_the_folder_of_tracks_is_told_where_it_belongs(tmp_path: Pat
     assert "registered as metric" in str(told.value)
     assert "straight/far.py; here a track alone" in str(told.value)
     sys.modules.pop("astray.mine", None)
+
+
+def test_the_modules_of_a_folder_are_its_files_and_packages_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "empty").mkdir()
+    for name in ("b.py", "a/__init__.py", "a/inner.py", "_hidden.py", "README.md"):
+        (tmp_path / name).write_text("")
+    found = [path for path in registry._files(tmp_path) if path.is_file()]
+    assert found == sorted([tmp_path / "a" / "__init__.py", tmp_path / "b.py"])
+    assert registry._files(tmp_path / "gone") == []

@@ -148,6 +148,18 @@ def test_a_row_that_does_not_fit_is_refused_whole(tmp_path: Path, row: dict, wor
     assert not list(tmp_path.glob("*"))
 
 
+def test_plain_floats_and_texts_are_written_as_they_are_beside_others() -> None:
+    """They take a short way; beside a numpy number, or a whole one, the same values take the long way."""
+    given = [0.12345678, math.nan, None, 1.0]
+    rows = [score(f"{i:016x}", auc=value, reason=str(value)) for i, value in enumerate(given)]
+    short = S.to_table(rows, "scores")
+    long = S.to_table([*rows, score("f" * 16, auc=np.float64(0.5), reason=np.str_("numpy"))], "scores")
+    assert short["auc"].to_pylist() == [0.123457, None, None, 1.0] == long["auc"].to_pylist()[:-1]
+    assert short["reason"].to_pylist() == ["0.12345678", "nan", "None", "1.0"] == long["reason"].to_pylist()[:-1]
+    with pytest.raises(BenchError, match="wrong type"):
+        S.to_table([score(auc="high")], "scores")
+
+
 def test_numpy_values_nan_and_inf(tmp_path: Path) -> None:
     store = S.Store(tmp_path)
     store.append(

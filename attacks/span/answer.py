@@ -40,7 +40,8 @@ def images(rows: Float[Tensor, "u d"], mean: Float[Tensor, "c h w"], n: int, ste
     """
     centre = mean.double().flatten()
     spectrum = Spectrum.of(rows)
-    passes = [_centred(spectrum.directions(n, above), centre, mean.shape, features, steps, generator) for above, features in PASSES]
+    bases = {above: spectrum.directions(n, above) for above, _ in PASSES}
+    passes = [_centred(bases[above], centre, mean.shape, features, steps, generator) for above, features in PASSES]
     kept = [found for found in passes if len(found)] or [centre.new_zeros(1, len(centre))]
     each = torch.cat(kept)
     alike = _cosines(each)

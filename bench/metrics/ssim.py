@@ -40,7 +40,7 @@ MAX_BYTES = 256 * 2**20  # on a CPU
 ON_A_GPU = 4 * 2**30  # of its free memory; more gains nothing
 TILE = 1024  # images a side of one block of pairs
 GROUP = 32  # positions summed before they are added to the total
-CPU_BLOCK = 2**19  # pairs × positions worked on at once on a CPU: 2 MB, which stays in cache between the passes after the GEMM
+CPU_BLOCK = 2**18  # pairs × positions worked on at once on a CPU: 1 MB, which stays in cache between the passes, as their windows do
 
 
 @register
@@ -128,7 +128,7 @@ def ssim_pairs(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], window:
     positions, weights = positions.to(a.device), weights.to(a.device, dtype)
     pixels_a, pixels_b = a.to(dtype).flatten(1).T, b.to(dtype).flatten(1).T
     result = torch.zeros(len(a), dtype=dtype, device=a.device)
-    at_once = max(1, 2**22 // (positions.shape[1] * max(1, len(a))))
+    at_once = max(1, (CPU_BLOCK if a.device.type == "cpu" else 2**22) // (positions.shape[1] * max(1, len(a))))
     for where in positions.split(at_once):
         mean_a, var_a, centred_a = _moments(pixels_a[where], weights)
         mean_b, var_b, centred_b = _moments(pixels_b[where], weights)
