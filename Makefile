@@ -6,7 +6,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help venv bench claims test floors fuzz chaos full-gpu papers-full perf perf-gpu lint clean
+.PHONY: help venv bench claims test floors fuzz chaos full-gpu papers-full perf perf-gpu gpu-bundle gpu gpu-merge lint clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -54,6 +54,24 @@ perf: $(VENV)/.installed  ## time it beside the alternatives and write results/p
 
 perf-gpu: $(VENV)/.installed  ## the rows of it that need a CUDA device; writes results/perf_gpu.md
 	$(RUN) -m tests.perf --only gpu --page perf_gpu
+
+# For a machine with a device, PyTorch for CUDA, and no network: `make gpu-bundle` here, carry the checkout and the folder, `make gpu` there,
+# carry gpu-out back, `make gpu-merge` here. GPU_PYTHON is the Python there; PYTHON is used as it is there, without .venv.
+GPU_PYTHON ?= 3.12
+BUNDLE     ?= gpu-bundle
+MINUTES    ?= 8
+GPU_OUT    ?= gpu-out
+DEVICE     ?= cuda
+
+gpu-bundle: $(VENV)/.installed-dev  ## wheels, data sets (BENCH_DATA) and weights for `make gpu` on a machine without a network, into BUNDLE
+	@$(RUN) -m bench fetch lpips || echo "warning: no LPIPS weights: LPIPS will be null there" >&2
+	$(RUN) -m tests.gpu.bundle $(BUNDLE) --python $(GPU_PYTHON)
+
+gpu:  ## on a machine with a CUDA device: self-test, timings, grids, for MINUTES; goes on where it stopped
+	$(PYTHON) -m tests.gpu --minutes $(MINUTES) --bundle $(BUNDLE) --out $(GPU_OUT) --device $(DEVICE)
+
+gpu-merge: $(VENV)/.installed  ## take what `make gpu` wrote into results/
+	$(RUN) -m tests.gpu.merge $(GPU_OUT)
 
 full-gpu: $(VENV)/.installed  ## the informed adversary at full scale, for a CUDA device (BENCH_DATA or fetch mnist)
 	$(RUN) -m bench run --grid mnemonist2023 --scale full --device cuda
