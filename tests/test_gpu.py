@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 import torch
 
@@ -158,3 +160,15 @@ def test_what_comes_back_is_a_page_with_the_device(tmp_path, capsys):
     assert "cut off when its time was up" in page
     assert "**differs**" in page
     assert (into / "perf_gpu.md").read_text() == "timings"
+
+
+def test_rows_of_a_grid_that_was_cut_off_come_back(tmp_path):
+    out, into = tmp_path / "out", tmp_path / "results"
+    environment = script.surroundings({**os.environ}, tmp_path / "none", out)
+    words = ["bench", "run", "--grid", "quick", "--attack", "mean_image", "--seeds", "0", "--set", "dataset=photo_tiles"]
+    words += ["--set", "epochs=50", "--set", "hidden=[8]", "--device", "cpu", "--out", str(out / "results" / "quick")]
+    assert script.run(words, tmp_path / "log", 200, environment) == 0, (tmp_path / "log").read_text()
+    (out / "stages.jsonl").write_text(json.dumps({"stage": "grid quick", "command": "bench run", "rc": None, "seconds": 9.0}) + "\n")
+    into.mkdir()
+    assert merge.main([str(out), "--into", str(into)]) == 0
+    assert "mean_image" in pd.read_parquet(into / "scores.parquet")["attack"].to_list()

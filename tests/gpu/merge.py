@@ -24,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not (given.out / "stages.jsonl").exists():
         parser.error(f"{given.out} is no folder that `make gpu` wrote: it has no stages.jsonl")
-    tables = sorted(path.parent for path in (given.out / "results").glob("*/scores.parquet"))
-    if tables:
-        code = subprocess.run([sys.executable, "-m", "bench", "merge", *map(str, tables), "--into", str(given.into)], cwd=ROOT).returncode
+    store = given.out / "home"  # holds the rows of a grid that was cut off, too
+    if (store / "rows").is_dir():
+        code = subprocess.run([sys.executable, "-m", "bench", "merge", str(store), "--into", str(given.into)], cwd=ROOT).returncode
         if code:
             return code
     for path in sorted((given.out / "results").glob("perf_gpu.*")):
