@@ -53,6 +53,15 @@ def test_the_oracle_has_a_line_of_its_own_marked_as_no_attack(tmp_path: Path) ->
     assert "- lfw_faces: 10 / 16 members, 2 / 16 controls." in text
 
 
+def test_look_alikes_have_a_line_a_setting(tmp_path: Path) -> None:
+    rows, images = made()
+    assert "Look-alikes" not in page(rows, images, tmp_path / "none")
+    for row in rows:
+        row |= {"exact_controls": (0.25, 0.5)[row["seed"]]}
+    text = page(rows, images, tmp_path / "told")
+    assert "- lfw_faces: 6 / 16 controls, which leaves the members themselves an excess recall of +0.62." in text
+
+
 def test_a_reason_stands_where_numbers_are_missing(tmp_path: Path) -> None:
     rows, images = made(span_rank=None, span_reason="the first layer of a cnn is not fully connected", shared_patterns=None)
     for image in images:
@@ -65,7 +74,10 @@ def test_a_reason_stands_where_numbers_are_missing(tmp_path: Path) -> None:
 
 def test_older_rows_have_no_such_section(tmp_path: Path) -> None:
     rows, images = made()
-    older = [{name: value for name, value in row.items() if not name.startswith(("span_", "shared_", "unit_", "pattern_"))} for row in rows]
+    older = [
+        {name: value for name, value in row.items() if not name.startswith(("span_", "shared_", "unit_", "pattern_", "exact_"))}
+        for row in rows
+    ]
     assert not page(older, [{**image, "span_share": None} for image in images], tmp_path)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from bench import seeds
 from bench.api import Architecture, Setting
-from bench.tracks.reconstruction.oracle import CONTRAST, applies, images_of, recalls
+from bench.tracks.reconstruction.oracle import CONTRAST, applies, exact, images_of, recalls
 from bench.tracks.reconstruction.targets import obtain
 
 SHAPE = (1, 16, 16)
@@ -58,6 +58,13 @@ def test_it_applies_where_the_equations_are_linear() -> None:
     for other in (replace(NET, activation="tanh"), replace(NET, hidden=(4, 4)), replace(NET, outputs=3), replace(NET, model="cnn")):
         assert not applies(other)
         assert recalls(other, {}, images[0], images, torch.zeros(2, dtype=torch.long), images) == {}
+
+
+def test_look_alikes_of_members_are_counted_one_to_one() -> None:
+    members, others = torch.rand(2, 4, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    assert exact(members, others) == {"exact_controls": 0.0}
+    assert exact(members, torch.cat([members[:2], others[2:]])) == {"exact_controls": 0.5}
+    assert exact(members, torch.cat([members[:1], members[:1], others[2:]])) == {"exact_controls": 0.25}
 
 
 def test_a_trained_network_has_the_columns_and_its_release_has_not() -> None:

@@ -44,6 +44,7 @@ SCORES = (
     ),
     share("pattern_oracle_members", "members above the threshold by the oracle that knows the activation patterns, which is no attack"),
     share("pattern_oracle_controls", "controls above the threshold by the same"),
+    share("exact_controls", "controls above the threshold were the members themselves submitted, whose look-alikes they are"),
     QUERIES_USED,
 )
 IMAGES = (

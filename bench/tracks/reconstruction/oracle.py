@@ -71,6 +71,12 @@ def recalls(
     return {"pattern_oracle_members": _recall(found, members.float()), "pattern_oracle_controls": _recall(found, controls.float())}
 
 
+def exact(members: Float[Tensor, "n c h w"], controls: Float[Tensor, "m c h w"]) -> dict[str, float]:
+    """Column of the score row: the share of controls that the members themselves match, scored as an answer is. They are look-alikes, and
+    what no attack can do without."""
+    return {"exact_controls": _recall(members.float(), controls.float())}
+
+
 def _recall(found: Float[Tensor, "n c h w"], truth: Float[Tensor, "m c h w"]) -> float:
     similarity = ssim_matrix(truth, found).cpu()
     partner = match.one_to_one(1 - similarity)

@@ -122,7 +122,8 @@ class _Plan:
         centred = (images - self.mean for images in (self.images, self.secret.members, self.secret.controls))
         row, span = findable(self.architecture, release.weights, self.start, *centred)
         own, labels, controls = self.secret.members, self.secret.member_labels, self.secret.controls
-        return row | oracle.recalls(self.architecture, release.weights, self.mean, own, labels, controls), span
+        row |= oracle.recalls(self.architecture, release.weights, self.mean, own, labels, controls)
+        return row | oracle.exact(own, controls), span
 
     def _n_train(self) -> int:
         """Training images; where inputs are planted, perhaps each many times, the distinct ones."""

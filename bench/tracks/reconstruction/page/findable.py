@@ -16,7 +16,7 @@ from bench.api import Section
 from bench.report.kit import correlation
 from bench.report.kit.groups import Group, axis_names
 from bench.report.kit.page import Page
-from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, hits, number, table
+from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, hits, number, signed, table
 
 THRESHOLD = 0.4  # SSIM above which an image counts as rebuilt, as in the score protocol
 INSIDE = 0.9  # share of the energy from which on an image counts as one that could be found
@@ -94,6 +94,7 @@ class Findable(Section):
             ),
             "",
             *_oracle(page.groups, told, names),
+            *_exact(page.groups, told, names),
             *_reasons(mine, told, names),
         ]  # fmt: skip
 
@@ -130,21 +131,23 @@ def _of(rows: pd.DataFrame, column: str, of: pd.Series | None = None) -> str:
     return f"{mean:.3g}" + ("" if of is None else f" / {of.mean():.3g}")
 
 
-def _oracle(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """What the oracle of the patterns matches, a line a setting: of each target once, whatever attacks it."""
+def _targets(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str], column: str) -> dict[str, pd.DataFrame]:
+    """Setting → one row of each of its targets that has the column, whatever attacks it; settings without such rows are left out."""
     settings: dict[str, list[str]] = {}
     for group in groups:
         settings.setdefault(", ".join(axis_labels(group, names)), []).extend(cell for cell in group.cell_ids.values() if cell in told.index)
-    lines = []
-    for where, cells_of in settings.items():
-        rows = told.loc[cells_of]
-        rows = rows[rows["pattern_oracle_members"].notna()].drop_duplicates("target_id")
-        if not rows.empty:
-            sides = (
-                hits((round(float((rows[f"pattern_oracle_{side}"] * rows[f"n_{side}"]).sum())), int(rows[f"n_{side}"].sum())))
-                for side in ("members", "controls")
-            )
-            lines.append("- {}: {} members, {} controls.".format(where, *sides))
+    rows = {where: told.loc[cells_of] for where, cells_of in settings.items()}
+    rows = {where: part[part[column].notna()].drop_duplicates("target_id") for where, part in rows.items()}
+    return {where: part for where, part in rows.items() if not part.empty}
+
+
+def _oracle(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """What the oracle of the patterns matches, a line a setting."""
+    lines = [
+        f"- {where}: {_hits(rows, 'pattern_oracle_members', 'n_members')} members, "
+        f"{_hits(rows, 'pattern_oracle_controls', 'n_controls')} controls."
+        for where, rows in _targets(groups, told, names, "pattern_oracle_members").items()
+    ]
     if not lines:
         return []
     return [
@@ -153,6 +156,20 @@ def _oracle(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -
         *lines,
         "",
     ]  # fmt: skip
+
+
+def _exact(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """How many controls pass for rebuilt by their likeness to members, a line a setting."""
+    lines = [
+        f"- {where}: {_hits(rows, 'exact_controls', 'n_controls')} controls, which leaves the members themselves an excess recall of "
+        f"{signed(1 - float(rows['exact_controls'].mean()))}."
+        for where, rows in _targets(groups, told, names, "exact_controls").items()
+    ]
+    return ["**Look-alikes:** were the members themselves the answer, these would pass for rebuilt too:", "", *lines, ""] if lines else []
+
+
+def _hits(rows: pd.DataFrame, column: str, of: str) -> str:
+    return hits((round(float((rows[column] * rows[of]).sum())), int(rows[of].sum())))
 
 
 def _reasons(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:
