@@ -378,17 +378,24 @@ def _verdict(claim: Claim, estimate: float) -> str:
 
 
 def findings(scores: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declared]) -> list[Finding]:
-    """Every claim in each of its grids, judged, in the order of the claims. The order of the rows changes nothing.
+    """Every claim in each of its grids, judged, in the order of the claims. The order of the rows changes nothing."""
+    by_grid = {}
+    for name, rows in scores.groupby("grid"):
+        mine = images[images["cell_id"].isin(rows["cell_id"])] if len(images) else images
+        by_grid[str(name)] = in_grid(str(name), rows, mine, claims)
+    return gathered(claims, by_grid)
 
-    A larger scale of a grid has a line of its own where it has rows. Of two claims of one name the second is broken.
+
+def in_grid(grid: str, rows: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declared]) -> dict[int, Finding]:
+    """What comes of the claims that are about one grid, by their place among all; not judged yet.
+
+    Args:
+        rows, images: those of the grid.
     """
-    parts = {str(name): part for name, part in scores.groupby("grid")}
-
-    @functools.cache
-    def rows_of(grid: str) -> list[Row]:  # of the grids that claims name alone: it takes a while
-        return _records(parts[grid]) if grid in parts else []
-
-    asked = ["cell_id", "split", "index", *(name for one in claims for name in (one.claim.column, one.claim.along))]
+    about = [i for i, one in enumerate(claims) if grid in _grids(one.claim, {grid})]
+    if not about:
+        return {}
+    asked = ["cell_id", "split", "index", *(name for i in about for name in (claims[i].claim.column, claims[i].claim.along))]
     narrow = images[[name for name in images.columns if name in asked]]  # to cut up all columns takes a while
 
     @functools.cache
@@ -399,13 +406,22 @@ def findings(scores: pd.DataFrame, images: pd.DataFrame, claims: Sequence[Declar
     def of_cell(cell: str) -> pd.DataFrame:
         return narrow.iloc[cells().get(cell, [])].sort_values(["split", "index"], kind="stable")
 
+    records = _records(rows)
+    return {i: find(claims[i], grid, records, of_cell) for i in about}
+
+
+def gathered(claims: Sequence[Declared], by_grid: Mapping[str, Mapping[int, Finding]]) -> list[Finding]:
+    """Judged, in the order of the claims, what ``in_grid`` found in the grids that have rows.
+
+    A larger scale of a grid has a line of its own where it has rows. Of two claims of one name the second is broken.
+    """
     seen: set[str] = set()
     result = []
-    for one in claims:
+    for i, one in enumerate(claims):
         twice = str(one.claim.name) in seen
         seen.add(str(one.claim.name))
-        for grid in _grids(one.claim, parts):
-            found = find(one, grid, rows_of(grid), of_cell)
+        for grid in _grids(one.claim, by_grid):
+            found = by_grid[grid][i] if grid in by_grid else find(one, grid, [], pd.DataFrame)
             if found.verdict == NO_ROWS and not found.reason and grid not in one.claim.grids:
                 continue  # a larger scale need not have the lines that the claim is about
             result.append(replace(found, verdict=BROKEN, values={}, reason="another claim has this name") if twice else found)

@@ -7,14 +7,19 @@ the leaderboard says which rows all was made of, so that only the pages of grids
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.report import same_code
 from bench.report.side_by_side import FIGURES, Fault, Made, make_all
-from bench.report.unchanged import Rendering, last_rendering, mark, stamp
-from bench.store import atomic_write, load_results
+from bench.report.unchanged import Rendering, last_rendering, stamp
+from bench.store import atomic_write, cells_of, images_files, load_scores
+
+if TYPE_CHECKING:
+    from bench.claims.declarations import Declared
+    from bench.report.grid import Grid
 
 CLAIMS = "claims.md"
 RESERVED = ("leaderboard", "claims", "readme", "anatomy")  # pages that are no grid's; nor are perf and perf_…
@@ -50,74 +55,83 @@ def render(
     ours = same_code.holds(folder, before.files)
     if not (only_if_changed or ours):
         before = Rendering()
-    if before.stamp == now and all((folder / name).is_file() for name in before.files):
+    if before.stamp == now and _are_there(folder, before.files):
         return [folder / "leaderboard.md", *(folder / name for name in before.files)]
     from bench.claims import declarations, findings
-    from bench.report import board, claims_page, glance, markdown
-    from bench.report.aggregate import aggregate
-    from bench.report.kit.page import Page
+    from bench.report import board, claims_page, glance, markdown, recalled
 
-    scores, images = load_results(folder)
-    groups = aggregate(scores, images)
-    pages: list[Page] = []
-    contents: dict[str, bytes] = {}
-    changed: list[Page] = []
-    kept: list[str] = []  # files of an earlier rendering
-    slugs: dict[str, str] = {}
-    marks: dict[str, str] = {}
+    said, broken = declarations.declared()
     kinds = markdown.pictures()
-
-    def names_of(slug: str) -> set[str]:
-        return {f"{slug}.md", *(f"{FIGURES}/{slug}_{kind}.png" for kind in kinds)}
-
-    for grid in sorted(scores["grid"].unique(), key=lambda name: (name != HEADLINE_GRID, name)):
-        slug = slugs[grid] = _slug(grid, set(slugs.values()))
-        rows = scores[scores["grid"] == grid]
-        mine = [group for group in groups if group.grid == grid]
-        title = _last(rows["grid_title"]) or grid
-        own = images[images["cell_id"].isin(rows["cell_id"])]
-        pages.append(Page(grid, slug, title, _last(rows["grid_question"]), rows, mine, {}, own))
-        marks[slug] = mark(rows, own)
-        names = names_of(slug).intersection(before.files)
-        if before.marks.get(slug) == marks[slug] and all((folder / name).is_file() for name in names):
-            kept += names
-        else:
-            changed.append(pages[-1])
+    grids = list(_grids(folder, said))
+    keys = recalled.keys(grids)
+    seen = {grid.slug: known for grid in grids if (known := recalled.recall(folder, grid, keys[grid.slug])) is not None}
+    files = {grid.slug: {f"{grid.slug}.md", *(f"{FIGURES}/{grid.slug}_{kind}.png" for kind in kinds)} for grid in grids}
+    contents: dict[str, bytes] = {}
+    kept: list[str] = []  # files of an earlier rendering
+    for grid in grids:
+        there = files[grid.slug].intersection(before.files)
+        if before.marks.get(grid.slug) == (seen[grid.slug].mark if grid.slug in seen else grid.mark) and _are_there(folder, there):
+            grid.shown = False
+            kept += there
+    picture = f"{FIGURES}/leaderboard.png"
+    first = grids[0] if grids else None
+    if first is not None and not first.shown and picture in before.files and _are_there(folder, [picture]):
+        kept.append(picture)
+    todo = [grid for grid in grids if grid.shown or grid.slug not in seen or (grid is first and picture not in kept)]
+    pages = sum(grid.shown for grid in todo)
 
     def telling(number: int, title: str) -> None:
         if tell is not None:
-            tell(number, len(changed) + 2, title)
+            tell(number, pages + 2, title)
 
     faults: dict[str, Fault] = {}
-    for page, made in zip(changed, make_all(changed, telling, at_once), strict=True):
+    for grid, made in zip(todo, make_all(todo, telling, at_once), strict=True):
+        seen[grid.slug] = made.seen or grid.seen  # which says why a process could not
+        recalled.keep(folder, grid, keys[grid.slug], seen[grid.slug])
         if isinstance(made, Made):
             contents |= made.contents
-        else:  # the page that is there stays, without a mark, so that the next rendering tries again
-            faults[page.grid] = made
-            del marks[page.slug]
-            kept += [name for name in names_of(page.slug) if (folder / name).is_file()]
-    telling(len(changed) + 1, "claims")
-    said, broken = declarations.declared()
-    contents[CLAIMS] = claims_page.page(findings.findings(scores, images, said), broken).encode()
-    telling(len(changed) + 2, "leaderboard")
-    board_picture = f"{FIGURES}/leaderboard.png"
-    if pages and pages[0] not in changed and board_picture in before.files and (folder / board_picture).is_file():
-        kept.append(board_picture)
-    elif pages and (picture := glance.picture(pages[0].groups)) is not None:
-        contents[board_picture] = picture
-    text = board.page(pages, board_picture if board_picture in (*kept, *contents) else None)
-    files = sorted([*contents, *kept])
-    listing = Rendering("0" if faults else now, files, marks).comment()
+        elif grid.shown:  # the page that is there stays, without a mark, so that the next rendering tries again
+            faults[grid.slug] = made
+            kept += [name for name in files[grid.slug] if (folder / name).is_file()]
+    telling(pages + 1, "claims")
+    found = findings.gathered(said, {grid.name: seen[grid.slug].findings for grid in grids})
+    contents[CLAIMS] = claims_page.page(found, broken).encode()
+    telling(pages + 2, "leaderboard")
+    if first is not None and picture not in kept and (drawn := glance.picture(seen[first.slug].groups)) is not None:
+        contents[picture] = drawn
+    text = board.page([grid.page(seen[grid.slug].groups) for grid in grids], picture if picture in (*kept, *contents) else None)
+    names = sorted([*contents, *kept])
+    marks = {grid.slug: seen[grid.slug].mark for grid in grids if grid.slug not in faults}
+    listing = Rendering("0" if faults else now, names, marks).comment()
     contents["leaderboard.md"] = text.encode() + listing.encode()  # last, since it says that the rest is there
     _write(folder, contents)
-    _sweep(folder, {"leaderboard.md", *files}, kinds)
+    _sweep(folder, {"leaderboard.md", *names}, kinds)
     if not faults and (ours or before == Rendering()):
-        same_code.remember(folder, files)
+        same_code.remember(folder, names)
     else:
         same_code.forget(folder)
     if faults:
-        raise _not_made(faults)
-    return [folder / "leaderboard.md", *(folder / name for name in files)]
+        raise _not_made({grid.name: faults[grid.slug] for grid in grids if grid.slug in faults})
+    return [folder / "leaderboard.md", *(folder / name for name in names)]
+
+
+def _grids(folder: Path, claims: Sequence[Declared]) -> Iterator[Grid]:
+    """The grids of a results folder, in the order of the leaderboard, to be shown."""
+    from bench.report.grid import Grid
+
+    scores = load_scores(folder)
+    held = {path: cells_of(path) for path in images_files(folder)}
+    taken: set[str] = set()
+    for name in sorted(scores["grid"].unique(), key=lambda name: (name != HEADLINE_GRID, name)):
+        slug = _slug(name, taken)
+        taken.add(slug)
+        rows = scores[scores["grid"] == name]
+        mine = set(rows["cell_id"])
+        yield Grid(name, slug, rows, [path for path, cells in held.items() if not cells.isdisjoint(mine)], claims)
+
+
+def _are_there(folder: Path, names: Iterable[str]) -> bool:
+    return all((folder / name).is_file() for name in names)
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -161,9 +175,3 @@ def _slug(grid: str, taken: set[str]) -> str:
     while slug.lower() in {*RESERVED, *(name.lower() for name in taken)}:
         slug += "_grid"
     return slug
-
-
-def _last(values: object) -> str:
-    """The last text of a column that is one, or nothing."""
-    texts = [value for value in values if isinstance(value, str) and value]  # type: ignore[attr-defined]
-    return texts[-1] if texts else ""

@@ -24,30 +24,31 @@ LIBRARIES = ("matplotlib", "numpy", "pandas", "pyarrow", "scipy", "pillow")
 def holds(folder: Path, files: Iterable[str]) -> bool:
     """Whether the note of the folder speaks of these pages, as they are now, and of this code."""
     with suppress(OSError, BenchError):
-        return _note(folder).read_text(encoding="ascii") == _digest(folder, files)
+        return note(folder).read_text(encoding="ascii") == _digest(folder, files)
     return False
 
 
 def remember(folder: Path, files: Iterable[str]) -> None:
     """This code has made all of these files of the folder."""
     with suppress(OSError, BenchError):  # a home that cannot be written
-        note = _note(folder)
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(_digest(folder, files), encoding="ascii")
+        place = note(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(_digest(folder, files), encoding="ascii")
 
 
 def forget(folder: Path) -> None:
     """Some of its files are of other code, or it is not known of which."""
     with suppress(OSError, BenchError):
-        _note(folder).unlink(missing_ok=True)
+        note(folder).unlink(missing_ok=True)
 
 
-def _note(folder: Path) -> Path:
-    return home() / "pages" / hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+def note(folder: Path, ending: str = "") -> Path:
+    """Where it is kept. Raises BenchError where it has no home."""
+    return home() / "pages" / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}{ending}"
 
 
-def _digest(folder: Path, files: Iterable[str]) -> str:
-    """Raises OSError where a file is missing."""
+def code() -> bytes:
+    """Hash of this code, of plug-ins and of libraries. Raises OSError where a file of theirs cannot be read."""
     digest = hashlib.sha256()
     for path in sorted((registry.ROOT / "bench").rglob("*.py")):
         digest.update(path.read_bytes())
@@ -57,6 +58,12 @@ def _digest(folder: Path, files: Iterable[str]) -> str:
         for point in (entry.entry_point for entry in registry.entries(kind).values() if entry.entry_point is not None):
             digest.update(f"{point.value} {point.dist.version if point.dist else ''}\n".encode())
     digest.update(" ".join([platform.python_version(), *map(version, LIBRARIES)]).encode())
+    return digest.digest()
+
+
+def _digest(folder: Path, files: Iterable[str]) -> str:
+    """Raises OSError where a file is missing."""
+    digest = hashlib.sha256(code())
     for name in ("leaderboard.md", *sorted(files)):
         digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return digest.hexdigest()

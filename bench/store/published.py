@@ -51,6 +51,21 @@ def load_tables(folder: Path) -> tuple[pa.Table, pa.Table]:
     return _scores(folder / SCORES_FILE), _images(images_files(folder))
 
 
+def load_images(paths: Sequence[Path]) -> pd.DataFrame:
+    """The image rows of some of the files of a results folder. Raises as ``load_results``.
+
+    A whole number that rows may lack is a float, also where the rows of these files all have it.
+    """
+    table = _images(paths)
+    whole = {field.name for field in table.schema if pa.types.is_integer(field.type)} - {"schema_version", "index", "label"}
+    return table.to_pandas().astype(dict.fromkeys(whole, "float64"))
+
+
+def cells_of(path: Path) -> set[str]:
+    """The cells whose image rows a file holds, without reading those. Raises as ``load_results``."""
+    return set(_load_file(path, "images", ["cell_id"])["cell_id"].unique().to_pylist())
+
+
 def _scores(path: Path) -> pa.Table:
     scores = _load_file(path, "scores")
     _refuse_two_that_differ(scores, "scores", path)
@@ -113,9 +128,9 @@ def images_files(folder: Path) -> list[Path]:
     return sorted(path for path in older if path.is_file()) + sorted((folder / IMAGES_FOLDER).glob("*.parquet"))
 
 
-def _load_file(path: Path, table: Literal["scores", "images"]) -> pa.Table:
+def _load_file(path: Path, table: Literal["scores", "images"], columns: Sequence[str] | None = None) -> pa.Table:
     try:
-        return read(path.read_bytes(), str(path), table)
+        return read(path.read_bytes(), str(path), table, columns)
     except FileNotFoundError:
         return schema(table).empty_table()
     except NotADirectoryError as error:
