@@ -42,6 +42,7 @@ from bench.metrics.intervals import Interval
 from bench.metrics.significance import holm, one_mean, seeds_needed
 from bench.report.kit.correlation import spearman
 from bench.report.kit.groups import SETTING, counts
+from bench.report.kit.rows import Sides, by_cell, records
 from bench.report.kit.text import NONE
 
 ALPHA = 0.05
@@ -118,9 +119,7 @@ def _json(text: Any) -> dict[str, Any]:
 
 def _records(frame: pd.DataFrame) -> list[Row]:
     """Rows as dictionaries, with None where there is nothing, in an order of their own."""
-    columns = [frame[name].to_numpy(dtype=object, na_value=None).tolist() for name in frame.columns]
-    rows = [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
-    return sorted(rows, key=lambda row: (str(row["cell_id"]), row["seed"] or 0))
+    return sorted(records(frame), key=lambda row: (str(row["cell_id"]), row["seed"] or 0))
 
 
 # --- effects --------------------------------------------------------------------------------------------------------------------------
@@ -219,23 +218,21 @@ def _concordance(claim: Claim, rows: Sequence[Row], images: Images) -> Measured:
     return _of_cells(rows, effect)
 
 
-Images = Callable[[str], pd.DataFrame]  # cell → its image rows
+Images = Callable[[str, str], Sides]  # two columns, of the rows that have the second
 
 
-def correlations(claim: Claim, cell: pd.DataFrame) -> tuple[float | None, float | None]:
+def correlations(claim: Claim, cell: str, images: Images) -> tuple[float | None, float | None]:
     """ρ of a cell's members, and of its controls; None where it cannot be told. A miss counts as 0, as in the medians of the scores."""
-    there = cell[cell[claim.along].notna()]
-    members, controls = (there[there["split"] == split] for split in ("member", "control"))
-    both = []
-    for part in (members, controls):
-        x = part[claim.along].to_numpy(dtype=np.float64)
-        both.append(spearman(np.abs(x) if claim.along == "multiplier" else x, part[claim.column].astype("float64").fillna(0.0)))
+    both: list[float | None] = []
+    for side in images(claim.column, claim.along).get(cell, ({}, {})):
+        x, y = (side.get(name, np.empty(0)) for name in (claim.along, claim.column))
+        both.append(spearman(np.abs(x) if claim.along == "multiplier" else x, np.nan_to_num(y)))
     return both[0], both[1]
 
 
 def _margin(claim: Claim, rows: Sequence[Row], images: Images) -> Measured:
     def effect(row: Row) -> float | None:
-        members, controls = correlations(claim, images(str(row["cell_id"])))
+        members, controls = correlations(claim, str(row["cell_id"]), images)
         if claim.along == "multiplier":
             return members
         return None if members is None or controls is None else members - controls
@@ -272,7 +269,7 @@ def find(one: Declared, grid: str, rows: Sequence[Row], images: Images) -> Findi
 
     Args:
         rows: score rows of the grid, whatever their status.
-        images: gives the image rows of a cell.
+        images: cuts up the image rows of the grid.
     """
     owner, claim = one.owner, one.claim
     wrong = faults(claim)
@@ -317,7 +314,7 @@ def _beside(claim: Claim, rows: Sequence[Row], images: Images) -> str:
     sides = [[row for row in rows if chosen(row, part)] for part in (claim.a, claim.b)] if claim.a else [list(rows)]
     text = " against ".join(_shares(side) for side in sides)
     if claim.test == "margin":
-        both = [correlations(claim, images(str(row["cell_id"]))) for row in rows]
+        both = [correlations(claim, str(row["cell_id"]), images) for row in rows]
         means = [[value for value in side if value is not None] for side in zip(*both, strict=True)]
         shown = [f"{np.mean(side):+.2f}".replace("-", "−") if side else "none" for side in means]
         text += f"; ρ {shown[0]} : {shown[1]}"
@@ -395,19 +392,9 @@ def in_grid(grid: str, rows: pd.DataFrame, images: pd.DataFrame, claims: Sequenc
     about = [i for i, one in enumerate(claims) if grid in _grids(one.claim, {grid})]
     if not about:
         return {}
-    asked = ["cell_id", "split", "index", *(name for i in about for name in (claims[i].claim.column, claims[i].claim.along))]
-    narrow = images[[name for name in images.columns if name in asked]]  # to cut up all columns takes a while
-
-    @functools.cache
-    def cells() -> Mapping[str, np.ndarray]:
-        return narrow.groupby("cell_id", sort=False).indices if len(narrow) else {}
-
-    @functools.cache
-    def of_cell(cell: str) -> pd.DataFrame:
-        return narrow.iloc[cells().get(cell, [])].sort_values(["split", "index"], kind="stable")
-
-    records = _records(rows)
-    return {i: find(claims[i], grid, records, of_cell) for i in about}
+    cut = functools.cache(lambda column, along: by_cell(images, (column, along), known=along))
+    lines = _records(rows)
+    return {i: find(claims[i], grid, lines, cut) for i in about}
 
 
 def gathered(claims: Sequence[Declared], by_grid: Mapping[str, Mapping[int, Finding]]) -> list[Finding]:
@@ -421,7 +408,7 @@ def gathered(claims: Sequence[Declared], by_grid: Mapping[str, Mapping[int, Find
         twice = str(one.claim.name) in seen
         seen.add(str(one.claim.name))
         for grid in _grids(one.claim, by_grid):
-            found = by_grid[grid][i] if grid in by_grid else find(one, grid, [], pd.DataFrame)
+            found = by_grid[grid][i] if grid in by_grid else find(one, grid, [], lambda *_: {})
             if found.verdict == NO_ROWS and not found.reason and grid not in one.claim.grids:
                 continue  # a larger scale need not have the lines that the claim is about
             result.append(replace(found, verdict=BROKEN, values={}, reason="another claim has this name") if twice else found)

@@ -265,6 +265,8 @@ def _counts(hits: ArrayLike, n: ArrayLike, control_hits: ArrayLike, control_n: A
 
 def _resampled_means(x: NDArray[np.float64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Means of ``resamples`` draws of len(x) values with replacement, a bounded number of values at a time."""
+    if len(x) == 1:
+        return np.full(resamples, x[0])  # no draw takes a random number
     means = np.empty(resamples)
     step = max(1, DRAWS_AT_ONCE // len(x))
     for start in range(0, resamples, step):

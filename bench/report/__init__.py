@@ -18,6 +18,8 @@ from bench.report.unchanged import Rendering, last_rendering, stamp
 from bench.store import atomic_write, cells_of, images_files, load_scores
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.claims.declarations import Declared
     from bench.report.grid import Grid
 
@@ -62,8 +64,9 @@ def render(
 
     said, broken = declarations.declared()
     kinds = markdown.pictures()
-    grids = list(_grids(folder, said))
-    keys = recalled.keys(grids)
+    scores = load_scores(folder)
+    grids = list(_grids(folder, scores, said))
+    keys = recalled.keys(scores, grids)
     seen = {grid.slug: known for grid in grids if (known := recalled.recall(folder, grid, keys[grid.slug])) is not None}
     files = {grid.slug: {f"{grid.slug}.md", *(f"{FIGURES}/{grid.slug}_{kind}.png" for kind in kinds)} for grid in grids}
     contents: dict[str, bytes] = {}
@@ -115,11 +118,10 @@ def render(
     return [folder / "leaderboard.md", *(folder / name for name in names)]
 
 
-def _grids(folder: Path, claims: Sequence[Declared]) -> Iterator[Grid]:
+def _grids(folder: Path, scores: pd.DataFrame, claims: Sequence[Declared]) -> Iterator[Grid]:
     """The grids of a results folder, in the order of the leaderboard, to be shown."""
     from bench.report.grid import Grid
 
-    scores = load_scores(folder)
     held = {path: cells_of(path) for path in images_files(folder)}
     taken: set[str] = set()
     for name in sorted(scores["grid"].unique(), key=lambda name: (name != HEADLINE_GRID, name)):

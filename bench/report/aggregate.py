@@ -21,6 +21,7 @@ from bench import tracks
 from bench.api import Headline
 from bench.metrics.intervals import Interval, bootstrap_shares, t_interval
 from bench.report.kit.groups import FACTS, SETTING, Group, axis_of, counts, setting_key
+from bench.report.kit.rows import records
 
 UNUSED = frozenset({"stderr", "sweep_runs", "versions", "platform", "grid_published", "finished_at"})  # long, or of other pages
 NAMED = 3  # hyperparameters that a line's name holds, those at their defaults included
@@ -36,34 +37,28 @@ def aggregate(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[
     """
     if scores.empty:
         return []
-    records = _records(scores)
+    named = records(scores[[name for name in scores.columns if name not in UNUSED]])
+    every = [{**row, "": i} for i, row in enumerate(named)]  # with its place
     keys = setting_key(scores).tolist()
-    sections = _sections(records)
+    sections = _sections(every)
     grouped: dict[tuple[str, ...], list[int]] = {}
-    for i, row in enumerate(records):
+    for i, row in enumerate(every):
         identity = (row["grid"], keys[i], row["attack"] or "", row["attack_params"] or "", row["sweep"] or "", row["protocol"] or "")
         grouped.setdefault(identity, []).append(i)
     lines: dict[tuple[str, str, str], list[int]] = {}  # of one setting and attack, a record of each of its variants
     for (grid, key, attack, *_), members in grouped.items():
         lines.setdefault((grid, key, attack), []).append(members[0])
     means = _Means(scores)
-    track_of = {name: tracks.of_row(name) for name in {row["track"] for row in records}}  # looking one up reads folders
+    track_of = {name: tracks.of_row(name) for name in {row["track"] for row in every}}  # looking one up reads folders
     refine = {name: track.refine(images) for name, track in track_of.items()}
     groups = []
     for (grid, key, attack, *_), members in grouped.items():
-        others = [records[i] for i in lines[grid, key, attack]]
-        variant = _variant(records[members[0]], others) if len(others) > 1 else ""
-        rows = sorted((records[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
+        others = [every[i] for i in lines[grid, key, attack]]
+        variant = _variant(every[members[0]], others) if len(others) > 1 else ""
+        rows = sorted((every[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
         track = rows[0]["track"]
         groups.append(_group(rows, sections[members[0]], variant, means, track_of[track].headline, refine[track]))
     return sorted(groups, key=_order)
-
-
-def _records(scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """The table row by row, as Python values, None where there is none. By column, which is several times faster than pandas'."""
-    names = [name for name in scores.columns if name not in UNUSED]
-    columns = [scores[name].to_numpy(dtype=object, na_value=None).tolist() for name in names]
-    return [{**dict(zip(names, row, strict=True)), "": i} for i, row in enumerate(zip(*columns, strict=True))]
 
 
 class _Means:

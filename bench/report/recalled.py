@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bench import tracks
 from bench.claims import declarations
 from bench.claims.declarations import Declared
@@ -27,16 +29,21 @@ from bench.report.kit.groups import Group
 LINE = ("grid", "section", "axis", "axis_index", "track", "attack", "variant", "role", "access", "setting")  # what the leaderboard shows
 
 
-def keys(grids: Sequence[Grid]) -> dict[str, str]:
-    """For each grid's slug a hash of all that is seen of it is worked out of."""
+def keys(scores: pd.DataFrame, grids: Sequence[Grid]) -> dict[str, str]:
+    """For each grid's slug a hash of all that is seen of it is worked out of.
+
+    Args:
+        scores: the rows of all grids, as `load_scores` gives them.
+    """
     import pyarrow as pa
 
+    table = pa.Table.from_pandas(scores, preserve_index=False)  # its schema tells pandas' types too, which pages show
     files = {path: hashlib.sha256(path.read_bytes()).digest() for path in {path for grid in grids for path in grid.files}}
     code = same_code.code() + declarations.fingerprint().encode()
     found = {}
     for grid in grids:
-        digest, rows, sink = hashlib.sha256(code), pa.Table.from_pandas(grid.rows, preserve_index=False), pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema) as stream:  # the schema tells pandas' types too, which pages show
+        digest, rows, sink = hashlib.sha256(code), table.take(pa.array(grid.rows.index)), pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as stream:
             stream.write_table(rows)
         digest.update(sink.getvalue())
         for path in grid.files:

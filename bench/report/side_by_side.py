@@ -7,6 +7,7 @@ through a pipe, and is gone when this one is. Which process makes a page changes
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -49,7 +50,8 @@ def make(grid: Grid) -> Made | Fault:
     """What is to be made of the grid, whatever its rows and plug-ins do."""
     from bench.report import markdown
 
-    seen = None
+    seen, collected = None, gc.isenabled()
+    gc.disable()  # it would look at all that was ever imported, over and over, for the few circles that a figure is
     try:
         seen = grid.seen
         if not grid.shown:
@@ -61,6 +63,9 @@ def make(grid: Grid) -> Made | Fault:
         return Made(seen, {**contents, f"{page.slug}.md": markdown.grid_page(page).encode()})
     except Exception as error:
         return Fault(f"{type(error).__name__}: {error}".partition("\n")[0], traceback.format_exc(), seen)
+    finally:
+        if collected:
+            gc.enable()
 
 
 def processes(grids: int) -> int:

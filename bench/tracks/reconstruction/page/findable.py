@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.api import Section
-from bench.report.kit import correlation
+from bench.report.kit import correlation, rows
 from bench.report.kit.groups import Group, axis_names
 from bench.report.kit.page import Page
 from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, hits, number, signed, table
@@ -38,28 +38,28 @@ class Side:
 Cells = dict[int, tuple[Side, Side]]  # seed → members, controls
 
 
-def cells(group: Group, images: pd.DataFrame) -> Cells:
+def cells(group: Group, parts: rows.Sides) -> Cells:
     """Of each seed whose image rows tell, both sides."""
-    known = images[images["span_share"].notna() & images["cell_id"].isin(list(group.cell_ids.values()))]
-    parts = {str(cell): rows for cell, rows in known.groupby("cell_id")}
     found = {}
     for seed, cell in sorted(group.cell_ids.items()):
-        sides = [_side(parts[cell], split) for split in ("member", "control")] if cell in parts else []
-        if sides and len(sides[0].share):
-            found[seed] = (sides[0], sides[1])
+        if cell in parts and len(parts[cell][0]["ssim"]):
+            found[seed] = _side(parts[cell][0]), _side(parts[cell][1])
     return found
 
 
-def _side(rows: pd.DataFrame, split: str) -> Side:
-    own = rows[rows["split"] == split]
+def _side(part: rows.Side) -> Side:
     # rounded as the table rounds them: a single 0.4 is a little more than 0.4
-    share, ssim = (own[name].fillna(0.0).to_numpy(dtype=float).round(4) for name in ("span_share", "ssim"))
+    share, ssim = (np.nan_to_num(part[name]).round(4) for name in ("span_share", "ssim"))
     return Side(share, ssim)
 
 
 _HEAD = (
     "attack", "share inside, members : controls", "members with ≥ 0.9 inside", "of these found", "of the others found", "SSIM and share",
     "directions / images", "members that share a pattern", "patterns of units", "seeds",
+)  # fmt: skip
+_TOLD = (
+    "span_reason", "target_id", "span_rank", "shared_patterns", "unit_patterns", "n_members", "n_controls", "pattern_oracle_members",
+    "pattern_oracle_controls",
 )  # fmt: skip
 
 
@@ -70,13 +70,14 @@ class Findable(Section):
 
     def lines(self, page: Page) -> list[str]:
         """See Section."""
-        told = page.rows[page.rows["span_reason"].notna()].set_index("cell_id")
+        told = page.rows.loc[page.rows["span_reason"].notna(), ["cell_id", *_TOLD]].set_index("cell_id")
         told = told[~told.index.duplicated()]
         mine = [group for group in page.groups if group.role == "attack" and any(cell in told.index for cell in group.cell_ids.values())]
         if not mine:
             return []
         names = axis_names(page.groups)
         head = axis_heads(names)
+        parts = rows.by_cell(page.images, ("span_share", "ssim"), known="span_share")
         return [
             "### What could be found at all",
             "",
@@ -89,7 +90,7 @@ class Findable(Section):
             "",
             *table(
                 [*head, *_HEAD],
-                [_line(group, told, page.images, names) for group in mine],
+                [_line(group, told, parts, names) for group in mine],
                 right=range(len(head) + 1, len(head) + len(_HEAD)),
             ),
             "",
@@ -99,9 +100,9 @@ class Findable(Section):
         ]  # fmt: skip
 
 
-def _line(group: Group, told: pd.DataFrame, images: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    rows = told.loc[[cell for cell in group.cell_ids.values() if cell in told.index]]
-    found = cells(group, images)
+def _line(group: Group, told: pd.DataFrame, parts: rows.Sides, names: Sequence[str]) -> list[str]:
+    mine = told.loc[[cell for cell in group.cell_ids.values() if cell in told.index]]
+    found = cells(group, parts)
     members, controls = ([pair[i] for pair in found.values()] for i in (0, 1))
     inside, outside = (tuple(np.sum([side.found(where) for side in members], axis=0)) if members else None for where in (True, False))
     return [
@@ -112,10 +113,10 @@ def _line(group: Group, told: pd.DataFrame, images: pd.DataFrame, names: Sequenc
         hits(inside),
         hits(outside),
         correlation.shown([correlation.spearman(side.ssim, side.share) for side in members]),
-        _of(rows, "span_rank", rows["n_members"]),
-        _of(rows, "shared_patterns"),
-        _of(rows, "unit_patterns"),
-        str(len(rows)),
+        _of(mine, "span_rank", mine["n_members"]),
+        _of(mine, "shared_patterns"),
+        _of(mine, "unit_patterns"),
+        str(len(mine)),
     ]
 
 
@@ -123,9 +124,9 @@ def _mean(sides: Sequence[Side]) -> str:
     return number(float(np.mean([side.share.mean() for side in sides if len(side.share)]))) if sides else NONE
 
 
-def _of(rows: pd.DataFrame, column: str, of: pd.Series | None = None) -> str:
+def _of(mine: pd.DataFrame, column: str, of: pd.Series | None = None) -> str:
     """The mean over seeds, of the mean of how many."""
-    mean = rows[column].mean()
+    mean = mine[column].mean()
     if np.isnan(mean):
         return NONE
     return f"{mean:.3g}" + ("" if of is None else f" / {of.mean():.3g}")
@@ -136,17 +137,17 @@ def _targets(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str], 
     settings: dict[str, list[str]] = {}
     for group in groups:
         settings.setdefault(", ".join(axis_labels(group, names)), []).extend(cell for cell in group.cell_ids.values() if cell in told.index)
-    rows = {where: told.loc[cells_of] for where, cells_of in settings.items()}
-    rows = {where: part[part[column].notna()].drop_duplicates("target_id") for where, part in rows.items()}
-    return {where: part for where, part in rows.items() if not part.empty}
+    parts = {where: told.loc[cells_of] for where, cells_of in settings.items()}
+    parts = {where: part[part[column].notna()].drop_duplicates("target_id") for where, part in parts.items()}
+    return {where: part for where, part in parts.items() if not part.empty}
 
 
 def _oracle(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """What the oracle of the patterns matches, a line a setting."""
     lines = [
-        f"- {where}: {_hits(rows, 'pattern_oracle_members', 'n_members')} members, "
-        f"{_hits(rows, 'pattern_oracle_controls', 'n_controls')} controls."
-        for where, rows in _targets(groups, told, names, "pattern_oracle_members").items()
+        f"- {where}: {_hits(mine, 'pattern_oracle_members', 'n_members')} members, "
+        f"{_hits(mine, 'pattern_oracle_controls', 'n_controls')} controls."
+        for where, mine in _targets(groups, told, names, "pattern_oracle_members").items()
     ]
     if not lines:
         return []
@@ -161,15 +162,15 @@ def _oracle(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -
 def _exact(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """How many controls pass for rebuilt by their likeness to members, a line a setting."""
     lines = [
-        f"- {where}: {_hits(rows, 'exact_controls', 'n_controls')} controls, which leaves the members themselves an excess recall of "
-        f"{signed(1 - float(rows['exact_controls'].mean()))}."
-        for where, rows in _targets(groups, told, names, "exact_controls").items()
+        f"- {where}: {_hits(mine, 'exact_controls', 'n_controls')} controls, which leaves the members themselves an excess recall of "
+        f"{signed(1 - float(mine['exact_controls'].mean()))}."
+        for where, mine in _targets(groups, told, names, "exact_controls").items()
     ]
     return ["**Look-alikes:** were the members themselves the answer, these would pass for rebuilt too:", "", *lines, ""] if lines else []
 
 
-def _hits(rows: pd.DataFrame, column: str, of: str) -> str:
-    return hits((round(float((rows[column] * rows[of]).sum())), int(rows[of].sum())))
+def _hits(mine: pd.DataFrame, column: str, of: str) -> str:
+    return hits((round(float((mine[column] * mine[of]).sum())), int(mine[of].sum())))
 
 
 def _reasons(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:

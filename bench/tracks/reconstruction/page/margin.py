@@ -8,7 +8,8 @@ image is worth can be seen on them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,7 +19,7 @@ import pandas as pd
 from bench import seeds as streams
 from bench.api import Section
 from bench.metrics.intervals import Interval, bootstrap_seeds
-from bench.report.kit import correlation
+from bench.report.kit import correlation, rows
 from bench.report.kit.figures import COLOURS, as_png, panel_titles, panels, strongest, styled
 from bench.report.kit.groups import Group, axis_names, in_words
 from bench.report.kit.page import Page
@@ -41,7 +42,7 @@ class Side:
     ssim: np.ndarray  # 0 for a miss, as in the scores' medians and means
     multiplier: np.ndarray  # size of the multiplier, NaN where it is not known
 
-    @property
+    @functools.cached_property
     def quarter(self) -> np.ndarray:
         """0 … 3 by rank of distance; images of one distance share a quarter."""
         return correlation.quarter(self.distance)
@@ -55,28 +56,23 @@ def cells(group: Group, images: pd.DataFrame) -> Cells:
     return _sides(group, _by_cell(images))
 
 
-def _by_cell(images: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    known = images.loc[images["margin"].notna(), ["cell_id", "split", "index", "margin", "multiplier", "ssim"]]  # few are cut up faster
-    return {str(cell): part for cell, part in known.groupby("cell_id")}
+def _by_cell(images: pd.DataFrame) -> rows.Sides:
+    return rows.by_cell(images, ("margin", "multiplier", "ssim"), known="margin")
 
 
-def _sides(group: Group, parts: Mapping[str, pd.DataFrame]) -> Cells:
+def _sides(group: Group, parts: rows.Sides) -> Cells:
     found: Cells = {}
     for seed, cell in sorted(group.cell_ids.items()):
-        if cell not in parts:
-            continue
-        members, controls = (parts[cell][parts[cell]["split"] == split].sort_values("index") for split in ("member", "control"))
-        if members.empty or controls.empty:
-            continue
-        nearest = float(members["margin"].min())
-        found[seed] = _side(members, nearest), _side(controls, nearest)
+        members, controls = parts.get(cell, ({}, {}))
+        if len(members.get("margin", ())) and len(controls.get("margin", ())):
+            nearest = float(members["margin"].min())
+            found[seed] = _side(members, nearest), _side(controls, nearest)
     return found
 
 
-def _side(rows: pd.DataFrame, nearest: float) -> Side:
-    distance = rows["margin"].to_numpy(dtype=float) - nearest
-    ssim = rows["ssim"].fillna(0.0).to_numpy(dtype=float).round(4)  # as the table rounds it: a single 0.4 is a little more than 0.4
-    return Side(distance, ssim, rows["multiplier"].abs().to_numpy(dtype=float))
+def _side(part: rows.Side, nearest: float) -> Side:
+    ssim = np.nan_to_num(part["ssim"]).round(4)  # as the table rounds it: a single 0.4 is a little more than 0.4
+    return Side(part["margin"] - nearest, ssim, np.abs(part["multiplier"]))
 
 
 def _lines(groups: Sequence[Group], images: pd.DataFrame) -> list[tuple[Group, Cells]]:
@@ -96,13 +92,14 @@ def section(groups: Sequence[Group], images: pd.DataFrame, picture: str | None =
         return []
     names = axis_names(groups)
     head = axis_heads(names)
+    rhos = [correlations(found) for _, found in lines]
     return [
         "### Are members near the margin the ones rebuilt?",
         "",
         "The margin of an image is y·Φ(x), or for several classes the output of its class less the largest other one; its distance is the",
         "margin less the smallest margin among the members of its cell. Theory: the weights are made of the members on the margin alone.",
         "",
-        *_verdicts(lines, names),
+        *_verdicts([group for group, _ in lines], rhos, names),
         "",
         *([f"![SSIM against the distance to the margin]({picture})", ""] if picture else []),
         "Rank correlation (Spearman) within each cell, mean over seeds with Student's t interval. Negative for the distance: nearer",
@@ -110,7 +107,7 @@ def section(groups: Sequence[Group], images: pd.DataFrame, picture: str | None =
         "",
         *table(
             [*head, *_CORRELATED],
-            [_correlations(group, found, names) for group, found in lines],
+            [_correlations(group, rho, names) for (group, _), rho in zip(lines, rhos, strict=True)],
             right=range(len(head) + 1, len(head) + len(_CORRELATED)),
         ),
         "",
@@ -160,11 +157,10 @@ def correlations(found: Cells) -> Correlations:
     )
 
 
-def _verdicts(lines: Sequence[tuple[Group, Cells]], names: Sequence[str]) -> list[str]:
+def _verdicts(groups: Sequence[Group], rhos: Sequence[Correlations], names: Sequence[str]) -> list[str]:
     """Where nearer members are rebuilt better, beyond what controls show; a line an attack."""
     words: dict[str, dict[str, list[str]]] = {}
-    for group, found in lines:
-        rho = correlations(found)
+    for group, rho in zip(groups, rhos, strict=True):
         own, beyond = correlation.apart(rho.members), correlation.apart(rho.paired)
         if own is None or beyond is None:
             word = "not to be told"
@@ -185,8 +181,7 @@ def _verdicts(lines: Sequence[tuple[Group, Cells]], names: Sequence[str]) -> lis
     ]
 
 
-def _correlations(group: Group, found: Cells, names: Sequence[str]) -> list[str]:
-    rho = correlations(found)
+def _correlations(group: Group, rho: Correlations, names: Sequence[str]) -> list[str]:
     return [
         *axis_labels(group, names),
         attack_name(group),
@@ -194,17 +189,17 @@ def _correlations(group: Group, found: Cells, names: Sequence[str]) -> list[str]
         correlation.shown(rho.controls),
         correlation.shown(rho.paired, bounds=2),
         correlation.shown(rho.multiplier),
-        str(len(found)),
+        str(len(rho.members)),
     ]
 
 
 def _quarters(group: Group, found: Cells, names: Sequence[str]) -> list[list[str]]:
-    rows = []
+    lines = []
     for q, title in enumerate(QUARTERS):
         members, controls = ([_part(pair[i], pair[i].quarter == q) for pair in found.values()] for i in (0, 1))
         multipliers = np.concatenate([side.multiplier for side in members])
         multipliers = multipliers[np.isfinite(multipliers)]
-        rows.append(
+        lines.append(
             [
                 *axis_labels(group, names),
                 attack_name(group),
@@ -217,7 +212,7 @@ def _quarters(group: Group, found: Cells, names: Sequence[str]) -> list[list[str
                 _ssim(controls, group, title, "controls"),
             ]
         )
-    return rows
+    return lines
 
 
 def _part(side: Side, mask: np.ndarray) -> Side:

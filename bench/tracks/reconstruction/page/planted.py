@@ -18,7 +18,7 @@ import pandas as pd
 
 from bench.api import Section
 from bench.metrics.intervals import auc
-from bench.report.kit import correlation, labels
+from bench.report.kit import correlation, labels, rows
 from bench.report.kit.figures import COLOURS, FAINT, as_png, new_figure, strongest, styled
 from bench.report.kit.groups import Group, axis_names
 from bench.report.kit.page import Page
@@ -78,24 +78,22 @@ class Line:
 
 def lines(groups: Sequence[Group], images: pd.DataFrame) -> list[Line]:
     """The lines whose cells tell planted images from ordinary ones."""
-    known = images[images["planted"].notna()]
-    parts = {str(cell): rows for cell, rows in known.groupby("cell_id")}
+    parts = rows.by_cell(images, ("planted", "ssim", "margin", "multiplier"), known="planted")
     found = []
     for group in groups:
-        cells = {seed: _cell(parts[cell]) for seed, cell in sorted(group.cell_ids.items()) if cell in parts}
+        mine = {seed: parts[cell] for seed, cell in sorted(group.cell_ids.items()) if cell in parts}
+        cells = {seed: (_part(*sides, 1), _part(*sides, 0)) for seed, sides in mine.items()}
         if cells:
             found.append(Line(group, cells, _without(group, groups)))
     return found
 
 
-def _cell(rows: pd.DataFrame) -> tuple[Part, Part]:
-    def part(flag: int) -> Part:
-        members, controls = (rows[(rows["split"] == split) & (rows["planted"] == flag)] for split in ("member", "control"))
-        # rounded as the table rounds it: a single 0.4 is a little more than 0.4
-        found, false = (side["ssim"].fillna(0.0).to_numpy(dtype=float).round(4) for side in (members, controls))
-        return Part(found, false, members["margin"].to_numpy(dtype=float), members["multiplier"].abs().to_numpy(dtype=float))
-
-    return part(1), part(0)
+def _part(members: rows.Side, controls: rows.Side, flag: int) -> Part:
+    """The planted images of a cell, or the ordinary ones."""
+    mine, theirs = ({name: column[side["planted"] == flag] for name, column in side.items()} for side in (members, controls))
+    # rounded as the table rounds it: a single 0.4 is a little more than 0.4
+    found, false = (np.nan_to_num(side["ssim"]).round(4) for side in (mine, theirs))
+    return Part(found, false, mine["margin"], np.abs(mine["multiplier"]))
 
 
 def _without(group: Group, groups: Sequence[Group]) -> Group | None:
@@ -207,8 +205,8 @@ def mean(values: Sequence[np.ndarray]) -> float | None:
 def _weighed(found: Sequence[Line], names: Sequence[str], head: Sequence[str]) -> list[str]:
     """What the weights hold of either kind: a line a setting, for this is the same whatever attacks."""
     chosen = list({(line.group.axis_index, line.group.label): line for line in reversed(found)}.values())[::-1]
-    rows = [_weight(line, names) for line in chosen if any(np.isfinite(part.margin).any() for pair in line.cells.values() for part in pair)]
-    if not rows:
+    told = [line for line in chosen if any(np.isfinite(part.margin).any() for pair in line.cells.values() for part in pair)]
+    if not told:
         return []
     return [
         "What the weights hold of either kind. The multiplier is that of the combination of the members' gradients that best explains",
@@ -216,7 +214,7 @@ def _weighed(found: Sequence[Line], names: Sequence[str], head: Sequence[str]) -
         "the planted one has the larger multiplier, 0.5 where planting makes no difference, with Student's t interval over the networks.",
         "The distance is the margin under the label trained with, less the smallest one among the members.",
         "",
-        *table([*head, *_WEIGHED], rows, right=range(len(head), len(head) + len(_WEIGHED))),
+        *table([*head, *_WEIGHED], [_weight(line, names) for line in told], right=range(len(head), len(head) + len(_WEIGHED))),
         "",
     ]
 

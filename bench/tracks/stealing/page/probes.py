@@ -7,6 +7,7 @@ Rows written before inputs had rows of their own have nothing to say here, and a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -21,6 +22,7 @@ from bench.report.kit import correlation, labels
 from bench.report.kit.figures import COLOURS, MAX_PANELS, as_png, panel_titles, panels, styled
 from bench.report.kit.groups import Group, axis_names, in_words
 from bench.report.kit.page import Page
+from bench.report.kit.rows import Side, by_cell
 from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, general, interval, table
 
 if TYPE_CHECKING:
@@ -116,8 +118,7 @@ class Binned:
         parts = [(x[mask], hit[mask]) for x, hit, mask in zip(self.values, self.transferred, masks, strict=True) if mask.any()]
         if not parts:
             return None
-        rng = streams.numpy_generator("report", "probes", *self.name, str(quarter))
-        share = bootstrap_seeds([hit for _, hit in parts], [np.zeros(1)] * len(parts), rng)
+        share = _share(tuple(tuple(hit.tolist()) for _, hit in parts), (*self.name, str(quarter)))
         return float(np.mean([x.mean() for x, _ in parts])), share
 
     def rank_correlation(self) -> str:
@@ -125,29 +126,38 @@ class Binned:
         return correlation.shown([correlation.spearman(x, hit) for x, hit in zip(self.values, self.transferred, strict=True)])
 
 
-def _members(images: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    known = images[(images["split"] == "member") & images["transferred"].notna()]
-    return {str(cell): part.sort_values("index") for cell, part in known.groupby("cell_id")}
+@functools.lru_cache(maxsize=512)  # a page shows what its pictures show
+def _share(hits: tuple[tuple[float, ...], ...], name: tuple[str, ...]) -> Interval:
+    """Mean over seeds with its bootstrap interval, from the random stream of that name."""
+    return bootstrap_seeds([np.array(hit) for hit in hits], [np.zeros(1)] * len(hits), streams.numpy_generator("report", "probes", *name))
 
 
-def binned(groups: Sequence[Group], parts: Mapping[str, pd.DataFrame], column: str) -> dict[str, Binned]:
+Parts = Mapping[str, Side]  # by cell its planted inputs
+
+
+def _members(images: pd.DataFrame) -> Parts:
+    known = by_cell(images, ("transferred", "clean_rate", *(probe.column for probe in PROBES)), known="transferred")
+    return {cell: members for cell, (members, _) in known.items() if len(members["transferred"])}
+
+
+def binned(groups: Sequence[Group], parts: Parts, column: str) -> dict[str, Binned]:
     """Of one setting the plain line for each kind of answer, and the clean networks on the same inputs in the same quarters.
 
     Args:
-        parts: of each cell the rows of its planted inputs.
+        parts: of each cell its planted inputs.
     """
     found: dict[str, Binned] = {}
     for word, group in plain(groups).items():
         known = [parts[cell] for _, cell in sorted(group.cell_ids.items()) if cell in parts]
-        cells = [part[part[column].notna()] for part in known]
-        cells = [part for part in cells if len(part) >= QUARTERS]
+        cells = [{name: values[~np.isnan(part[column])] for name, values in part.items()} for part in known]
+        cells = [part for part in cells if len(part[column]) >= QUARTERS]
         if not cells:
             continue
-        values = [part[column].to_numpy(dtype=float) for part in cells]
+        values = [part[column] for part in cells]
         name = (group.grid, group.section, group.label, column)
-        found[word] = Binned(values, [part["transferred"].to_numpy(dtype=float) for part in cells], (*name, group.name))
-        if all(part["clean_rate"].notna().all() for part in cells):  # of the line that is told most, which comes last
-            found[CLEAN] = Binned(values, [part["clean_rate"].to_numpy(dtype=float) for part in cells], (*name, CLEAN))
+        found[word] = Binned(values, [part["transferred"] for part in cells], (*name, group.name))
+        if not any(np.isnan(part["clean_rate"]).any() for part in cells):  # of the line that is told most, which comes last
+            found[CLEAN] = Binned(values, [part["clean_rate"] for part in cells], (*name, CLEAN))
     if CLEAN in found:
         found[CLEAN] = found.pop(CLEAN)  # below the thieves
     return found
@@ -157,9 +167,7 @@ def _per_cent(value: Interval) -> str:
     return f"{100 * value.estimate:.0f} % [{100 * value.low:.0f}, {100 * value.high:.0f}]"
 
 
-def _by_quarters(
-    probe: Probe, settings: Mapping[Setting, list[Group]], parts: Mapping[str, pd.DataFrame], names: Sequence[str]
-) -> list[str]:
+def _by_quarters(probe: Probe, settings: Mapping[Setting, list[Group]], parts: Parts, names: Sequence[str]) -> list[str]:
     rows = []
     for groups in settings.values():
         for word, one in binned(groups, parts, probe.column).items():
@@ -174,14 +182,14 @@ def _by_quarters(
     return table(head, rows, right=range(len(head) - 2, len(head)))
 
 
-def _by_source(settings: Mapping[Setting, list[Group]], parts: Mapping[str, pd.DataFrame], names: Sequence[str]) -> list[str]:
+def _by_source(settings: Mapping[Setting, list[Group]], parts: Parts, names: Sequence[str]) -> list[str]:
     """Lines that differ in what they ask about: how far from the planted inputs that is, and what comes along."""
     rest = {name: value for name, value in PLAIN.items() if name != "source"}
     rows = []
     for groups in settings.values():
         mine = []
         for group in groups:
-            cells = [parts[cell] for cell in group.cell_ids.values() if cell in parts and parts[cell]["query_distance"].notna().all()]
+            cells = [parts[cell] for cell in group.cell_ids.values() if cell in parts and not np.isnan(parts[cell]["query_distance"]).any()]
             if group.role == "attack" and _has(group, **rest) and cells:
                 mine.append((float(np.mean([part["query_distance"].mean() for part in cells])), group))
         if len({group.hyperparameters.get("source") for _, group in mine}) < 2:
@@ -339,7 +347,7 @@ def figures(groups: Sequence[Group], images: pd.DataFrame, title: str) -> dict[s
 
 
 @styled
-def _quarters_figure(probe: Probe, settings: Sequence[list[Group]], parts: Mapping[str, pd.DataFrame], title: str) -> bytes | None:
+def _quarters_figure(probe: Probe, settings: Sequence[list[Group]], parts: Parts, title: str) -> bytes | None:
     """Shares that came along against the number, a panel a setting."""
     shown = [(groups, found) for groups in settings if (found := binned(groups, parts, probe.column))][:MAX_PANELS]
     if not shown:
