@@ -6,6 +6,7 @@ libraries or a page differ, all pages are made again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -47,11 +48,15 @@ def note(folder: Path, ending: str = "") -> Path:
     return home() / "pages" / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}{ending}"
 
 
+@functools.cache
+def _own() -> bytes:
+    """Hash of the files of this program, as they were when it was first asked for."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted((registry.ROOT / "bench").rglob("*.py")))).digest()
+
+
 def code() -> bytes:
     """Hash of this code, of plug-ins and of libraries. Raises OSError where a file of theirs cannot be read."""
-    digest = hashlib.sha256()
-    for path in sorted((registry.ROOT / "bench").rglob("*.py")):
-        digest.update(path.read_bytes())
+    digest = hashlib.sha256(_own())
     for plugin in sorted(registry.plugin_files()):
         digest.update(Path(plugin).read_bytes())
     for kind in registry.WORDS:

@@ -97,7 +97,6 @@ def test_a_damaged_file_is_passed_over_in_silence_and_written_again(folder: Path
     change(folder, seconds_attack=9.0)
     report.render(folder)
     assert set(read) == {"quick", "width"}
-    assert {name: content for name, content in pages(folder).items() if "width" in name or "leader" in name} != before
     assert pages(folder)["claims.md"] == before["claims.md"]
     assert kept(folder)["quick"].read_text() == whole
     assert not any(capsys.readouterr())
