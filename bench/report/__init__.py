@@ -72,8 +72,8 @@ def render(
     contents: dict[str, bytes] = {}
     kept: list[str] = []  # files of an earlier rendering
     for grid in grids:
-        there = files[grid.slug].intersection(before.files)
-        if before.marks.get(grid.slug) == (seen[grid.slug].mark if grid.slug in seen else grid.mark) and _are_there(folder, there):
+        there, mark = files[grid.slug].intersection(before.files), before.marks.get(grid.slug)
+        if mark and _are_there(folder, there) and mark == (seen[grid.slug].mark if grid.slug in seen else grid.mark):
             grid.shown = False
             kept += there
     picture = f"{FIGURES}/leaderboard.png"
