@@ -59,7 +59,7 @@ _HEAD = (
 )  # fmt: skip
 _TOLD = (
     "span_reason", "target_id", "span_rank", "shared_patterns", "unit_patterns", "n_members", "n_controls", "pattern_oracle_members",
-    "pattern_oracle_controls",
+    "pattern_oracle_controls", "exact_controls",
 )  # fmt: skip
 
 
