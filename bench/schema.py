@@ -120,7 +120,15 @@ _SCORES_BEFORE: tuple[Column, ...] = (
         "sweep_runs",
         TEXT,
         "of each run of the sweep: number, drawn hyperparameters, its own final loss, its objective (name, which side is better, "
-        "value), members and controls over the threshold when its candidates alone are scored; null: no sweep",
+        "value), members and controls over the threshold when its candidates alone are scored; of a race also the rung on which it ended, "
+        "and no scores of runs that dropped out; null: no sweep",
+        json=True,
+    ),
+    Column(
+        "rungs",
+        TEXT,
+        "of a sweep that was raced (its `halving`), rung by rung: how many runs, and the budget of each under the name of the attack's "
+        "hyperparameter; every rung begins anew, so the sum of the products is what the race took; null: no race",
         json=True,
     ),
     Column("role", TEXT, "attack, or control (a null model)"),
@@ -151,7 +159,7 @@ _SCORES_AFTER: tuple[Column, ...] = (
     Column("n_controls", INT, "controls scored: same size, classes and distribution, never trained on", "images", ">= 1"),
     Column("n_candidates", INT, "candidates over all runs", "images", ">= 0"),
     Column("n_submitted", INT, "candidates that the attacker's own ranking submits", "images", ">= 0"),
-    Column("runs", INT, "runs of the sweep whose candidates were pooled", "runs", ">= 1"),
+    Column("runs", INT, "runs of the sweep whose candidates were pooled; of a race those of its last rung", "runs", ">= 1"),
     Column("stack", INT, "runs, of this cell and of others, that were stepped together as one tensor program, at most", "runs", ">= 1"),
     Column("stack_halvings", INT, "times that a stack of targets or of runs was halved because memory ran out", "1", ">= 0"),
     Column("lpips_reason", TEXT, "why LPIPS is null; empty when it is not"),

@@ -49,6 +49,7 @@ class KKTAttack(Attack):
         "alpha": (10.0, 500.0, "linear"),
     }
     goes_by: ClassVar[Objective] = Objective("share of the weights left unexplained", "lower")
+    budget: ClassVar[str] = "steps"
 
     steps: int = 2500  # SGD steps; the papers run 50 000
     sigma: float = 8.9e-4  # std of the initial candidates, in centred pixels

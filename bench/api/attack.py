@@ -45,6 +45,8 @@ class Attack(ABC):
     # where a sweep draws hyperparameters from, if a grid names no ranges: name → (low, high, "log" or "linear")
     ranges: ClassVar[Mapping[str, tuple[float, float, str]]] = {}
     goes_by: ClassVar[Objective] = Objective()  # what its confidences mean
+    # the hyperparameter, a whole number, of which more is a longer run of the same attack: by it a sweep is raced (`halving`); "": by none
+    budget: ClassVar[str] = ""
 
     def unsupported(self, architecture: Architecture) -> str:
         """An empty string, or the reason why the attack does not apply; the cell becomes a skipped row."""

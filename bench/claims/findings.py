@@ -196,8 +196,10 @@ def _trend(claim: Claim, rows: Sequence[Row], images: Images) -> Measured:
 def concordance(runs: Sequence[Mapping[str, Any]]) -> float | None:
     """Of the pairs of runs with different hits (members less controls), the share in which the lower loss has more. In [0, 1].
 
-    A run without a loss diverged: it counts as the highest. Equal losses count half. None: no pair differs.
+    A run without a loss diverged: it counts as the highest. Equal losses count half. Runs that were not scored, as those that dropped out
+    of a race, are in no pair. None: no pair differs.
     """
+    runs = [run for run in runs if run.get("members") is not None]
     loss = np.array([math.inf if run.get("loss") is None else float(run["loss"]) for run in runs])
     excess = np.array([float(run.get("members") or 0) - float(run.get("controls") or 0) for run in runs])
     i, j = np.triu_indices(len(runs), 1)

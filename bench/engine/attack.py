@@ -2,7 +2,9 @@
 
 If a stack raises, each cell is tried alone, so that only the culprit fails. Every run gets a copy of its release, narrowed to the attack's
 access tier, and a generator named by the cell and the run; a release that comes back changed fails the cell. The runs of a sweep are kept
-one by one as they end: what is interrupted goes on with the next run, and a longer sweep begins with the runs of a shorter one.
+one by one as they end: what is interrupted goes on with the next run, and a longer sweep begins with the runs of a shorter one. A sweep
+that is raced goes rung by rung (``race``). It keeps its runs apart and makes a stack again of which one is missing: how a run is rounded
+hangs on what it is stacked with, and a resumed race must come to the winners of one that nobody interrupted.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from bench.engine.answers import Answer, file_name, keep, read
 from bench.engine.faults import PluginExitError, blame
 from bench.engine.plan import Cell, runs_id
 from bench.engine.prepare import PlannedAttack
+from bench.engine.race import Rung, best
 from bench.engine.stacks import RUNS_AT_ONCE, run_bytes
 from bench.errors import AttackFault, StorageError
 from bench.files import Files
@@ -42,36 +45,49 @@ class Stack:
         self.halvings += 1
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended: with what answer, and on which rung."""
+
+    answer: Answer
+    rung: Rung
+
+
 @dataclass
 class Runs:
-    """The runs that need not be done again, and where those of sweeps are kept as they end."""
+    """The runs that need not be done again, and where those of sweeps are kept as they end. A run is known by the name that it has on its
+    rung."""
 
     files: Files
-    done: dict[tuple[str, int], Answer] = field(default_factory=dict)  # (cell id, run)
-    spared: dict[str, float] = field(default_factory=dict)  # cell id → seconds that its runs took when they were made
+    afresh: bool = False  # what was kept before counts for nothing
+    done: dict[tuple[str, str], Answer] = field(default_factory=dict)  # (cell id, name of the run)
+    spared: dict[tuple[str, str], float] = field(
+        default_factory=dict
+    )  # of those that were kept: seconds that they took when they were made
+    _here: dict[str, set[str]] = field(default_factory=dict)  # cell id → files of its kept runs
 
-    def keep(self, cell: Cell, run: int, answer: Answer, seconds: float) -> None:
+    def keep(self, cell: Cell, name: str, answer: Answer, seconds: float) -> None:
         """Takes note of a finished run, in the store if it is one of a sweep."""
-        self.done[cell.id, run] = answer
         if cell.attack.spec.sweep is not None:
             track = cell.attack.track
-            keep(self._of(cell), f"{run}", tracks.get(track).work.rounded(answer), track, seconds)
+            answer = tracks.get(track).work.rounded(answer)  # a race goes by what is kept, as when it is resumed
+            keep(self._of(cell), name, answer, track, seconds)
+        self.done[cell.id, name] = answer
+        self.spared.pop((cell.id, name), None)
 
-    def find(self, cells: Sequence[Cell]) -> None:
-        """Reads the kept runs of the cells' sweeps."""
-        for cell in cells:
-            if cell.attack.spec.sweep is None:
-                continue
+    def find(self, cell: Cell, name: str) -> bool:
+        """Whether a run is done; reads it where it is one of a sweep that is kept."""
+        if (cell.id, name) not in self.done and cell.attack.spec.sweep is not None and not self.afresh:
             files = self._of(cell)
-            here = {file.name for file in files.listing()}
-            for run in range(len(cell.attack.instances)):
-                found = read(files, f"{run}", cell.attack.track) if file_name(f"{run}") in here else None
-                if found is not None:
-                    self.done[cell.id, run] = found[0]
-                    self.spared[cell.id] = self.spared.get(cell.id, 0.0) + found[1]
+            if cell.id not in self._here:
+                self._here[cell.id] = {file.name for file in files.listing()}
+            found = read(files, name, cell.attack.track) if file_name(name) in self._here[cell.id] else None
+            if found is not None:
+                self.done[cell.id, name], self.spared[cell.id, name] = found
+        return (cell.id, name) in self.done
 
     def _of(self, cell: Cell) -> Files:
-        return self.files.within(f"runs/{runs_id(cell)}")
+        return self.files.within(f"runs/{cell.id if cell.attack.raced else runs_id(cell)}")
 
 
 def attack(
@@ -81,15 +97,15 @@ def attack(
     memory: int,
     runs: Runs,
     debug: Callable[[Exception], None] | None = None,
-) -> tuple[list[list[Answer] | str], Stack]:
-    """For each cell the candidates of its runs, or why there are none; and how they were stacked.
+) -> tuple[list[list[Ended] | str], Stack]:
+    """For each cell its runs as they ended, or why there are none; and how they were stacked.
 
     Raises:
         StorageError: a run of a sweep cannot be kept, for which no cell is to blame.
     """
     fit = memory // max(1, run_bytes(cells[0], targets))
     stack = Stack(limit=max(1, min(RUNS_AT_ONCE[device.type], fit)))
-    answers: list[list[Answer] | str] = []
+    answers: list[list[Ended] | str] = []
     if len(cells) > 1:
         with contextlib.suppress(Exception):  # one of them has spoiled the batch: each alone
             return _attempt(cells, targets, stack, runs), stack
@@ -105,18 +121,48 @@ def attack(
     return answers, stack
 
 
-def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: Stack, kept_runs: Runs) -> list[list[Answer] | str]:
-    """All runs of the cells that are not done yet, stack by stack."""
+def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: Stack, kept_runs: Runs) -> list[list[Ended] | str]:
+    """All runs of the cells, rung by rung; of each cell the best by the attack's own account go on to the next."""
     planned = cells[0].attack
     if planned.cls is None:
         return [planned.error for _ in cells]
+    going = {cell.id: list(range(len(planned.instances))) for cell in cells}
+    ended: dict[str, dict[int, Ended]] = {cell.id: {} for cell in cells}
+    faults: dict[str, str] = {}
+    for number, rung in enumerate(planned.rungs):
+        for cell in cells if number else ():
+            if cell.id not in faults:
+                try:
+                    places = best([ended[cell.id][k].answer for k in going[cell.id]], rung.runs)
+                    going[cell.id] = [going[cell.id][place] for place in places]
+                except AttackFault as fault:
+                    faults[cell.id] = blame(fault)
+        runs = [(cell, k) for cell in cells if cell.id not in faults for k in going[cell.id]]
+        faults |= _climb(planned, rung, runs, targets, stack, kept_runs)
+        for cell, k in runs:
+            if cell.id not in faults:
+                ended[cell.id][k] = Ended(kept_runs.done[cell.id, rung.name(k)], rung)
+    return [faults[cell.id] if cell.id in faults else [ended[cell.id][k] for k in sorted(ended[cell.id])] for cell in cells]
+
+
+def _climb(
+    planned: PlannedAttack,
+    rung: Rung,
+    runs: Sequence[tuple[Cell, int]],
+    targets: Mapping[str, Target],
+    stack: Stack,
+    kept_runs: Runs,
+) -> dict[str, str]:
+    """The runs of a rung that are not done yet, stack by stack. Returns cell id → what is wrong with an answer of its runs."""
     track = tracks.get(planned.track).work
-    prints = {cell.target_id: track.fingerprint(track.narrow(targets[cell.target_id].release, planned.needs)) for cell in cells}
-    left = [(cell, k) for cell in cells for k in range(len(planned.instances)) if (cell.id, k) not in kept_runs.done]
+    prints = {cell.target_id: track.fingerprint(track.narrow(targets[cell.target_id].release, planned.needs)) for cell, _ in runs}
+    done = [kept_runs.find(cell, rung.name(k)) for cell, k in runs]
+    whole = stack.limit if planned.raced else 1
+    left = [run for i, run in enumerate(runs) if not all(done[i - i % whole : i - i % whole + whole])]
     faults: dict[str, str] = {}
     while left:
         began = time.perf_counter()
-        answers = _stacked(planned, left[: stack.limit], targets, stack)
+        answers = _stacked(planned, rung, left[: stack.limit], targets, stack)
         seconds = (time.perf_counter() - began) / len(answers)
         for (cell, k), (answer, release) in zip(left, answers, strict=False):  # out of memory, a stack answers for its first half
             try:
@@ -126,15 +172,15 @@ def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: Stack,
                         expected="a release that is only read",
                         hint="clone before writing",
                     )
-                kept_runs.keep(cell, k, track.check_answer(answer, release), seconds)
+                kept_runs.keep(cell, rung.name(k), track.check_answer(answer, release), seconds)
             except AttackFault as fault:
                 faults.setdefault(cell.id, blame(fault))
         left = left[len(answers) :]
-    return [faults[cell.id] if cell.id in faults else [kept_runs.done[cell.id, k] for k in range(len(planned.instances))] for cell in cells]
+    return faults
 
 
 def _stacked(
-    planned: PlannedAttack, runs: Sequence[tuple[Cell, int]], targets: Mapping[str, Target], stack: Stack
+    planned: PlannedAttack, rung: Rung, runs: Sequence[tuple[Cell, int]], targets: Mapping[str, Target], stack: Stack
 ) -> list[tuple[Any, Release]]:
     """One call of reconstruct_batch, each run with its own copy of its release; out of memory, the first half of the runs instead."""
     cls = planned.cls
@@ -146,7 +192,7 @@ def _stacked(
         generators = [seeds.generator("attack", runs_id(cell), k) for cell, k in some]
         try:
             with restored():
-                return cls.reconstruct_batch([planned.instances[k] for _, k in some], releases, generators), releases
+                return cls.reconstruct_batch([planned.on(rung, k) for _, k in some], releases, generators), releases
         except SystemExit as error:
             raise PluginExitError(f"the attack called sys.exit({error.code})") from error
 

@@ -7,6 +7,7 @@ Answers are rounded to the precision in which they are kept before they are scor
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from bench import seeds, tracks
 from bench.api import DIVERGED, OWN_LOSS, Objective, Release, Row, Secret, Target
 from bench.engine.answers import Answer, keep
-from bench.engine.attack import Runs, attack
+from bench.engine.attack import Ended, Runs, attack
 from bench.engine.faults import blame
 from bench.engine.plan import Cell
 from bench.engine.provenance import device_name, peak_memory_mb
@@ -59,9 +60,7 @@ def run_batch(
         torch.cuda.reset_peak_memory_stats(device)
     track = tracks.get(cells[0].attack.track).work
     saved = [_saved(targets[cell.target_id].release) for cell in cells]
-    runs = Runs(files)
-    if not no_cache:
-        runs.find(cells)
+    runs = Runs(files, afresh=no_cache)
     with watched(device) as watch:
         answers, stack = attack(cells, targets, device, memory, runs, debug)
     seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
@@ -71,7 +70,7 @@ def run_batch(
         target = targets[cell.target_id]
         cost |= {"stack": stack.size, "stack_halvings": stack.halvings + target.facts.get("stack_halvings", 0)}
         # what an attack found on disk, of its own or of others, cost what it cost when it was made
-        cost["seconds_attack"] = seconds + _saved(target.release) - before + runs.spared.get(cell.id, 0.0)
+        cost["seconds_attack"] = seconds + _saved(target.release) - before + sum(s for (id_, _), s in runs.spared.items() if id_ == cell.id)
         facts = {name: target.facts.get(name) for name in FACTS}
         if isinstance(answer, str):
             yield failed(cell, grid, answer, {**facts, **cost})
@@ -79,8 +78,9 @@ def run_batch(
         began = time.perf_counter()
         swept = cell.attack.spec.sweep is not None
         try:
-            rounded = [track.rounded(run) for run in answer]
-            pooled = track.pool(rounded, told=swept)
+            ended = [dataclasses.replace(run, answer=track.rounded(run.answer)) for run in answer]
+            last = {k: run.answer for k, run in enumerate(ended) if run.rung == cell.attack.rungs[-1]}
+            pooled = _numbered(track.pool(list(last.values()), told=swept), list(last))
             keep(files, cell.id, pooled, cell.attack.track)
             scores, images = judge(cell.id, pooled, target.secret, cell.attack.track, grid.gallery, device)
         except StorageError:
@@ -90,7 +90,7 @@ def run_batch(
                 debug(error)
             yield failed(cell, grid, f"scoring: {blame(error)}", {**facts, **cost})
             continue
-        losses = [run.loss for run in rounded if run.loss is not None]
+        losses = [run.loss for run in last.values() if run.loss is not None]
         row = {
             **describe(cell, grid),
             **facts,
@@ -98,9 +98,10 @@ def run_batch(
             **scores,
             "status": "ok",
             "reason": "",
-            "runs": len(answer),
+            "runs": len(last),
             "attack_loss": min(losses) if losses else None,
-            "sweep_runs": _sweep_runs(cell, rounded, scores.get("sweep_runs") or []) if swept else None,
+            "sweep_runs": _sweep_runs(cell, ended, scores.get("sweep_runs") or []) if swept else None,
+            "rungs": _rungs(cell) if cell.attack.raced else None,
             "seconds_score": time.perf_counter() - began,
         }
         yield Result(cell, row, images)
@@ -133,9 +134,24 @@ def judge(
     return scores, [{**image, "cell_id": cell_id} for image in images]
 
 
-def _sweep_runs(cell: Cell, runs: Sequence[Answer], scores: Sequence[Row]) -> list[Row]:
-    """What the row says of each run of a sweep: its draw, its own loss and objective, and how it scores alone."""
+def _numbered(pooled: Answer, runs: Sequence[int]) -> Answer:
+    """A pooled answer that says which run made each image, by the runs' own numbers: those of a race's last rung are not 0, 1, 2."""
+    place = getattr(pooled, "run", None)
+    return pooled if place is None else pooled._replace(run=torch.tensor(runs)[place.long().cpu()])
+
+
+def _rungs(cell: Cell) -> list[Row]:
+    """What the row says of a race: on each rung so many runs, each of so large a budget."""
+    one = cell.attack
+    assert one.cls is not None
+    return [{"runs": rung.runs, one.cls.budget: one.full if rung.budget is None else rung.budget} for rung in one.rungs]
+
+
+def _sweep_runs(cell: Cell, ended: Sequence[Ended], scores: Sequence[Row]) -> list[Row]:
+    """What the row says of each run of a sweep: its draw, its own loss and objective, how it scores alone, and in a race on which rung it
+    ended; those that dropped out are not scored."""
     scored = {score["run"]: score for score in scores}
+    runs, rungs = [run.answer for run in ended], cell.attack.rungs
     assert cell.attack.cls is not None
     ranked = all(getattr(run, "confidence", None) is not None for run in runs)  # as runs are pooled
     objective = cell.attack.cls.goes_by if ranked else OWN_LOSS
@@ -146,6 +162,7 @@ def _sweep_runs(cell: Cell, runs: Sequence[Answer], scores: Sequence[Row]) -> li
             "loss": run.loss,
             "objective": {"name": objective.name, "better": objective.better, "value": _reached(run, objective) if ranked else run.loss},
             **{name: scored.get(k, {}).get(name) for name in ("members", "controls", "submitted")},
+            **({"rung": rungs.index(ended[k].rung)} if cell.attack.raced else {}),
         }
         for k, (draw, run) in enumerate(zip(draws(cell.attack.spec, cell.attack.cls), runs, strict=True))
     ]

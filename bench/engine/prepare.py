@@ -12,6 +12,7 @@ from bench import registry
 from bench.api import Attack
 from bench.engine.canonical import canonical
 from bench.engine.kinds import of_kinds
+from bench.engine.race import Rung, check_race, rungs
 from bench.engine.sweeps import draws, with_ranges
 from bench.errors import BenchError, did_you_mean
 from bench.grids.model import AttackSpec
@@ -56,8 +57,30 @@ class PlannedAttack:
 
     @property
     def sweep_json(self) -> str | None:
-        """The sweep as canonical JSON, or None."""
-        return None if self.spec.sweep is None else canonical(self.spec.sweep.model_dump(mode="json"))
+        """The sweep as canonical JSON, or None. One that is not raced does not mention it: it keeps the key that it had before races."""
+        return None if self.spec.sweep is None else canonical(self.spec.sweep.model_dump(mode="json", exclude_none=True))
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """How many runs go on how long; one rung where the sweep is not raced, or there is none."""
+        halving = None if self.spec.sweep is None else self.spec.sweep.halving
+        return rungs(len(self.instances), halving, self.full or 0)
+
+    @property
+    def raced(self) -> bool:
+        """Whether it is a sweep of which not all runs go to the end."""
+        return self.spec.sweep is not None and self.spec.sweep.halving is not None
+
+    @property
+    def full(self) -> int | None:
+        """The budget of a run that goes to the end; None for an attack that names none, or none that is a whole number."""
+        value = getattr(self.instances[0], self.cls.budget, None) if self.cls is not None and self.cls.budget else None
+        return value if isinstance(value, int) else None
+
+    def on(self, rung: Rung, run: int) -> Attack:
+        """A run as it goes on a rung."""
+        one = self.instances[run]
+        return one if rung.budget is None or self.cls is None else dataclasses.replace(cast(Any, one), **{self.cls.budget: rung.budget})
 
     @property
     def identity(self) -> tuple[str, str, str | None, str]:
@@ -66,10 +89,10 @@ class PlannedAttack:
 
 
 def prepare(spec: AttackSpec) -> PlannedAttack:
-    """Imports an attack, checks its parameters, draws its sweep. A file that raises at import gives an attack with an ``error``.
+    """Imports an attack, checks its parameters, draws its sweep, lays out its race. A file that raises when imported gives an ``error``.
 
     Raises:
-        BenchError: an unknown attack, an unknown hyperparameter, or a value that the attack refuses.
+        BenchError: an unknown attack, an unknown hyperparameter, a value that the attack refuses, or a race that it cannot run.
     """
     entry = registry.entries("attack").get(spec.name)
     try:
@@ -98,6 +121,10 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
     try:
         spec = spec.model_copy(update={"params": {name: spec.params[name] for name in params if not _is_default(cls, name, params[name])}})
         instances = tuple(cls(**params, **draw) for draw in draws(spec, cls))
+        ready = PlannedAttack(spec, cls, registry.source_version(cls), cls.role, cls.track, frozenset(cls.needs), instances)
+        check_race(spec, cls, ready.full)
+        for rung in ready.rungs:
+            ready.on(rung, 0)
     except BenchError:
         raise
     except Exception as error:
@@ -107,7 +134,7 @@ def prepare(spec: AttackSpec) -> PlannedAttack:
             got=f"{type(error).__name__}: {error}",
             hint=f"python -m bench info {spec.name}",
         ) from error
-    return PlannedAttack(spec, cls, registry.source_version(cls), cls.role, cls.track, frozenset(cls.needs), instances)
+    return ready
 
 
 def hyperparameters(cls: type | None) -> set[str]:

@@ -78,9 +78,10 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
 
 
 def _with_draws(scored: Sequence[Row], before: str | None) -> list[Row]:
-    """What the row said of each run, its draw and its objective, with the new scores."""
+    """What the row said of each run, its draw and its objective, with the new scores of those that are scored."""
     said = {run["run"]: run for run in json.loads(before or "[]")}
-    return [{**said.get(run["run"], {}), **run} for run in scored]
+    fresh = {run["run"]: run for run in scored}
+    return [{**said.get(k, {}), **fresh.get(k, {})} for k in sorted({*said, *fresh})]
 
 
 def _carry_over(before: pd.DataFrame, cell: str, images: Sequence[Row]) -> None:

@@ -19,7 +19,7 @@ def with_runs(grid: Grid, runs: int) -> Grid:
     hand beside values drawn. Sweeps that differed in their number of runs alone become one.
 
     Raises:
-        BenchError: fewer than one run, more than ten thousand, or no such attack.
+        BenchError: fewer than one run, more than ten thousand, too few for a race, or no such attack.
     """
     if not 1 <= runs <= 10_000:
         raise BenchError(f"--runs {runs}: not understood", expected="runs a cell, 1 to 10000", got=str(runs))
@@ -27,14 +27,22 @@ def with_runs(grid: Grid, runs: int) -> Grid:
     lines: list[AttackSpec] = []
     seen = set()
     for spec in grid.attacks:
-        ranges = None
+        ranges = halving = None
         if spec.sweep is not None:
-            ranges = spec.sweep.ranges
+            ranges, halving = spec.sweep.ranges, spec.sweep.halving
         elif (spec.name, canonical(spec.setting)) not in listed and _declared(spec.name) - set(spec.params):
             ranges = {}
         if ranges is not None:
-            spec = spec.model_copy(update={"sweep": Sweep(runs=runs, ranges=ranges)})
-            one = spec.model_copy(update={"sweep": Sweep(runs=1, ranges=ranges)})  # as good for telling lines apart, and sooner drawn
+            if halving is not None and runs < halving:
+                raise BenchError(
+                    f"--runs {runs}: too few to race attack '{spec.name}', of whose runs the grid lets one in {halving} go on",
+                    expected=f"{halving} runs or more",
+                    got=str(runs),
+                    hint="a grid file whose sweep has no halving",
+                )
+            spec = spec.model_copy(update={"sweep": Sweep(runs=runs, ranges=ranges, halving=halving)})
+            few = Sweep(runs=halving or 1, ranges=ranges, halving=halving)  # as good for telling lines apart, and sooner drawn
+            one = spec.model_copy(update={"sweep": few})
             identity = prepare(one).identity
             if identity in seen:
                 continue

@@ -18,6 +18,7 @@ A grid is a ``base`` setting, ``axes`` (each a list of values), ``seeds`` and ``
         params: {steps: 3000}
         sweep: {runs: 4, ranges: {lr: {low: 1.0e-3, high: 1.0, scale: log}}}   # without ranges: those that the attack declares
         setting: {n_per_class: 5}                # targets of its own, where an attack needs others than the grid's base
+      - {name: haim_kkt, sweep: {runs: 32, halving: 4}}   # a race: all runs for a 16th of the steps, 8 for a quarter, 2 to the end
     budget: {minutes: 30}                        # no new batch starts after that; what is left stays "to run"
     scales:                                      # the same grid larger or smaller: run --scale full; a page of its own, weight_decay_full
       full: {base: {n_per_class: 250}, seeds: 3} # base is merged, everything else replaced
@@ -58,6 +59,13 @@ class Sweep(Plain):
 
     runs: int = Field(ge=1, le=10_000, description="runs per cell")
     ranges: dict[str, Range] = Field(default_factory=dict, description="attack hyperparameter → range; none: the attack's own ranges")
+    halving: int | None = Field(default=None, description="a race: one run in so many goes on, so many times as long; null: no race")
+
+    @model_validator(mode="after")
+    def _raced(self) -> Sweep:
+        if self.halving is not None and not 2 <= self.halving <= self.runs:
+            raise ValueError(f"halving is a whole number from 2 to the number of runs, {self.runs}, not {self.halving}")
+        return self
 
 
 class AttackSpec(Plain):
