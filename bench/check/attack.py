@@ -23,6 +23,7 @@ def check_attack(cls: type[Attack]) -> list[Outcome]:
     tests.run("role is attack or control", lambda: need(cls.role in ("attack", "control"), f"role is {cls.role!r}"))
     tests.run("needs is a frozenset of access tiers that the track grants", lambda: _check_needs(cls))
     tests.run("a sweep can draw what it declares", lambda: _check_ranges(cls))
+    tests.run("a race can shorten its budget", lambda: _check_budget(cls))
     tests.run("claims are of known grids, columns and hyperparameters, under names of their own", lambda: check_claims(cls))
     attack = tests.run("can be made without arguments", cls)
     if attack is None or not dataclasses.is_dataclass(cls):
@@ -52,6 +53,19 @@ def _check_ranges(cls: type[Attack]) -> None:
         need(scale in ("log", "linear"), f"ranges[{name!r}] has the scale {scale!r}, which is neither 'log' nor 'linear'")
         need(low <= high and (scale == "linear" or low > 0), f"ranges[{name!r}]: {low} to {high}, {scale}, is no range")
         cls(**{name: low}), cls(**{name: high})
+
+
+def _check_budget(cls: type[Attack]) -> None:
+    """What a race shortens: a hyperparameter that is a whole number, which no sweep draws."""
+    need(isinstance(cls.budget, str), f"budget is a {type(cls.budget).__name__}, not the name of a hyperparameter")
+    if not cls.budget:
+        return
+    defaults = {f.name: f.default for f in dataclasses.fields(cast(Any, cls)) if f.init}
+    need(cls.budget in defaults, f"budget: no hyperparameter is named {cls.budget!r}.{did_you_mean(cls.budget, defaults)}")
+    full = defaults[cls.budget]
+    need(isinstance(full, int) and not isinstance(full, bool) and full > 0, f"budget: {cls.budget} is {full!r}, no whole number above 0")
+    need(cls.budget not in cls.ranges, f"budget: {cls.budget} is among the ranges, and a race compares runs of one budget")
+    cls(**{cls.budget: 1})
 
 
 def _check_needs(cls: type[Attack]) -> None:

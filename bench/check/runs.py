@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, cast
 
 import torch
 
@@ -11,6 +12,7 @@ from bench.api import Architecture, Attack, Candidates, Release
 from bench.check.handed import holds_any, reachable_tensors
 from bench.check.outcomes import Tests, need
 from bench.check.traces import MOVED, global_state
+from bench.engine.race import standing
 
 TOLERANCE = 1e-4  # between an answer alone and in a batch, in pixel values: stacked products round differently
 
@@ -35,6 +37,11 @@ def check_runs(attack: Attack, architecture: Architecture, tests: Tests) -> None
     if isinstance(first, Candidates):
         outside = float(((first.images < 0) | (first.images > 1)).float().mean())
         tests.add(f"pixel values in [0, 1]{at}", True, f"{outside:.1%} outside, which the score clips" if outside else "")
+
+    def raced() -> None:
+        short = dataclasses.replace(cast(Any, attack), **{cls.budget: 1})
+        mine = narrow(release, attack.needs)
+        standing([check_answer(short.reconstruct(mine, seeds.generator("check", 1)), mine)])
 
     def repeats() -> None:
         torch.manual_seed(99)  # a global generator in another state must change nothing
@@ -70,6 +77,8 @@ def check_runs(attack: Attack, architecture: Architecture, tests: Tests) -> None
         for tensor in reachable_tensors(mine):
             need(not holds_any(tensor, members), "the release that the attack gets holds an image that its track keeps from it")
 
+    if isinstance(getattr(attack, str(cls.budget), None), int):
+        tests.run(f"tells what its runs are compared by in a race, the shortest too{at}", raced)
     tests.run(f"the same generator gives the same answer{at}", repeats)
     tests.run(f"leaves the release as it was{at}", pure)
     tests.run(f"leaves the global generators alone{at}", leaves_no_trace)

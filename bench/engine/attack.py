@@ -155,7 +155,8 @@ def _climb(
 ) -> dict[str, str]:
     """The runs of a rung that are not done yet, stack by stack. Returns cell id → what is wrong with an answer of its runs."""
     track = tracks.get(planned.track).work
-    prints = {cell.target_id: track.fingerprint(track.narrow(targets[cell.target_id].release, planned.needs)) for cell, _ in runs}
+    attacked = {cell.target_id: targets[cell.target_id].release for cell, _ in runs}
+    prints = {name: track.fingerprint(track.narrow(release, planned.needs)) for name, release in attacked.items()}
     done = [kept_runs.find(cell, rung.name(k)) for cell, k in runs]
     whole = stack.limit if planned.raced else 1
     left = [run for i, run in enumerate(runs) if not all(done[i - i % whole : i - i % whole + whole])]

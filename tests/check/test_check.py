@@ -117,6 +117,30 @@ def test_ranges_that_no_sweep_can_draw_are_told(tmp_path, capsys, ranges, becaus
     assert because in failed[0]
 
 
+TELLING = "return Candidates(torch.zeros(4, *release.architecture.input_shape), None, self.scale)"
+STEPS = 'steps: int = 8\n    budget: ClassVar = "steps"'
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "because"),
+    [
+        (TELLING, STEPS, ""),
+        (TELLING, 'steps: int = 8\n    budget: ClassVar = "stpes"', "Did you mean 'steps'"),
+        (TELLING, 'budget: ClassVar = "scale"', "scale is 0.1, no whole number above 0"),
+        (TELLING, "budget: ClassVar = 3", "budget is a int"),
+        (TELLING, STEPS + '\n    ranges: ClassVar = {"steps": (4, 9, "linear")}', "among the ranges"),
+        ("return torch.zeros(4, *release.architecture.input_shape)", STEPS, "neither confidences nor"),
+        (TELLING.replace("self.scale", "0.5 if self.steps > 1 else None"), STEPS, "neither confidences nor"),
+    ],
+)
+def test_a_budget_that_no_race_can_shorten_is_told(tmp_path, capsys, body, more, because):
+    path = write_plugin(tmp_path, "raced", body, after=f"\n    {more}\n")
+    assert main(["check", str(path)]) == (2 if because else 0)
+    failed = [line for line in capsys.readouterr().out.splitlines() if "FAIL" in line]
+    assert bool(failed) == bool(because)
+    assert all(because in line for line in failed), failed
+
+
 @pytest.mark.parametrize(
     ("draw", "ok"),
     [

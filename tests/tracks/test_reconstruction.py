@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import gc
 import io
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -337,6 +338,15 @@ def test_pool_takes_turns_by_rank() -> None:
     assert order(pooled) == [1, 11, 21, 2, 22, 3]
     assert pooled.confidence is None
     assert pooled.loss == 0.2
+
+
+def test_pool_goes_by_the_loss_of_their_run_where_every_run_has_one() -> None:
+    told = [Candidates(numbered(1, 2), None, 0.5), Candidates(numbered(11), None, math.nan), Candidates(numbered(21, 22), None, 0.2)]
+    pooled = pool(told)
+    assert order(pooled) == [21, 22, 1, 2, 11]
+    assert pooled.run is not None
+    assert pooled.run.tolist() == [2, 2, 0, 0, 1]
+    assert pooled.confidence is None
 
 
 def test_pool_sorts_by_confidence_if_every_run_has_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,8 +105,10 @@ def pool(answers: Sequence[Candidates], told: bool = True) -> Candidates:
     Args:
         told: whether the answer says which run made each image.
 
-    By confidence where every run has it (a stable sort, so equals keep the attack's own order); else in turn: every run's first, every
-    run's second, and so on.
+    By confidence where every run has it, by the loss of their run where every run has one; else in turn: every run's first, every run's
+    second, and so on. Equals keep the attack's own order. The KKT attacks rank runs before candidates, so of 2n places the run of least
+    loss takes all. Nothing that was tried beats that (bench/grids/README.md): turns among the best runs, candidates without duplicates,
+    those first that several runs found, or means of what they found.
 
     Raises:
         BenchError: no runs.
@@ -113,18 +116,25 @@ def pool(answers: Sequence[Candidates], told: bool = True) -> Candidates:
     if not answers:
         raise BenchError("no runs to pool", expected="at least one run of an attack")
     images = torch.cat([a.images for a in answers])
-    starts = None if any(a.starts is None for a in answers) else torch.cat([a.starts for a in answers])  # type: ignore[misc]
-    run = torch.repeat_interleave(torch.arange(len(answers)), torch.tensor([len(a.images) for a in answers]))
+    sizes = torch.tensor([len(a.images) for a in answers])
+    run = torch.repeat_interleave(torch.arange(len(answers)), sizes)
     losses = [a.loss for a in answers if a.loss is not None]
-    loss = min(losses) if losses else None
     counts = [a.used for a in answers if a.used is not None]
-    used = sum(counts) if counts else None
+    confidence = starts = None
     if all(a.confidence is not None for a in answers):
-        confidence = torch.cat([a.confidence for a in answers])  # type: ignore[misc]
-        order = torch.sort(confidence, descending=True, stable=True).indices
-        began = None if starts is None else starts[order]
-        return Candidates(images[order], confidence[order], loss, run[order.cpu()] if told else None, began, used)
-    rank = torch.cat([torch.arange(len(a.images)) for a in answers])
-    order = torch.sort(rank, stable=True).indices
-    began = None if starts is None else starts[order.to(starts.device)]
-    return Candidates(images[order.to(images.device)], None, loss, run[order] if told else None, began, used)
+        confidence = worth = torch.cat([a.confidence for a in answers])  # type: ignore[misc]
+    elif len(losses) == len(answers):
+        worth = -torch.tensor(losses, dtype=torch.float64).nan_to_num(nan=math.inf)[run]
+    else:
+        worth = -torch.cat([torch.arange(len(a.images)) for a in answers])
+    order = torch.sort(worth, descending=True, stable=True).indices.to(images.device)
+    if all(a.starts is not None for a in answers):
+        starts = torch.cat([a.starts for a in answers])[order]  # type: ignore[misc]
+    return Candidates(
+        images[order],
+        None if confidence is None else confidence[order],
+        min(losses) if losses else None,
+        run[order.cpu()] if told else None,
+        starts,
+        sum(counts) if counts else None,
+    )

@@ -149,7 +149,7 @@ def section(groups: Sequence[Group], rows: pd.DataFrame, picture: str | None = N
     extreme = _extreme(swept)
     pooled = "by their confidence (the headline)"
     if any(one.objective == OWN_LOSS for one in swept):
-        pooled = "by their confidence, or in turn where they have none (the headline)"
+        pooled = "by their confidence, or by the loss of their run where they have none (the headline)"
     columns = [
         *head, "attack", "runs", "all runs, attacker's selection", "its excess recall [95 % CI]", f"run of {extreme} objective",
         "median run", "oracle run, chosen by its members", "oracle over all candidates", "diverged", "objective and members",
