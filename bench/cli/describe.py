@@ -46,6 +46,7 @@ def _grid_facts(loaded: Loaded) -> list[str]:
     lines.append(f"seeds: {', '.join(map(str, grid.seeds))}")
     for spec in grid.attacks:
         sweep = f", sweep of {spec.sweep.runs} runs over {', '.join(spec.sweep.ranges) or 'the ranges it declares'}" if spec.sweep else ""
+        sweep += f", raced with halving {spec.sweep.halving}" if spec.sweep and spec.sweep.halving else ""
         lines.append(f"attack {spec.name}{' ' + str(spec.params) if spec.params else ''}{sweep}")
     lines.append(f"cells: {settings} settings × {len(grid.attacks)} attacks = {settings * len(grid.attacks)}")
     minutes = grid.budget.minutes
@@ -86,7 +87,8 @@ def plugin_info(kind: str, name: str) -> str:
                 default = repr(field.default_factory())
             swept = getattr(cls, "ranges", {}).get(field.name)
             drawn = f"; a sweep draws it from {swept[0]:g} to {swept[1]:g}, {swept[2]}" if swept else ""
-            lines.append(f"hyperparameter {field.name}: {field.type} = {default}{drawn}")
+            raced = "; the budget by which a sweep is raced" if field.name == getattr(cls, "budget", None) else ""
+            lines.append(f"hyperparameter {field.name}: {field.type} = {default}{drawn}{raced}")
     if kind == "data" and not (cls.takes_path and ":" not in name):  # type: ignore[attr-defined]
         source = registry.resolve_data(name)
         missing = source.missing()

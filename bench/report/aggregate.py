@@ -210,5 +210,6 @@ def _short(text: str) -> str:
     if not isinstance(value, dict):
         return text
     if "runs" in value and "ranges" in value:
-        return f"{value['runs']} runs over {', '.join(value['ranges'] or ['nothing'])}"
+        raced = f", halving {value['halving']}" if "halving" in value else ""
+        return f"{value['runs']} runs over {', '.join(value['ranges'] or ['nothing'])}{raced}"
     return ", ".join(f"{k}={v}" for k, v in value.items())

@@ -14,8 +14,10 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
 from bench.api import DIVERGED, Candidates
+from bench.cli import main
 from bench.engine import rescore, stacks, stored
 from bench.engine import run as engine
+from bench.engine.attack import Runs
 from bench.engine.plan import plan
 from bench.engine.prepare import prepare
 from bench.engine.race import Rung, best, rungs
@@ -234,3 +236,24 @@ def test_more_runs_of_a_race_are_raced_and_too_few_are_refused(tmp_path):
     assert [(spec.sweep.runs, spec.sweep.halving) for spec in with_runs(grid, 20).attacks] == [(20, 3), (20, 2)]
     with pytest.raises(BenchError, match="--runs 2: too few to race attack 'climbing'"):
         with_runs(grid, 2)
+
+
+def test_a_race_goes_by_what_is_kept(tmp_path):
+    cell = plan(load(write_grid(tmp_path, "{name: haim_kkt, sweep: {runs: 4, halving: 2}}")), {}).cells[0]
+    made = Candidates(torch.full((1, 1, 25, 25), 1 / 3), torch.tensor([0.1]), 1 / 3)
+    runs, later = (Runs(stored.reconstructions()) for _ in range(2))
+    runs.keep(cell, "0-625", made, 2.0)
+    assert later.find(cell, "0-625")
+    assert not later.find(cell, "0")
+    assert torch.equal(runs.done[cell.id, "0-625"].images, later.done[cell.id, "0-625"].images)
+    assert later.done[cell.id, "0-625"].loss == 1 / 3
+    assert not Runs(stored.reconstructions(), afresh=True).find(cell, "0-625")
+    assert (runs.spared, later.spared) == ({}, {(cell.id, "0-625"): 2.0})
+
+
+def test_info_tells_of_a_race_and_of_the_budget(tmp_path, capsys):
+    registry.load_plugin(write_plugin(tmp_path, "climbing", CLIMBING.strip().replace("TOLD", BY_CONFIDENCE), after=AFTER))
+    assert main(["info", str(write_grid(tmp_path, RACE))]) == 0
+    assert "sweep of 9 runs over the ranges it declares, raced with halving 3" in capsys.readouterr().out
+    assert main(["info", "haim_kkt"]) == 0
+    assert "hyperparameter steps: int = 2500; the budget by which a sweep is raced" in capsys.readouterr().out

@@ -150,6 +150,8 @@ def test_lines_of_one_attack_are_told_apart_by_what_differs_defaults_included():
     old = {**second, "attack_defaults": None}
     assert aggregate_module._variant(first, [first, old]) == "mirror=True", "a row that does not know its defaults shows what it has"
     assert aggregate_module._variant({**first, "attack_params": "{}"}, [first, old]) == "defaults"
+    swept = [{**first, "sweep": f'{{"runs":8,"ranges":{{"keep":{{}}}}{more}}}'} for more in ("", ',"halving":2')]
+    assert [aggregate_module._variant(line, swept) for line in swept] == ["8 runs over keep", "8 runs over keep, halving 2"]
 
 
 def test_fields_of_convolutions_are_no_part_of_the_key_of_other_networks() -> None:
