@@ -50,11 +50,14 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     flat, spec = tree_flatten((args, kwargs))
     ours = [a for a in flat if isinstance(a, OnGpu)]
     name = func.name().removeprefix("aten::").partition(".")[0]
+    assert not any(isinstance(a, Tensor) and not isinstance(a, OnGpu) and a.is_meta for a in flat), f"{name} on a tensor without numbers"
     strangers = [a for a in flat if isinstance(a, Tensor) and not isinstance(a, OnGpu) and a.dim() > 0]
     if ours and strangers and name not in MOVES and not (name in INDEXED and isinstance(args[0], OnGpu)):
         raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices ({name})")
     asked = kwargs.get("device")
     here = bool(ours) if asked is None else torch.device(asked) == GPU
+    if here and any(isinstance(a, torch.Generator) for a in flat):
+        raise RuntimeError(f"Expected a 'cuda' device type for generator but found 'cpu' ({name})")
     plain = [a.held if isinstance(a, OnGpu) else torch.device("cpu") if isinstance(a, torch.device) and a == GPU else a for a in flat]
     given, named = tree_unflatten(plain, spec)
     result = func(*given, **named)
@@ -80,6 +83,9 @@ class _FromNumbers(TorchFunctionMode):
             return func(*args, **kwargs).to(GPU)
         if func is Tensor.new_tensor and isinstance(args[0], OnGpu):
             return torch.tensor(args[1], dtype=kwargs.get("dtype", args[0].dtype)).to(GPU)
+        if func in (Tensor.__getitem__, Tensor.__setitem__) and isinstance(args[0], OnGpu):
+            where = args[1] if isinstance(args[1], tuple) else (args[1],)
+            args = (args[0], tuple(torch.tensor(i) if isinstance(i, list) else i for i in where), *args[2:])
         return func(*args, **kwargs)
 
 

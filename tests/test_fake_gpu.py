@@ -11,8 +11,9 @@ import torch
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt import engine
 from attacks.reconstructor import fit_kernel
-from bench import seeds
+from bench import registry, seeds, tracks
 from bench.api import Candidates, Setting
+from bench.engine.prepare import hyperparameters
 from bench.metrics import lpips
 from bench.targets.models import architecture, bound_forward, initial_weights
 from bench.targets.train import train_stack
@@ -134,3 +135,31 @@ def test_a_kernel_is_fitted_there(memory):
         assert isinstance(there, OnGpu)
         there = there.cpu()
     torch.testing.assert_close(there, here, rtol=0, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def targets():
+    """One target, here and there, of each track whose attacks take it."""
+    setting = Setting(dataset="photo_patches", n_per_class=3, hidden=(8,), epochs=20, seed=100)
+    made = {}
+    for name in ("reconstruction", "membership"):
+        obtain = tracks.get(name).work.obtain
+        with FakeGpu():
+            made[name] = (obtain([setting], None, torch.device("cpu"))[0].release, obtain([setting], None, GPU)[0].release)
+    return made
+
+
+@pytest.mark.parametrize("name", list(registry.entries("attack")))
+def test_every_attack_answers_there_as_here(targets, name):
+    cls = registry.get("attack", name)
+    if cls.track not in targets:
+        pytest.skip("its targets take longer")
+    if reason := cls().unsupported(targets[cls.track][0].architecture):
+        pytest.skip(reason)
+    attack, work = cls(**({"steps": 5} if "steps" in hyperparameters(cls) else {})), tracks.get(cls.track).work
+    answers = []
+    for release in targets[cls.track]:
+        with FakeGpu():
+            [raw] = cls.reconstruct_batch([attack], [work.narrow(release, cls.needs)], [seeds.generator("there", name)])
+            answers.append(work.rounded(work.check_answer(raw, release)))
+    assert work.alike(*answers, 1e-3)

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from attacks.haim_kkt import HaimKKT
-from attacks.kkt import engine, loop
+from attacks.kkt import engine
+from bench import capture
 from tests.perf import __main__ as suite
 from tests.perf import child, compiled, floor, growth, long_training, optimisers, page, problem, steps
 from tests.perf.authors import DoubleBackward
@@ -173,7 +174,7 @@ def test_seconds_of_a_step_leave_the_set_up_out(monkeypatch):
     monkeypatch.setattr("tests.perf.clock.time", SimpleNamespace(perf_counter=lambda: now[0]))
     for _ in range(2):
         assert problem.step_seconds(solve, 20) == pytest.approx(1e-3, rel=1e-9)
-    assert engine.repeat is loop.repeat
+    assert engine.repeat is capture.repeat
 
 
 def test_training_has_got_there_if_nothing_lies_far_behind():
