@@ -81,7 +81,7 @@ def step_seconds(solve: Solve, steps: int) -> float:
     than a hundred small steps and would drown them."""
     taken: list[float] = []
 
-    def timed(step: Callable[[], None], times: int, device: torch.device) -> None:
+    def timed(step: Callable[[], None], times: int, device: torch.device, *, alone: bool = False) -> None:
         taken.append(loop_seconds(step, times, device))
 
     with patch.object(engine, "repeat", timed):
