@@ -66,8 +66,8 @@ def test_every_target_of_the_suite_has_its_line(parts):
         "step-f32": (3.3, None), "step-f64": (1.3, None), "run": (25, None), "sweep": (150, None), "step-rows": (8, None),
         "optimiser": (2, None), "training": (25, None), "training-kkt": (10, None), "ssim": (100, 4), "plan": (None, 5),
         "report": (None, 5), "report-images": (None, 30), "report-memory": (None, 2 * 2**30), "gpu-step": (15, None),
-        "gpu-sweep": (None, 600), "shadows": (None, 30), "informed-cell": (None, 180), "workers": (None, 0.02), "workers-ray": (None, 0.05),
-        "span-few": (None, 0.5), "span-many": (None, 5),
+        "gpu-sweep": (None, 600), "gpu-shadows": (None, 120), "shadows": (None, 30), "informed-cell": (None, 180),
+        "workers": (None, 0.02), "workers-ray": (None, 0.05), "span-few": (None, 0.5), "span-many": (None, 5),
     }  # fmt: skip
     assert asked.items() <= found.items()
     for key in ("step-f32", "step-f64", "run", "sweep", "step-rows", "training", "ssim", "gpu-step"):

@@ -13,14 +13,17 @@ import torch
 from attacks.haim_kkt import HaimKKT
 from attacks.kkt.rounding import products
 from bench.capture import WARM_UP
+from bench.targets import one_missing
 
 from .child import call
 from .clock import Samples, interleaved, seconds
 from .compiled import compiled
 from .floor import floor
-from .line import Line, Part
+from .line import Check, Line, Part
 from .problem import away_from_the_start, release, step_seconds, step_work
+from .shadows import asked, released
 from .steps import alone, ceiling, gradient_check, opponent, path_check
+from .training import apart
 
 COMMAND = "make perf-gpu"  # python -m tests.perf --only gpu --page perf_gpu
 
@@ -38,14 +41,18 @@ class Size:
     steps: int = 50  # in a sample
     repeats: int = 5
     compiler: str = "inductor"  # of torch.compile
+    shadows: int = 60_000
+    dataset: str = ""  # of the shadows; empty: MNIST where it is here
+    n_per_class: int = 20  # of them
     device: str = ""  # empty: the card, if there is one
 
 
 FULL = Size()
-QUICK = Size(hidden=(200, 200), n_train=50, steps=20, repeats=2)
+QUICK = Size(hidden=(200, 200), n_train=50, steps=20, repeats=2, shadows=6000)
 TOY = Size(
-    hidden=(12, 10), n_train=6, shape=(1, 6, 6), stack=3, sweep=4, sweep_steps=20, steps=2, repeats=2, compiler="aot_eager", device="cpu"
-)
+    hidden=(12, 10), n_train=6, shape=(1, 6, 6), stack=3, sweep=4, sweep_steps=20, steps=2, repeats=2, compiler="aot_eager", device="cpu",
+    shadows=30, dataset="photo_tiles", n_per_class=4,
+)  # fmt: skip
 
 
 def run(size: Size) -> Part:
@@ -61,6 +68,7 @@ def run(size: Size) -> Part:
             (
                 Line("gpu-step", per_step, None, at_least=15.0, note=absent),
                 Line("gpu-sweep", whole, None, at_most=600.0, note=absent),
+                Line("gpu-shadows", f"{size.shadows} shadow networks on a GPU", None, at_most=120.0, note=absent),
             )
         )
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
@@ -110,9 +118,24 @@ def run(size: Size) -> Part:
                 note=f"{floors[-1].share:.0%} of the matmul rate measured on {name}, TF32 allowed",
             )
         )  # fmt: skip
+    lines.append(shadows(size, device, name))
     if device == "cuda":
         lines.append(memory(size, m, net, name))
     return Part(tuple(lines), tuple(floors))
+
+
+def shadows(size: Size, device: str, name: str) -> Line:
+    """Trained in one call, as the informed adversary does; where there are fewer images than shadows, several of an image."""
+    release, known = released(asked(size.dataset, size.n_per_class, 10)[0])
+    chosen = torch.arange(size.shadows) % len(release.shadow_images)
+    images, labels = release.shadow_images[chosen], release.shadow_labels[chosen]
+    times = [seconds(lambda: one_missing.train(known, images, labels, device)) for _ in range(size.repeats + 1)]
+    here, there = (one_missing.expand(known, one_missing.train(known, images[:8], labels[:8], on), images[:8]) for on in ("cpu", device))
+    what = f"{size.shadows} shadow networks on a GPU, {len(known.images)} known images and one of their own, {known.epochs} epochs, float32"
+    return Line(
+        "gpu-shadows", what, Samples(tuple(times[1:]), "set of shadows"), at_most=120.0, note=f"on {name}",
+        checks=(Check("weights against the CPU's, relative", apart(there, here), 1e-2),),
+    )  # fmt: skip
 
 
 def memory(size: Size, m: int, net: str, name: str) -> Line:

@@ -44,19 +44,8 @@ TOY = Size(dataset="photo_tiles", n_per_class=4, hidden=4, shadows=30, alone=2, 
 
 def run(size: Size) -> Part:
     """Lines for training the shadows, for a cell, and for the cell's memory."""
-    dataset, display, fields = real_digits() if not size.dataset else (size.dataset, size.dataset, {"classes": 2, "loss": "ce", "lr": 0.05})
-    setting = Setting.model_validate(
-        {
-            "dataset": dataset, "n_per_class": size.n_per_class, "hidden": (size.hidden,), "bias": "all", "init_scale": None,
-            "optimizer": "heavy_ball", "epochs": 500, "stop_loss": 0.05, **fields,
-        }
-    )  # fmt: skip
-    target = informed.obtain([setting], None)[0]
-    release = target.release
-    recipe: Any = release.train
-    known: Known = recipe.known
-    assert release.shadow_images is not None
-    assert release.shadow_labels is not None
+    setting, display = asked(size.dataset, size.n_per_class, size.hidden)
+    release, known = released(setting)
     order = torch.randperm(len(release.shadow_images), generator=torch.Generator().manual_seed(0))[: size.shadows]
     images, labels = release.shadow_images[order], release.shadow_labels[order]
     few = slice(0, size.alone)
@@ -107,6 +96,22 @@ def run(size: Size) -> Part:
             ),
         )
     )
+
+
+def asked(dataset: str, n_per_class: int, hidden: int) -> tuple[Setting, str]:
+    """The networks, and what the page calls their data set; an empty one is the best that is here."""
+    name, display, fields = real_digits() if not dataset else (dataset, dataset, {"classes": 2, "loss": "ce", "lr": 0.05})
+    setting = {
+        "dataset": name, "n_per_class": n_per_class, "hidden": (hidden,), "bias": "all", "init_scale": None,
+        "optimizer": "heavy_ball", "epochs": 500, "stop_loss": 0.05, **fields,
+    }  # fmt: skip
+    return Setting.model_validate(setting), display
+
+
+def released(setting: Setting) -> tuple[Any, Known]:
+    """What the adversary is given, and what all networks of its recipe share."""
+    release: Any = informed.obtain([setting], None)[0].release
+    return release, release.train.known
 
 
 def real_digits() -> tuple[str, str, dict[str, Any]]:
