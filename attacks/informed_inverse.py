@@ -40,7 +40,7 @@ class InformedInverse(WeightReader):
     )
     track: ClassVar[str] = "informed"
     needs: ClassVar[frozenset[str]] = frozenset({"final_weights", "mean_image", "initial_weights", "known_data", "shadow_data"})
-    version: ClassVar[int | None] = 1
+    version: ClassVar[int | None] = 2
     claims: ClassVar[tuple[Claim, ...]] = inverse.CLAIMS
     goes_by: ClassVar[Objective] = Objective("orders of magnitude by which the equations hold")
 

@@ -20,7 +20,6 @@ from bench.tracks.informed import Release
 
 ROUNDING = 1e-4  # share of the first layer's change that float32 may leave outside the span of all images
 FLOOR = 1e-8  # of a residual: below it there is rounding only
-STEP = 1e-5  # of the derivatives, in units of pixels; short, so that it crosses no kink
 
 
 class Equations:
@@ -74,7 +73,23 @@ class Equations:
         """Geometric mean of the residuals of each row."""
         return ((rows - self.wanted).abs() + FLOOR).log().mean(1).exp()
 
-    def jacobian(self, own: Float[Tensor, " k"], label: Int[Tensor, ""], row: Float[Tensor, " p"]) -> Float[Tensor, "p k"]:
-        """Derivatives of the row at an image, by one training a coordinate: those of the piece between kinks that the image is on."""
-        steps = own + STEP * torch.eye(len(own)).to(own)
-        return ((self.rows(steps, label.expand(len(own))) - row) / STEP).mT
+    def tangent(self, own: Float[Tensor, " k"], label: Int[Tensor, ""]) -> tuple[Float[Tensor, " p"], Float[Tensor, "p k"]]:
+        """The row at an image and its derivatives there: those of the piece between kinks that the image is on."""
+        k, ones = len(own), [own.new_ones(1) for _ in self.ones]
+        eye = torch.eye(k).to(own)
+        directions = torch.cat([eye, *(own.new_zeros(k, 1) for _ in self.ones)], 1)
+        got, moved = self.train.tangents(self.first, self.inputs, torch.cat([own, *ones]), label, directions)
+        moved = {name: value.double() for name, value in moved.items()}
+        mine, more = got["sums"][:, -1], moved["sums"][:, :, -1]
+        shares = torch.cat([own[:-1], *ones]) @ self.sums
+        share = torch.cat([self.sums[: k - 1], torch.zeros_like(self.sums[:1])])
+        along, taken, take = eye[-1], mine, more
+        if self.leaves_span:
+            taken = self.outside / own[-1]
+            take = -along[:, None] * (taken / own[-1])
+        row = torch.cat(
+            [torch.addr(got["sums"][:, :-1], taken, shares).flatten(), mine * own[-1], *(got[name].flatten() for name in self.rest)]
+        )
+        first = moved["sums"][:, :, :-1] + take[:, :, None] * shares + taken[:, None] * share[:, None, :]
+        rest = [moved[name].flatten(1) for name in self.rest]
+        return row, torch.cat([first.flatten(1), more * own[-1] + along[:, None] * mine, *rest], 1).mT.contiguous()

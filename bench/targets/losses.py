@@ -40,6 +40,23 @@ def loss_gradient(loss: str, out: Float[Tensor, "*b n k"], target: Float[Tensor,
     return (out - target).clamp(-1, 1) / (n * out.shape[-1])
 
 
+def loss_curvature(
+    loss: str, out: Float[Tensor, "n k"], target: Float[Tensor, "n k"], moved: Float[Tensor, "*b n k"]
+) -> Float[Tensor, "*b n k"]:
+    """How `loss_gradient` moves with the outputs: its derivative in the direction ``moved``."""
+    n = out.shape[-2]
+    if loss == "bce":
+        p = torch.sigmoid(out)
+        return moved * (p * (1 - p) / n)
+    if loss == "ce":
+        p = torch.softmax(out, -1)
+        weighted = moved * (p / n)
+        return weighted.addcmul_(p, weighted.sum(-1, keepdim=True), value=-1)
+    if loss == "mse":
+        return moved * (2 / (n * out.shape[-1]))
+    return moved * (((out - target).abs() < 1).to(out) / (n * out.shape[-1]))
+
+
 def accuracy(out: Float[Tensor, "*b n k"], labels: Int[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
     """Share of images classified correctly, in [0, 1]."""
     return (predicted(out) == labels).double().mean(-1)

@@ -56,8 +56,9 @@ def test_smooth_networks_give_the_image_to_rounding(activation):
 def test_relu_networks_give_it_too_and_the_attack_knows_where_it_did_not(relu):
     answer, ssim = attacked(relu)
     solved = answer.confidence > 0
-    assert int(solved.sum()) >= FEW - 1
+    assert int(solved.sum()) >= FEW // 2
     assert float(ssim[solved].min()) > 0.99
+    assert float(ssim.min()) > 0.9  # those whose equations do not hold are near all the same
     assert answer.loss == pytest.approx(1 - float(solved.float().mean()))
 
 
@@ -97,6 +98,19 @@ def test_the_truth_solves_the_equations_and_others_do_not(relu):
     assert torch.allclose(space.images(own[1:2], equations.unit)[0], relu.secret.members[7], atol=1e-5)
 
 
+@pytest.mark.parametrize(("activation", "fields"), [("gelu", {}), ("relu", {"bias": "none"}), ("tanh", {"weight_decay": 0.01})])
+def test_the_derivatives_of_a_row_are_its_differences(activation, fields):
+    found = target(activation, **fields)
+    space = Subspace.of(found.release)
+    equations = Equations(found.release, space, 7)
+    own, label = space.coordinates(found.secret.members[8:9], equations.unit)[0], found.secret.member_labels[7]
+    row, jacobian = equations.tangent(own, label)
+    steps = 1e-7 * torch.eye(len(own)).double()
+    there, here = (equations.rows(own + sign * steps, label.expand(len(own))) for sign in (1, -1))
+    torch.testing.assert_close(row, equations.rows(own[None], label[None])[0], atol=1e-9, rtol=1e-9)
+    assert float((jacobian - ((there - here) / 2e-7).mT).norm()) < 1e-4 * float(jacobian.norm())
+
+
 def test_labels_are_read_off(relu):
     of = study(relu.release, 300)
     labels = shadow_set(relu.release, mirror=False)[1][: len(of.images)]
@@ -108,5 +122,7 @@ def test_a_robust_step_is_right_though_a_quarter_of_the_equations_are_broken():
     jacobian, truth = torch.randn(200, 10, generator=g).double(), torch.randn(10, generator=g).double()
     residual = jacobian @ truth + 1e-3 * torch.randn(200, generator=g).double()
     residual[:50] += 5 * torch.randn(50, generator=g).double()
-    assert float((robust_step(jacobian, residual, 1.0) - truth).norm()) < 0.01
+    step, answer = robust_step(jacobian, residual, 1.0)
+    assert float((step - truth).norm()) < 0.01
+    torch.testing.assert_close(answer(torch.stack([residual, 2 * residual])), torch.stack([step, 2 * step]), atol=1e-3, rtol=1e-3)
     assert float((torch.linalg.lstsq(jacobian, residual).solution - truth).norm()) > 0.1

@@ -15,6 +15,7 @@ from bench.files import Files
 from bench.sealed import seal, unseal
 from bench.targets import one_missing
 from bench.targets.one_missing import Compact, Known
+from bench.targets.tangents import train_tangents
 from bench.targets.train import MOMENTUM, left
 from bench.targets.trials import train_trials
 
@@ -73,6 +74,17 @@ class Recipe:
     ) -> dict[str, Tensor]:
         """The recipe in coordinates of the caller's choice, and in their precision; nothing is kept. See `train_trials`."""
         return train_trials(self.known, first, inputs, own, labels)
+
+    def tangents(
+        self,
+        first: Float[Tensor, "h q"],
+        inputs: Float[Tensor, "n q"],
+        own: Float[Tensor, " q"],
+        label: Int[Tensor, ""],
+        directions: Float[Tensor, "c q"],
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """One of the `trials` and its derivatives by its own image in these directions. See `train_tangents`."""
+        return train_tangents(self.known, first, inputs, own, label, directions)
 
     @property
     def remains(self) -> float:
