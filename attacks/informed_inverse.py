@@ -12,6 +12,7 @@ share of such networks. Thresholds and steps were chosen on seed 100 of MNIST an
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,13 +20,14 @@ import torch
 from torch import Tensor
 
 from attacks.claims import inverse
-from attacks.inverse import NEAR, SOLVED, Equations, Subspace, guesses, read_labels, solve
+from attacks.inverse import NEAR, SOLVED, Equations, Solution, Subspace, guesses, read_labels, solve
 from attacks.reconstructor import WeightReader, rebuild, study
 from attacks.reconstructor.study import shadow_set
 from bench.api import Candidates, Claim, Objective
 from bench.registry import register
 from bench.tracks.informed import Release
 
+LABELS = 3  # of a network that are tried, at most
 EXACT = 1e-300  # a misfit of 0 has no logarithm
 
 
@@ -46,6 +48,7 @@ class InformedInverse(WeightReader):
 
     steps: int = 15  # Gauss–Newton steps from one start, at most
     tries: int = 8  # starts of a network whose equations do not hold yet, at most
+    work: float = 300.0  # GFLOP of derivatives of a network, after which no new start is tried
     pool: int = 100  # public images of the label that further starts are chosen from
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
@@ -55,27 +58,35 @@ class InformedInverse(WeightReader):
         labels = read_labels(of, public_labels[: len(of.images)])
         space = Subspace.of(release)
         found = []
-        for i, (answer, label) in enumerate(zip(answers, labels, strict=True)):
-            alike = public[public_labels == label][: self.pool]
-            found.append(self._network(Equations(release, space, i), answer, label, alike, generator))
+        for i, answer in enumerate(answers):
+            equations = Equations(release, space, i)
+            alike = [(label, public[public_labels == label][: self.pool]) for label in labels[i, :LABELS]]
+            ways = (guesses(equations, answer, label, some) for label, some in alike)
+            found.append(self._network(equations, ways, generator))
         images = torch.stack([answer if image is None else image for answer, (image, _) in zip(answers, found, strict=True)])
         confidence = torch.tensor([sure for _, sure in found]).to(images)
         return Candidates(images, confidence, sum(sure < 0 for _, sure in found) / len(found))
 
-    def _network(
-        self, equations: Equations, answer: Tensor, label: Tensor, public: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor | None, float]:
+    def _network(self, equations: Equations, ways: Iterator[Iterator[Solution]], generator: torch.Generator) -> tuple[Tensor | None, float]:
         """The image of one network, None where its equations do not nearly hold, and the confidence.
 
-        Starts are the kernel's answer and then, in turn, places near the best end so far and public images.
+        Starts are the kernel's answer with the likeliest label, with others while nothing comes near, and then, in turn, places close to
+        the best end so far and public images.
+
+        Args:
+            ways: of each label the starts.
         """
-        ways = guesses(equations, answer, label, public)
-        best = start = next(ways)
+        way = next(ways)
+        best = start = next(way)
+        spent = 0.0
         for k in range(self.tries):
             if k > 0:
-                start = best.shaken(generator) if k % 2 else next(ways, best)
-            best = min(best, solve(equations, start, self.steps, generator), key=lambda found: found.misfit)
-            if best.misfit <= SOLVED:
+                other = next(ways, None) if best.misfit > NEAR else None
+                way = other or way
+                start = best.shaken(generator) if other is None and k % 2 else next(way, best)
+            found = solve(equations, start, self.steps, generator)
+            best, spent = min(best, found, key=lambda one: one.misfit), spent + found.cost
+            if best.misfit <= SOLVED or spent > self.work:
                 break
         image = equations.space.images(best.own[None], equations.unit)[0] if best.misfit <= NEAR else None
         return image, math.log10(SOLVED / max(best.misfit, EXACT))

@@ -69,6 +69,17 @@ class Equations:
         first = torch.baddbmm(known, taken[:, :, None], shares[:, None, :])
         return torch.cat([first.flatten(1), mine * own[:, -1:], *(got[k].flatten(1) for k in self.rest)], 1)
 
+    def asked(self, rows: Float[Tensor, "b p"]) -> Float[Tensor, " b"]:
+        """The factor by which each trial image's part outside the span should change, for what units take up along it to fit best."""
+        begin = self.outside.numel() * len(self.inputs)
+        taken = rows[:, begin : begin + self.outside.numel()]
+        return (taken @ self.outside / taken.square().sum(1).clamp_min(FLOOR**2)) if self.leaves_span else torch.ones_like(rows[:, 0])
+
+    @property
+    def cost(self) -> float:
+        """GFLOP of the derivatives at one image: the products with the known images' inner products."""
+        return 2e-9 * self.train.epochs * self.first.shape[1] * len(self.first) * (len(self.inputs) + 1) ** 2
+
     def size(self, rows: Float[Tensor, "b p"]) -> Float[Tensor, " b"]:
         """Geometric mean of the residuals of each row."""
         return ((rows - self.wanted).abs() + FLOOR).log().mean(1).exp()

@@ -10,11 +10,11 @@ from attacks.reconstructor.kernel import fit_kernel
 from attacks.reconstructor.study import Study
 
 
-def read_labels(of: Study, labels: Int[Tensor, " s"]) -> Int[Tensor, " t"]:
-    """The label of each network's missing image.
+def read_labels(of: Study, labels: Int[Tensor, " s"]) -> Int[Tensor, "t k"]:
+    """The labels that each network's missing image may have, the likeliest first.
 
     Args:
         labels: of the images of the shadows, in their order.
     """
     one_hot = F.one_hot(labels).float()[:, :, None, None]
-    return fit_kernel(of.shadows[:, of.varies], one_hot)(of.attacked[:, of.varies])[:, :, 0, 0].argmax(1)
+    return fit_kernel(of.shadows[:, of.varies], one_hot)(of.attacked[:, of.varies])[:, :, 0, 0].argsort(1, descending=True)

@@ -29,6 +29,7 @@ class Solution(NamedTuple):
     own: Float[Tensor, " k"]
     label: Int[Tensor, ""]
     misfit: float
+    cost: float = 0.0  # GFLOP of the derivatives on the way to it
 
     def shaken(self, generator: torch.Generator) -> Solution:
         """A start nearby, with other kinks between itself and the truth."""
@@ -50,10 +51,11 @@ def solve(equations: Equations, start: Solution, steps: int, generator: torch.Ge
     """
     best, label = start, start.label
     own, row, jacobian = start.own, torch.empty(0), None
-    stale, reach, before = 0, 0.0, float("inf")
+    stale, reach, before, spent = 0, 0.0, float("inf"), 0.0
     for _ in range(steps):
         if jacobian is None:
             row, jacobian = equations.tangent(own, label)
+            spent += equations.cost
         found = [robust_step(jacobian, equations.wanted - row, width) for width in WIDTHS]
         points = torch.stack([own + step for step, _ in found])
         if stale >= PATIENCE:
@@ -74,7 +76,7 @@ def solve(equations: Equations, start: Solution, steps: int, generator: torch.Ge
             best = Solution(own, label, fit)
         if best.misfit <= EXACT or stale > 2 * PATIENCE:
             break
-    return best
+    return best._replace(cost=spent)
 
 
 def _updated(jacobian: Float[Tensor, "p k"], step: Float[Tensor, " k"], moved: Float[Tensor, " p"]) -> Float[Tensor, "p k"]:

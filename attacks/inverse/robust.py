@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 ROUNDS = 12
-RIDGE = 1e-10  # of the mean curvature
+RIDGE = 1e-7  # of the mean curvature: what float32, in which the large products are, leaves of it
 
 Answer = Callable[[Float[Tensor, "b p"]], Float[Tensor, "b q"]]
 
@@ -28,16 +28,16 @@ def robust_step(jacobian: Float[Tensor, "p q"], residual: Float[Tensor, " p"], w
     Args:
         width: ε in units of the median absolute residual; large: nearly least squares.
     """
-    left, step = residual, torch.zeros_like(jacobian[0])
+    left, step, slim = residual, torch.zeros_like(jacobian[0]), jacobian.float()
     eye = torch.eye(jacobian.shape[1]).to(jacobian)
     for _ in range(ROUNDS):
         scale = (width * left.abs().median()).clamp_min(1e-9)
-        trust = 1 / (1 + (left / scale).square())
-        weighted = jacobian * trust[:, None]
-        normal = jacobian.mT @ weighted
+        trust = (1 / (1 + (left / scale).square())).float()
+        weighted = slim * trust[:, None]
+        normal = (slim.mT @ weighted).double()
         normal += RIDGE * normal.diagonal().mean() * eye
-        last, step = step, torch.linalg.solve(normal, weighted.mT @ residual)
+        last, step = step, torch.linalg.solve(normal, (weighted.mT @ residual.float()).double())
         left = residual - jacobian @ step
         if float((step - last).norm()) <= 1e-2 * float(step.norm()):
             break
-    return step, lambda residuals: torch.linalg.solve(normal, weighted.mT @ residuals.mT).mT
+    return step, lambda residuals: torch.linalg.solve(normal, (weighted.mT @ residuals.mT.float()).double()).mT

@@ -114,7 +114,7 @@ def test_the_derivatives_of_a_row_are_its_differences(activation, fields):
 def test_labels_are_read_off(relu):
     of = study(relu.release, 300)
     labels = shadow_set(relu.release, mirror=False)[1][: len(of.images)]
-    assert float((read_labels(of, labels) == relu.secret.member_labels).float().mean()) > 0.9
+    assert float((read_labels(of, labels)[:, 0] == relu.secret.member_labels).float().mean()) > 0.9
 
 
 def test_a_robust_step_is_right_though_a_quarter_of_the_equations_are_broken():

@@ -87,6 +87,11 @@ class Recipe:
         return train_tangents(self.known, first, inputs, own, label, directions)
 
     @property
+    def epochs(self) -> int:
+        """How many every network is trained for."""
+        return self.known.epochs
+
+    @property
     def remains(self) -> float:
         """The share of an initial weight that weight decay leaves, where no image reaches it."""
         s = self.known.setting
