@@ -9,7 +9,7 @@ import torch
 
 from attacks.informed_adversary import InformedAdversary
 from attacks.informed_inverse import InformedInverse
-from attacks.inverse import Equations, Subspace, read_labels
+from attacks.inverse import Equations, Subspace, guesses, read_labels
 from attacks.inverse.newton import SOLVED, misfit
 from attacks.inverse.robust import robust_step
 from attacks.reconstructor import study
@@ -115,6 +115,17 @@ def test_labels_are_read_off(relu):
     of = study(relu.release, 300)
     labels = shadow_set(relu.release, mirror=False)[1][: len(of.images)]
     assert float((read_labels(of, labels)[:, 0] == relu.secret.member_labels).float().mean()) > 0.9
+
+
+def test_a_wrong_label_is_given_up_for_the_next():
+    found = target("gelu")
+    space = Subspace.of(found.release)
+    equations, truth, right = Equations(found.release, space, 7), found.secret.members[7], found.secret.member_labels[7]
+    start = found.release.shadow_images[found.release.shadow_labels == right][0]
+    ways = (guesses(equations, start, label, start[None]) for label in (1 - right, right))
+    image, confidence = InformedInverse()._network(equations, ways, torch.Generator().manual_seed(0))
+    assert float(ssim_pairs(image[None], truth[None])) > 0.999
+    assert confidence > 0
 
 
 def test_a_robust_step_is_right_though_a_quarter_of_the_equations_are_broken():
