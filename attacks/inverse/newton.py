@@ -50,7 +50,7 @@ def solve(equations: Equations, start: Solution, steps: int, generator: torch.Ge
     away as the last step was long. While steps gain fast the derivatives are brought up to date by the steps themselves (Broyden's), not
     computed again: GELU on CIFAR-10 then takes 3 to 6 of them where it took 5 to 7.
 
-    What was tried besides on ReLU (seed 100) and left out, as no more images came to SSIM .99: derivatives smoothed over the kinks that units cross
+    What was tried besides on ReLU (seed 100) and brought no more images to an SSIM of .99: derivatives smoothed over the kinks units cross
     in time; public images as a prior of the steps; 32 points nearby for 8; forcing single kinks to the other side, the best of 64 each
     time. With all kinks as in the true training four steps from the kernel's answer suffice. But one kink early on, wrong by a thousandth
     of the image, moves hundreds after it: on photo_tiles the fit is worse there than in false ends a tenth of the image away.
