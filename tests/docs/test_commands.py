@@ -55,6 +55,7 @@ SMALLEST: dict[str, str | None] = {
     "run --grid mechanism": THEFT,
     "run --grid watermark": CONTROL,
     "run --grid my_grid.yaml --json": CONTROL,
+    "run --grid race.yaml --device cpu": CONTROL,
     "run --grid real_data": CONTROL,
     "run --grid quick --set dataset=cifar10": CONTROL,
     "run --grid quick --set dataset=folder:my_images": CONTROL,

@@ -133,7 +133,7 @@ def run(command: Sequence[str], log: Path, limit: float, environment: Mapping[st
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", *command], cwd=ROOT, env=dict(environment), stdout=file, stderr=file, stdin=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=_heed_interrupts,
         )  # fmt: skip
         for wait, tell in ((limit, signal.SIGINT), (GRACE, signal.SIGKILL)):
             try:
@@ -143,6 +143,11 @@ def run(command: Sequence[str], log: Path, limit: float, environment: Mapping[st
                 os.killpg(process.pid, tell)
         process.wait()
     return None
+
+
+def _heed_interrupts() -> None:
+    """What a shell starts in the background ignores interrupts, and so would what it starts itself."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def lines_of(record: Path) -> list[dict[str, Any]]:
