@@ -7,6 +7,7 @@ A plug-in is no input: it is code that runs as the user, and the documentation s
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
 import zlib
@@ -18,13 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry, store
 from bench.artefacts.images import read_images
 from bench.cli import main
-from bench.data import parquet_images, picture
+from bench.data import listing, parquet_images, picture
 from bench.engine import run as engine
 from bench.engine import stored
 from bench.engine.plan import plan
@@ -158,7 +159,7 @@ def test_parquet_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     zeros = pa.table({"image": [bytes(10**6)] * 40, "label": [0, 1] * 20})
     pq.write_table(zeros, tmp_path / "zeros.parquet", compression="zstd", use_dictionary=False)
     assert (tmp_path / "zeros.parquet").stat().st_size < 100_000
-    monkeypatch.setattr(parquet_images, "MAX_BYTES", 10**7)
+    monkeypatch.setattr(picture, "MAX_BYTES", 10**7)
     with monkeypatch.context() as patch:
         patch.setattr(pq, "read_table", lambda *a, **k: pytest.fail("it was read"))
         with pytest.raises(BenchError, match="too large once unpacked"):
@@ -169,9 +170,103 @@ def test_parquet_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     assert (tmp_path / "same.parquet").stat().st_size < 10_000
     with pytest.raises(BenchError, match="too large once unpacked"):
         parquet_images.decode([tmp_path / "same.parquet"], mode="L")
-    monkeypatch.setattr(parquet_images, "MAX_BYTES", 2 * 10**7)
+    monkeypatch.setattr(picture, "MAX_BYTES", 2 * 10**7)
     assert len(parquet_images.decode([tmp_path / "same.parquet"], mode="L").images) == 20
     assert picture.MAX_PIXELS >= 10**6
+
+
+def test_folders_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
+    """As Parquet is, and before all of it is unpacked."""
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(10):
+            Image.new("L", (1000, 1000), i).save(tmp_path / label / f"{i}.png")
+    assert sum(file.stat().st_size for file in tmp_path.rglob("*.png")) < 100_000
+    unpacked = []
+    monkeypatch.setattr(listing, "pixels", lambda *a: unpacked.append(1) or picture.pixels(*a))
+    monkeypatch.setattr(picture, "MAX_BYTES", 9 * 10**6)
+    for read in (lambda: resolve_data(f"folder:{tmp_path}").load(), lambda: read_images(tmp_path / "a"), lambda: read_images(tmp_path)):
+        unpacked.clear()
+        with pytest.raises(BenchError, match="too large once unpacked"):
+            read()
+        assert len(unpacked) == 10
+
+
+def test_a_picture_in_a_file_of_absurd_size_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "0.png").write_bytes(png_of(100, 100) + bytes(10_000))
+    assert len(read_images(tmp_path).images) == 1
+    monkeypatch.setattr(picture, "MAX_ENCODED", 10_000)
+    with pytest.raises(BenchError, match="too large a picture"):
+        read_images(tmp_path)
+
+
+# -------------------------------------------------------------------------------------------------------------- other programs
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 12 12\n%%EndComments\nshowpage\n"
+XBM = b"#define x_width 8\n#define x_height 8\nstatic char x_bits[] = {\n0,0,0,0,0,0,0,0\n};\n"
+
+
+def test_no_picture_starts_another_program(tmp_path, monkeypatch):
+    """PIL hands PostScript to Ghostscript, whatever the file is called."""
+    marker, program = tmp_path / "started", tmp_path / "bin" / "gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch '{marker}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    with pytest.raises(OSError), Image.open(io.BytesIO(EPS)) as image:  # noqa: PT011 - of an output that is not there
+        image.load()
+    assert marker.exists()  # the danger is real
+    marker.unlink()
+    for read in readers(tmp_path, EPS):
+        with pytest.raises(BenchError, match=r"cannot be decoded[\s\S]*begin with b'%!PS-Adobe"):
+            read()
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("content", [XBM, b"P5 8 8 255 " + bytes(64), b"SIMPLE  =                    T" + bytes(2850)])
+def test_pictures_of_rare_formats_are_refused(tmp_path, content):
+    for read in readers(tmp_path, content):
+        with pytest.raises(BenchError, match="cannot be decoded"):
+            read()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF", "TIFF", "JPEG"])
+def test_pictures_of_the_usual_formats_are_read(tmp_path, kind):
+    buffer = io.BytesIO()
+    Image.new("L", (12, 12), 77).save(buffer, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    (tmp_path / "0.png").write_bytes(buffer.getvalue())
+    assert (read_images(tmp_path).images * 255 == 77).all()
+
+
+def readers(tmp_path, content):
+    """Each way by which the bytes of a picture get into the program."""
+    (tmp_path / "folder").mkdir()
+    for label in "ab":
+        (tmp_path / "folder" / label).mkdir()
+        (tmp_path / "folder" / label / "0.png").write_bytes(content)
+    pd.DataFrame({"image": [{"bytes": content, "path": "0.png"}] * 4, "label": [0, 1, 0, 1]}).to_parquet(tmp_path / "x.parquet")
+    return (
+        lambda: resolve_data(f"folder:{tmp_path / 'folder'}").load(),
+        lambda: resolve_data(f"folder:{tmp_path / 'folder'}").image_shape(),
+        lambda: resolve_data(f"parquet:{tmp_path / 'x.parquet'}").load(),
+        lambda: resolve_data(f"parquet:{tmp_path / 'x.parquet'}").image_shape(),
+        lambda: read_images(tmp_path / "folder"),
+    )
+
+
+def test_pictures_are_opened_in_one_place():
+    """By decoders that are named; figures that the program has just drawn aside."""
+    found = {
+        path.relative_to(ROOT).as_posix(): line
+        for folder in ("bench", "attacks", "defenses")
+        for path in (ROOT / folder).rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "Image.open(" in line
+    }
+    assert set(found) == {"bench/data/picture.py", "bench/report/kit/figures.py"}
+    assert all("formats=" in line for line in found.values())
 
 
 # ----------------------------------------------------------------------------------------------------------------- secrets

@@ -23,14 +23,15 @@ ALLOWED: dict[str, set[str]] = {
     "bench.torch_state": {"bench.precision"},
     "bench.sealed": set(),
     "bench.say": set(),
+    "bench.regular": {"bench.errors"},
     "bench.posix": {"bench.errors"},
     "bench.line": {"bench.say"},
-    "bench.files": {"bench.errors", "bench.home", "bench.line"},
+    "bench.files": {"bench.errors", "bench.regular", "bench.home", "bench.line"},
     "bench.schema": {"bench", "bench.api", "bench.errors", "bench.registry"},
     "bench.granted": {"bench.errors"},
     "bench.api": {"bench.errors"},
-    "bench.registry": {"bench.api", "bench.errors"},
-    "bench.data": {"bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home"},
+    "bench.registry": {"bench.api", "bench.errors", "bench.regular"},
+    "bench.data": {"bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.regular"},
     "bench.metrics": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.schema", "bench.memory",
         "bench.precision",
@@ -45,8 +46,9 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bench.artefacts": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.data", "bench.targets", "bench.metrics",
+        "bench.regular",
     },
-    "bench.grids": {"bench.api", "bench.registry", "bench.errors"},
+    "bench.grids": {"bench", "bench.api", "bench.registry", "bench.errors", "bench.regular"},
     "bench.engine": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.files", "bench.memory", "bench.sealed",
         "bench.torch_state", "bench.schema", "bench.data", "bench.targets", "bench.tracks", "bench.grids", "bench.store",
@@ -54,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     # store, claims and report read rows only: no data, no targets, no attacks, and not the engine
     "bench.store": {
-        "bench", "bench.api", "bench.registry", "bench.errors", "bench.schema", "bench.home", "bench.say", "bench.files",
+        "bench", "bench.api", "bench.registry", "bench.errors", "bench.regular", "bench.schema", "bench.home", "bench.say", "bench.files",
         "bench.report.kit",
     },
     "bench.report.kit": {"bench", "bench.api", "bench.errors", "bench.schema", "bench.seeds", "bench.metrics"},  # below the tracks

@@ -18,6 +18,7 @@ from bench.artefacts.images import as_images, check_range, read_images
 from bench.artefacts.tensors import dense, load
 from bench.errors import BenchError
 from bench.metrics.ncc import min_max
+from bench.regular import path_of
 
 BELOW, SHARE = -0.01, 0.05  # more than so large a share of the values below that: centred
 # On another scale, such as 0 to 255: a value above 2 and none below 0; or in more than half of the images more than a tenth of the pixels
@@ -83,7 +84,7 @@ def read_mean(path: Path | str, shape: tuple[int, int, int]) -> Float[Tensor, "c
     Raises:
         BenchError: another number of images, another shape, or values outside [0, 1].
     """
-    where = Path(path).expanduser()
+    where = path_of(path)
     value = None if where.is_dir() else load(where)
     if isinstance(value, Tensor) and tuple(value.shape) == shape:
         images = as_images(dense(value, str(path))[None], where, shape, [])

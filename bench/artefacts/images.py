@@ -16,6 +16,7 @@ from bench.artefacts.tensors import FORMATS, dense, load
 from bench.data.labels import one_hot, row_list
 from bench.data.listing import classes_in, decode, files_in
 from bench.errors import BenchError
+from bench.regular import path_of
 
 IMAGE_KEYS = ("images", "x", "X", "reconstructions", "data")
 LABEL_KEYS = ("labels", "label", "y")
@@ -48,7 +49,7 @@ def read_images(path: Path | str, shape: tuple[int, int, int] | None = None) -> 
     text = str(path)
     if text.partition(":")[0] in ("folder", "parquet") and ":" in text:
         return _source(text)
-    folder = Path(text).expanduser()
+    folder = path_of(text)
     return _folder(folder) if folder.is_dir() else _file(folder, shape)
 
 

@@ -6,6 +6,7 @@ Parsers of foreign bytes may raise anything; whatever they raise becomes a Bench
 
 from __future__ import annotations
 
+import mmap
 import os
 import warnings
 import zipfile
@@ -17,9 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench import regular
 from bench.errors import BenchError
+from bench.regular import path_of
 
-MAX_BYTES = 4 * 2**30  # of a file, and of any tensor in it; the papers' largest checkpoint has 16 MB
+MAX_BYTES = 4 * 2**30  # of a file, of any tensor in it, and of all of them; the papers' largest checkpoint has 16 MB
 OTHER_ARRAYS = {"U": "text", "S": "text", "T": "text", "c": "complex numbers", "M": "dates", "m": "durations", "V": "records"}
 FORMATS = "PyTorch (.pth, .pt), safetensors, .npy or .npz"
 
@@ -34,19 +37,22 @@ def load(path: Path | str) -> Any:
     Tensors are on the CPU. Use `dense` on each before computing with it.
 
     Raises:
-        BenchError: no such file, a folder, an empty, truncated, damaged or oversized file, an unknown format, or a pickle with code in it.
+        BenchError: no such file, a folder, an empty, truncated, damaged or oversized file, an unknown format, a pickle with code in it, or
+            tensors that claim more numbers than the file holds.
     """
-    path = Path(path).expanduser()
+    path = path_of(path)
     readers: dict[str, Callable[[Path], Any]] = {"torch": _torch, "pickle": _pickle, "safetensors": _safetensors, "npy": _npy, "npz": _npz}
     try:
         reader = readers[_format(path)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return reader(path)
+            loaded = reader(path)
     except BenchError:
         raise
     except Exception as error:  # hostile or damaged bytes make parsers raise anything
         raise _refused(path, error) from error
+    _check_claims(loaded, path, reader in (_torch, _pickle))
+    return loaded
 
 
 def dense(value: object, where: str) -> Tensor:
@@ -67,6 +73,46 @@ def dense(value: object, where: str) -> Tensor:
     return value.detach().to(dtype, copy=True).contiguous()
 
 
+def _check_claims(loaded: object, path: Path, pickled: bool) -> None:
+    """Raises BenchError for a tensor of more numbers than its storage holds, and for tensors of more bytes than a file may have: each may
+    show the same few numbers, and whoever computes with them has a copy of each."""
+    todo, seen, claimed = [("", loaded)], set[int](), 0
+    held: dict[int, int] = {}  # storage → bytes
+    while todo:
+        name, value = todo.pop()
+        if isinstance(value, Tensor):
+            if value.layout != torch.strided or value.device.type != "cpu":
+                continue  # `dense` refuses it
+            storage = value.untyped_storage()
+            held[storage.data_ptr()] = storage.nbytes()
+            own = value.numel() * value.element_size()
+            if own > storage.nbytes():
+                raise BenchError(
+                    f"{path}{f': entry {name!r}' if name else ''} claims more numbers than are there",
+                    expected="tensors with storage of their own",
+                    got=f"shape {tuple(value.shape)} over {storage.nbytes() // value.element_size()} numbers",
+                    hint="tensor.contiguous() before saving",
+                )
+            claimed += own
+        elif isinstance(value, (Mapping, list, tuple)) and id(value) not in seen:  # one may hold itself
+            seen.add(id(value))
+            todo += [(str(key), inner) for key, inner in (value.items() if isinstance(value, Mapping) else enumerate(value))]
+    if claimed > MAX_BYTES:
+        raise BenchError(
+            f"the tensors of {path} are too large together",
+            expected=f"at most {MAX_BYTES / 2**30:.3g} GiB",
+            got=f"{claimed / 2**30:.3g} GiB",
+            hint="save each tensor once: those that share their numbers count each",
+        )
+    if pickled and sum(held.values()) > path.stat().st_size:  # made by the pickle and not read from the file: whatever the memory held
+        raise BenchError(
+            f"the tensors of {path} claim more numbers than the file holds",
+            expected=f"at most its {path.stat().st_size} bytes",
+            got=f"{sum(held.values())} bytes",
+            hint="where you made the file: torch.save(model.state_dict(), FILE), or safetensors",
+        )
+
+
 def _format(path: Path) -> str:
     """Which reader the first bytes ask for."""
     if path.is_dir():
@@ -78,7 +124,7 @@ def _format(path: Path) -> str:
         raise BenchError(f"{path} is empty", expected=FORMATS, got="0 bytes", hint="copy it again")
     if size > MAX_BYTES:
         raise BenchError(f"{path} is too large", expected=f"at most {MAX_BYTES // 2**30} GiB", got=f"{size / 2**30:.1f} GiB")
-    with open(path, "rb") as file:
+    with regular.opened(path) as file:
         head = file.read(16)
     if head.startswith(b"\x93NUMPY"):
         return "npy"
@@ -119,12 +165,26 @@ def _format_of_zip(path: Path) -> str:
 
 
 def _torch(path: Path) -> Any:
+    _refuse_calls_for_memory(path)
     # Mapped, a storage is a slice of the file: a record that claims to be longer than it is cannot reach beyond it.
     return torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
 
 
 def _pickle(path: Path) -> Any:
+    _refuse_calls_for_memory(path)
     return torch.load(str(path), map_location="cpu", weights_only=True)
+
+
+def _refuse_calls_for_memory(path: Path) -> None:
+    """PyTorch's restricted unpickler lets a pickle call ``bytearray`` with any number, and fills so many bytes; no weights need that."""
+    with regular.opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b"\nbytearray\n") >= 0:
+            raise BenchError(
+                f"{path} holds more than tensors, and is not opened",
+                expected="weights alone",
+                got="a pickle that calls bytearray, for memory of any size",
+                hint="where you made the file: torch.save(model.state_dict(), FILE), or safetensors",
+            )
 
 
 def _safetensors(path: Path) -> Sorted:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench import regular
 from bench.errors import BenchError
 
 
@@ -32,7 +33,7 @@ def digest_of(recipe: str, files: Iterable[Path]) -> str:
 def _file_hash(path: str, size: int, mtime_ns: int) -> str:
     """SHA-256 of a file, once per process while its size and time stay."""
     total = hashlib.sha256()
-    with open(path, "rb") as file:
+    with regular.opened(Path(path)) as file:
         while block := file.read(1 << 20):
             total.update(block)
     return total.hexdigest()

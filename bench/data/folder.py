@@ -15,6 +15,7 @@ from bench.data.decoded import decoded
 from bench.data.listing import classes_in, decode, shape_in
 from bench.errors import BenchError
 from bench.registry import register
+from bench.regular import path_of
 
 LAYOUT = "PATH/<class>/<image>.png (or .jpg, .bmp, .webp), at least two classes"
 
@@ -36,7 +37,7 @@ class FolderSet(DataSource):
         Raises:
             BenchError: no such folder, fewer than two classes in it, or a picture's name that belongs to no file.
         """
-        root = Path(self.path).expanduser()
+        root = path_of(self.path)
         found = classes_in(root) if root.is_dir() else {}
         if len(found) < 2:
             raise BenchError(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.labels import class_order
-from bench.data.picture import channels_first, common_mode, mode_of, opened, pixels, shape_of
+from bench.data.picture import alike, channels_first, common_mode, mode_of, opened, pixels, shape_of
 from bench.errors import BenchError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
@@ -61,21 +61,16 @@ def decode(files: Sequence[Path]) -> np.ndarray:
     """All pictures, uint8 n × c × h × w.
 
     Raises:
-        BenchError: one cannot be decoded, or has another size than those before it.
+        BenchError: one cannot be decoded, or has another size than those before it; or they are too large once unpacked.
     """
     mode = common_mode(_modes(files))
-    stack: list[np.ndarray] = []
-    for file in files:
-        with opened(file, str(file)) as image:
-            stack.append(pixels(image, mode, str(file)))
-        if stack[-1].shape != stack[0].shape:
-            raise BenchError(
-                f"{file} has another size than the images before it",
-                expected="×".join(map(str, stack[0].shape[1::-1])),
-                got="×".join(map(str, stack[-1].shape[1::-1])),
-                hint="resize the images to one size, or take that file out",
-            )
-    return channels_first(np.stack(stack))
+
+    def pictures() -> Iterator[tuple[np.ndarray, str]]:
+        for file in files:
+            with opened(file, str(file)) as image:
+                yield pixels(image, mode, str(file)), str(file)
+
+    return channels_first(np.stack(alike(pictures())))
 
 
 def _modes(files: Sequence[Path]) -> Iterator[str]:

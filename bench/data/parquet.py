@@ -17,6 +17,7 @@ from bench.data.labels import class_order
 from bench.data.parquet_images import Splits, Table
 from bench.errors import BenchError
 from bench.registry import register
+from bench.regular import path_of
 
 
 @register
@@ -37,7 +38,7 @@ class ParquetSet(DataSource):
         Raises:
             BenchError: there are none.
         """
-        root = Path(self.path).expanduser()
+        root = path_of(self.path)
         found = parquet_images.find(root) if root.exists() else Splits((), ())
         if not found.train:
             raise BenchError(

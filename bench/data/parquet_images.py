@@ -16,14 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from bench import regular
+from bench.data import picture
 from bench.data.label_column import Labels, is_text, read_labels
 from bench.data.listing import files_in
-from bench.data.picture import channels_first, common_mode, mode_of, opened, pixels, shape_of, undecodable
+from bench.data.picture import alike, channels_first, common_mode, mode_of, opened, pixels, shape_of, too_large, undecodable
 from bench.errors import BenchError
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label", "labels")
-MAX_BYTES = 8 * 2**30  # of all images unpacked; CIFAR has 0.2 GiB
 LAYOUT = "columns img|image (struct of bytes and path) and label"
 
 
@@ -63,25 +64,18 @@ def decode(files: Sequence[Path], *, mode: str, label_columns: Sequence[str] = L
         BenchError: a broken file, missing columns, an image that cannot be decoded, images of different sizes, or labels that are no
             classes or of several kinds; it names file and row.
     """
-    pictures: list[np.ndarray] = []
-    unpacked = 0  # bytes
     labels: list[Labels] = []
-    for path in files:
-        encoded, own = _read(path, label_columns)
-        labels.append(own)
-        agree(labels[0], own, str(path))
-        for row, value in enumerate(encoded):
-            pictures.append(_decode_one(value, f"{path}, row {row}", mode))
-            unpacked += pictures[-1].nbytes
-            if unpacked > MAX_BYTES:
-                raise _too_large(path, unpacked)
-            if pictures[-1].shape != pictures[0].shape:
-                raise BenchError(
-                    f"{path}, row {row}: the image has another size than those before it",
-                    expected=_size(pictures[0]),
-                    got=_size(pictures[-1]),
-                    hint="resize the images to one size",
-                )
+
+    def each() -> Iterator[tuple[np.ndarray, str]]:
+        for path in files:
+            encoded, own = _read(path, label_columns)
+            labels.append(own)
+            agree(labels[0], own, str(path))
+            for row, value in enumerate(encoded):
+                where = f"{path}, row {row}"
+                yield _decode_one(value, where, mode), where
+
+    pictures = alike(each())
     if not pictures:
         raise BenchError(
             "no images in the Parquet files", expected=LAYOUT, got=", ".join(map(str, files)) or "no file", hint="check the path"
@@ -184,10 +178,11 @@ def _read(path: Path, label_columns: Sequence[str]) -> tuple[pa.Array, Labels]:
 
 def _check_size(path: Path) -> None:
     """By what the footer says, before anything is read."""
+    regular.check(path)
     footer = pq.read_metadata(path)
     said = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
-    if said > MAX_BYTES:
-        raise _too_large(path, said)
+    if said > picture.MAX_BYTES:
+        raise too_large(str(path), said)
 
 
 def _image_column(schema: pa.Schema, path: Path) -> str:
@@ -225,19 +220,6 @@ def _feature(schema: pa.Schema, label: str) -> object:
         return json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def _size(picture: np.ndarray) -> str:
-    return f"{picture.shape[1]}×{picture.shape[0]}"
-
-
-def _too_large(path: Path, unpacked: int) -> BenchError:
-    return BenchError(
-        f"{path} is too large once unpacked",
-        expected=f"images of at most {MAX_BYTES // 2**30} GiB",
-        got=f"{unpacked / 2**30:.3g} GiB or more",
-        hint="keep fewer images: targets here are trained on thousands at most",
-    )
 
 
 def _unreadable(path: Path, error: Exception) -> BenchError:

@@ -15,12 +15,12 @@ import functools
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from bench.api import DataSource, ImageSet
 from bench.data.content import digest_of
 from bench.data.duplicates import first_occurrences
 from bench.data.photographs import shipped
+from bench.data.picture import opened
 from bench.registry import register
 
 SIDE = 32
@@ -81,7 +81,7 @@ def tile_corners(height: int, width: int, side: int = SIDE, stride: int = STRIDE
 
 def read(photograph: Photograph) -> np.ndarray:
     """The photograph as float32 h × w × 3 in [0, 1], averaged down by its factor."""
-    with Image.open(shipped(photograph.file)) as file:
+    with opened(shipped(photograph.file), photograph.file) as file:
         pixels = np.asarray(file.convert("RGB"), dtype=np.float32) / 255
     f = photograph.shrink
     h, w = pixels.shape[0] // f, pixels.shape[1] // f

@@ -6,6 +6,7 @@ It is read as it is seen: turned upright as its EXIF orientation says, and what 
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -13,10 +14,15 @@ from typing import IO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from bench import regular
 from bench.errors import BenchError
 
+# Of PIL's forty decoders those of the formats in which people keep images: one hands a file to another program, few are much tested.
+DECODERS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
 GREY = frozenset({"1", "L", "LA"})
 MAX_PIXELS = 4096 * 4096  # of one picture; what unpacks to more is no image of a training set
+MAX_ENCODED = 128 * 2**20  # bytes of one picture's file: more than so many pixels take without compression
+MAX_BYTES = 8 * 2**30  # of all images of a set unpacked; CIFAR has 0.2 GiB
 COLOUR = frozenset({"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGBX", "RGBa"})
 TRANSPARENT = frozenset({"LA", "PA", "RGBA", "RGBa"})  # modes with alpha; of others, info["transparency"] names a transparent colour
 UPRIGHT = {
@@ -37,18 +43,14 @@ def opened(source: Path | IO[bytes], where: str) -> Image.Image:
         BenchError: no picture, one that unpacks to an absurd size, or one of more than 8 bits a channel, which would be cut off silently.
     """
     try:
-        image = Image.open(source)
+        encoded = io.BytesIO(_content(source, where)) if isinstance(source, Path) else source
+        image = Image.open(encoded, formats=DECODERS)
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
     except Image.DecompressionBombError as error:
-        raise BenchError(
-            f"{where} is too large a picture",
-            expected=f"an image of a training set, {MAX_PIXELS} pixels at most",
-            got=str(error),
-            hint="resize or remove it",
-        ) from error
+        raise _bomb(where, str(error)) from error
     except UnidentifiedImageError as error:  # its own words name an object in memory
-        raise undecodable(where, _beginning(source)) from error
+        raise undecodable(where, _beginning(encoded)) from error
     except (OSError, ValueError, SyntaxError) as error:
         raise undecodable(where, f"{type(error).__name__}: {error}") from error
     if image.mode not in GREY | COLOUR:
@@ -92,6 +94,39 @@ def pixels(image: Image.Image, mode: str, where: str) -> np.ndarray:
         raise undecodable(where, f"{type(error).__name__}: {error}") from error
 
 
+def alike(pictures: Iterable[tuple[np.ndarray, str]]) -> list[np.ndarray]:
+    """The decoded pictures of a set, each given with where it lies.
+
+    Raises:
+        BenchError: one has another size than those before it, or all of them are too large once unpacked.
+    """
+    kept: list[np.ndarray] = []
+    unpacked = 0  # bytes
+    for picture, where in pictures:
+        kept.append(picture)
+        unpacked += picture.nbytes
+        if unpacked > MAX_BYTES:
+            raise too_large(where, unpacked)
+        if picture.shape != kept[0].shape:
+            raise BenchError(
+                f"{where} has another size than the images before it",
+                expected=_size(kept[0]),
+                got=_size(picture),
+                hint="resize the images to one size, or take that one out",
+            )
+    return kept
+
+
+def too_large(where: str, unpacked: int) -> BenchError:
+    """That a set of images takes more memory than a set may."""
+    return BenchError(
+        f"{where}: the images are too large once unpacked",
+        expected=f"images of at most {MAX_BYTES / 2**30:.3g} GiB together",
+        got=f"{unpacked / 2**30:.3g} GiB or more",
+        hint="keep fewer images: targets here are trained on thousands at most",
+    )
+
+
 def channels_first(stack: np.ndarray) -> np.ndarray:
     """n × h × w or n × h × w × c to n × c × h × w."""
     return stack[:, None] if stack.ndim == 3 else np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
@@ -109,14 +144,28 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _beginning(source: Path | IO[bytes]) -> str:
-    try:
-        if isinstance(source, Path):
-            with open(source, "rb") as file:
-                head = file.read(16)
-        else:
-            source.seek(0)
-            head = source.read(16)
-    except OSError as error:
-        return f"{type(error).__name__}: {error}"
+def _content(path: Path, where: str) -> bytes:
+    with regular.opened(path) as file:
+        content = file.read(MAX_ENCODED + 1)
+    if len(content) > MAX_ENCODED:
+        raise _bomb(where, f"a file of more than {MAX_ENCODED // 2**20} MiB")
+    return content
+
+
+def _bomb(where: str, got: str) -> BenchError:
+    return BenchError(
+        f"{where} is too large a picture",
+        expected=f"an image of a training set, {MAX_PIXELS} pixels at most",
+        got=got,
+        hint="resize or remove it",
+    )
+
+
+def _size(picture: np.ndarray) -> str:
+    return f"{picture.shape[1]}×{picture.shape[0]}"
+
+
+def _beginning(encoded: IO[bytes]) -> str:
+    encoded.seek(0)
+    head = encoded.read(16)
     return f"no picture, but bytes that begin with {head!r}" if head else "0 bytes"

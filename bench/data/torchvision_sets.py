@@ -25,6 +25,7 @@ from bench.data.torchvision_import import torchvision_module
 from bench.errors import BenchError
 from bench.home import home
 from bench.registry import register
+from bench.regular import path_of
 
 RECIPE = "labelled images 1"
 
@@ -46,7 +47,7 @@ class TorchvisionSet(DataSource):
         root = os.environ.get("BENCH_DATA")
         if not root:
             return None
-        found = parquet_images.find(Path(root).expanduser() / self.name)
+        found = parquet_images.find(path_of(root) / self.name)
         return found if found.train else None
 
     def downloaded(self) -> list[Path] | None:

@@ -263,7 +263,7 @@ def bad(name: str) -> Any:
         ("sparse", "another kind"),
         ("empty", "unusable size"),
         ("normalisation", "'norm.running_mean' is no weight"),
-        ("huge by strides", "unusable size"),
+        ("huge by strides", "'layers.1.weight' claims more numbers than are there"),
         ("one layer", "hidden layer"),
         ("nothing", "is no checkpoint"),
     ],
@@ -296,6 +296,49 @@ def test_files_that_are_none(tmp_path):
     ):
         with pytest.raises(BenchError, match=says):
             read_checkpoint(tmp_path / name)
+
+
+def test_tensors_that_share_their_numbers_count_each(tmp_path, monkeypatch):
+    """A file of a few kilobytes may show the same numbers under any count of names."""
+    shared = torch.zeros(100, 100)
+    path = saved(tmp_path / "w.pth", {f"layers.{i}.weight": shared.view(100, 100) for i in range(200)})
+    assert path.stat().st_size < 100_000
+    tensors.load(path)
+    monkeypatch.setattr(tensors, "MAX_BYTES", 1_000_000)
+    with pytest.raises(BenchError, match=r"too large together[\s\S]*0\.00745 GiB"):
+        tensors.load(path)
+
+
+def pickled(path: Path, body: bytes, old: bool) -> Path:
+    """A file of PyTorch whose pickle is this."""
+    if old:
+        torch.save(torch.zeros(3), path, _use_new_zipfile_serialization=False)
+        head = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {}))
+        path.write_bytes(head + body + pickle.dumps([], 2))
+        return path
+    torch.save(torch.zeros(3), path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, body if name.endswith("data.pkl") else content)
+    return path
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (b"cbuiltins\nbytearray\nJ\x00\x00\x10\x00\x85R", "calls bytearray"),
+        (b"ctorch\nTensor\n(J\x00\x00\x10\x00tR", "than the file holds"),
+    ],
+)
+def test_a_pickle_that_calls_for_memory_is_refused(tmp_path, old, call, says):
+    """A few bytes that have a mebibyte or a million numbers made, as they could any size."""
+    path = pickled(tmp_path / "w.pth", b"\x80\x02" + call + b".", old)
+    assert torch.load(path, weights_only=True) is not None  # PyTorch itself lets it
+    with pytest.raises(BenchError, match=says):
+        tensors.load(path)
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
