@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from bench import regular
 from bench.errors import BenchError, StorageError, did_you_mean
 from bench.home import STORE, kept
 from bench.line import Line
+from bench.regular import path_of
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
@@ -180,7 +182,7 @@ class Folder(Files):
     """A folder of this machine. Whoever puts the first file makes it."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).expanduser()
+        self.path = path_of(path)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -197,13 +199,14 @@ class Folder(Files):
             for entry in entries:
                 if not entry.name.startswith("."):
                     with contextlib.suppress(FileNotFoundError):  # gone since
+                        regular.check(self.path / entry.name)
                         if not entry.is_dir():
                             found.append(File(entry.name, entry.stat().st_size))
         return sorted(found)
 
     def read(self, name: str) -> bytes:
         try:
-            return (self.path / name).read_bytes()
+            return regular.read(self.path / name)
         except PermissionError as error:
             raise StorageError(
                 f"cannot read {self.at(name)}", expected="a readable file", got=str(error), hint="check its permissions"

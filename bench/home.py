@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bench.regular import path_of
+
 STORE = "RECONBENCH_STORE"
 
 
@@ -13,7 +15,7 @@ def home() -> Path:
 
     Always here: ``datasets/ weights/ pages/``, and ``results/ audits/`` of commands that name no other folder.
     """
-    return Path(os.environ.get("RECONBENCH_HOME") or ".reconbench").expanduser().absolute()
+    return path_of(os.environ.get("RECONBENCH_HOME") or ".reconbench").absolute()
 
 
 def kept() -> str:

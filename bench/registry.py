@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from bench.api import Attack, DataSource, Defense, Metric, Objective, Section, Track
 from bench.errors import BenchError, did_you_mean
+from bench.regular import path_of
 
 Kind = Literal["attack", "defense", "data", "metric", "track", "section"]
 WORDS: dict[Kind, str] = {
@@ -123,7 +124,7 @@ def load_plugin(path: str | Path) -> list[Entry]:
     Raises:
         BenchError: the file is missing, raises at import, registers nothing, or takes a name that is taken.
     """
-    path = Path(path).expanduser().resolve()
+    path = path_of(path).resolve()
     if not path.is_file():
         raise BenchError(f"plug-in file not found: {path}", expected="a Python file", hint="check the path given to --plugin")
     module_name = f"reconbench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"

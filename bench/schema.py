@@ -418,7 +418,7 @@ def _from_values(values: list[Any], column: Column) -> pa.Array:
         kept = [None if value is None or math.isnan(value) else value if digits is None else round(value, digits) for value in values]
         return pa.array(kept, column.type)
     if kinds == {str} and column.type == TEXT:
-        return pa.array(values, TEXT)
+        return pa.array(_in_utf8(values), TEXT)
     clean: list[Any] = []
     for value in values:
         if value is None:
@@ -428,6 +428,8 @@ def _from_values(values: list[Any], column: Column) -> pa.Array:
             value = value.item()  # numpy and torch scalars
         if column.json and not isinstance(value, str):
             value = json.dumps(value, ensure_ascii=False, default=str)
+        if isinstance(value, str):
+            value = _in_utf8([value])[0]
         if isinstance(value, float) and math.isnan(value):
             value = None
         if isinstance(value, bool) and not pa.types.is_boolean(column.type):
@@ -452,6 +454,15 @@ def _from_values(values: list[Any], column: Column) -> pa.Array:
             except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError):
                 raise _wrong_type(column, value) from None
         raise
+
+
+def _in_utf8(texts: list[Any]) -> list[Any]:
+    """The texts; where one holds half a character, which no file can, its escape instead: no row is lost for that."""
+    try:
+        "".join(text for text in texts if text).encode()
+        return texts
+    except UnicodeEncodeError:
+        return [text and text.encode(errors="backslashreplace").decode() for text in texts]
 
 
 def _from_series(series: pd.Series, column: Column) -> pa.Array:

@@ -7,6 +7,7 @@ A plug-in is no input: it is code that runs as the user, and the documentation s
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import struct
@@ -267,6 +268,95 @@ def test_pictures_are_opened_in_one_place():
     }
     assert set(found) == {"bench/data/picture.py", "bench/report/kit/figures.py"}
     assert all("formats=" in line for line in found.values())
+
+
+# ------------------------------------------------------------------------------------------------- texts, numbers, metadata
+
+
+@pytest.mark.parametrize(
+    "line", ['title: "\\ud800 of"', 'question: "\\udcff"', 'published: [{what: "\\udfff"}]', 'scales: {full: {title: "\\ud800"}}']
+)
+def test_half_a_character_in_a_grid_is_refused_before_anything_is_computed(tmp_path, line):
+    path = write_grid(tmp_path)
+    path.write_text("".join(kept + "\n" for kept in path.read_text().splitlines() if kept[:5] != line[:5]) + line)
+    with pytest.raises(BenchError, match="half a character"):
+        load(path)
+
+
+@pytest.mark.parametrize("value", [".nan", "[1, .inf]", "{deep: [{x: -.inf}]}", '"\\ud800"', "!!binary aGk=", "2001-01-01T00:00:00Z"])
+def test_parameters_that_no_row_can_hold_are_refused(tmp_path, value):
+    for more in (f"defense_params={{a: {value}}}", f'attacks=[{{"name": "mean_image", "params": {{a: {value}}}}}]'):
+        path = write_grid(tmp_path)
+        if more.startswith("attacks"):
+            path.write_text(path.read_text().replace("attacks: [mean_image]", more.replace("=", ": ", 1)))
+            more = ""
+        if "2001" in value:  # a text here
+            continue
+        with pytest.raises(BenchError, match=r"parameters must be plain|half a character"):
+            plan(load(path, [more] if more else []), {})
+
+
+def test_a_row_is_not_lost_for_half_a_character(tmp_path):
+    _, frame, images = run(tmp_path)
+    rows = [{**row, "grid_title": "\ud800 of", "attack_params": {"a": "\udcff"}} for row in frame.dropna(axis=1).to_dict("records")]
+    store.publish(rows, images, tmp_path / "results")
+    kept = store.load_scores(tmp_path / "results")
+    assert set(kept["grid_title"]) == {"\\ud800 of"}
+    assert set(kept["attack_params"]) == {'{"a": "\\udcff"}'}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("grid", None, "rows without grid"),
+        ("cell_id", None, "rows without cell_id"),
+        ("n_members", 10**12, "n_members 1000000000000"),
+        ("n_controls", 10**12, "n_controls 1000000000000"),
+        ("axis", "[" * 100_000 + "]" * 100_000, "axis that is nested too deeply"),
+        ("attack_params", '{"a": ' * 500 + "1" + "}" * 500, "attack_params that is nested too deeply"),
+    ],
+)
+def test_rows_that_this_program_never_writes_are_one_message(tmp_path, capsys, column, value, says):
+    """Tables that are merged may come from anyone."""
+    _, frame, images = run(tmp_path)
+    folder = tmp_path / "results"
+    store.publish(frame, images, folder)
+    table = pq.read_table(folder / "scores.parquet")
+    place = table.schema.get_field_index(column)
+    values = [value, *table[column].to_pylist()[1:]]
+    pq.write_table(
+        table.set_column(place, table.schema.field(column), pa.array(values, table.schema.field(column).type)), folder / "scores.parquet"
+    )
+    for words in (("report", "--out", str(folder)), ("merge", str(folder), "--into", str(tmp_path / "into"))):
+        assert main(list(words)) == 1
+        said = capsys.readouterr().err
+        assert says in said
+        assert len(said) < 2000
+
+
+def test_json_with_brackets_in_its_texts_is_not_deep(tmp_path):
+    _, frame, images = run(tmp_path)
+    frame["attack_params"] = '{"a": "' + "[" * 300 + '\\"' + "{" * 300 + '"}'
+    store.publish(frame, images, tmp_path / "results")
+    assert len(store.load_scores(tmp_path / "results")) == len(frame)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "cannot be read as Parquet"),
+        ([[0], [1]], "do not name its classes"),
+        ({"a": 0}, "do not name its classes"),
+        (["\ud800", "b"], "do not name its classes"),
+    ],
+)
+def test_metadata_of_parquet_that_name_no_classes_are_one_message(tmp_path, metadata, says):
+    if not isinstance(metadata, str):
+        metadata = json.dumps({"info": {"features": {"label": {"names": metadata, "_type": "ClassLabel"}}}})
+    table = pa.table({"image": [png_of(8, 8)] * 4, "label": [0, 1, 0, 1]}).replace_schema_metadata({"huggingface": metadata})
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(BenchError, match=says):
+        resolve_data(f"parquet:{tmp_path / 'x.parquet'}").load()
 
 
 # ----------------------------------------------------------------------------------------------------------------- secrets

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED: dict[str, set[str]] = {
     "bench.errors": set(),
     "bench.seeds": set(),
-    "bench.home": set(),
+    "bench.home": {"bench.regular"},
     "bench.memory": set(),
     "bench.cards": set(),
     "bench.precision": {"bench.errors"},
@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench.regular": {"bench.errors"},
     "bench.posix": {"bench.errors"},
     "bench.line": {"bench.say"},
-    "bench.files": {"bench.errors", "bench.regular", "bench.home", "bench.line"},
+    "bench.files": {"bench", "bench.errors", "bench.regular", "bench.home", "bench.line"},
     "bench.schema": {"bench", "bench.api", "bench.errors", "bench.registry"},
     "bench.granted": {"bench.errors"},
     "bench.api": {"bench.errors"},
@@ -52,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench.engine": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.files", "bench.memory", "bench.sealed",
         "bench.torch_state", "bench.schema", "bench.data", "bench.targets", "bench.tracks", "bench.grids", "bench.store",
-        "bench.line", "bench.say", "bench.posix", "bench.precision", "bench.cards",
+        "bench.line", "bench.say", "bench.posix", "bench.precision", "bench.cards", "bench.regular",
     },
     # store, claims and report read rows only: no data, no targets, no attacks, and not the engine
     "bench.store": {
@@ -65,7 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bench.report": {
         "bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry",
-        "bench.home", "bench.report.kit", "bench.tracks", "bench.claims",
+        "bench.home", "bench.report.kit", "bench.tracks", "bench.claims", "bench.regular",
     },
     "bench.publishing": {"bench", "bench.errors", "bench.say", "bench.store", "bench.report", "bench.engine"},
 }  # fmt: skip
@@ -78,7 +78,13 @@ ENTRANCES = {
     "bench.doctor": {"bench.cli"},
     "bench.check": {"bench.cli"},
 }
-LIGHT = {"bench.cli", "bench.errors", "bench.say", "bench.streams"}  # what the command line may import before it knows which command
+LIGHT = {
+    "bench.cli",
+    "bench.errors",
+    "bench.regular",
+    "bench.say",
+    "bench.streams",
+}  # what the command line may import before it knows which command
 
 
 def room_of(module: str) -> str:

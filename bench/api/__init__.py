@@ -12,7 +12,7 @@ from bench.api.defense import Defense, Planted, Rehearsal
 from bench.api.headline import EXCESS_RECALL, Headline, Share
 from bench.api.metric import Metric
 from bench.api.oracle import Oracle
-from bench.api.plain import Plain
+from bench.api.plain import Plain, plain_values
 from bench.api.release import Release, Tier
 from bench.api.section import Section
 from bench.api.setting import KINKED, Activation, Loss, Setting
@@ -22,5 +22,5 @@ from bench.api.track import Row, Track, TrackWork
 __all__ = [
     "DIVERGED", "EXCESS_RECALL", "KINKED", "OWN_LOSS", "Activation", "Architecture", "Attack", "Candidates", "Claim", "DataSource",
     "Defense", "Headline", "ImageSet", "Loss", "Metric", "Objective", "Oracle", "Plain", "Planted", "Rehearsal", "Release", "Row", "Secret",
-    "Section", "Setting", "Share", "Target", "Tier", "Track", "TrackWork",
+    "Section", "Setting", "Share", "Target", "Tier", "Track", "TrackWork", "plain_values",
 ]  # fmt: skip

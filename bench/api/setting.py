@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from bench.api.plain import Plain
+from bench.api.plain import Plain, plain_values
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
 Loss = Literal["bce", "ce", "mse", "huber"]
@@ -50,6 +50,8 @@ class Setting(Plain):
     defense: str = Field("none", description="defence applied by the owner")
     defense_params: dict[str, Any] = Field(default_factory=dict, description="hyperparameters of the defence")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="draws the members, the controls and the initial weights")
+
+    _plain = field_validator("defense_params")(plain_values)
 
     @model_validator(mode="after")
     def _consistent(self) -> Setting:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import registry, seeds, tracks
+from bench import registry, regular, seeds, tracks
 from bench.api import DIVERGED, Architecture, Candidates, Row
 from bench.artefacts import pictures
 from bench.artefacts.candidates import read_mean
@@ -245,8 +245,8 @@ def diverged(candidates: Candidates) -> bool:
 def _earlier(folder: Path) -> list[str]:
     """The files of the audit that a folder holds, its page and its numbers aside."""
     try:
-        names = [one["attack"] for one in json.loads((folder / "audit.json").read_text(encoding="utf-8"))["attacks"]]
-    except (OSError, ValueError, TypeError, KeyError):
+        names = [one["attack"] for one in json.loads(regular.read(folder / "audit.json"))["attacks"]]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return []
     known = [name for name in names if name in registry.entries("attack")]
     return ["images.parquet", *(f"{name}{end}" for name in known for end in (".safetensors", ".png", "-members.png", "-controls.png"))]
@@ -254,14 +254,14 @@ def _earlier(folder: Path) -> list[str]:
 
 def folder_for(checkpoint: str, under: Path) -> Path:
     """Where the audit of a checkpoint goes: by its name, and by its path too where another one of that name has been audited."""
-    path = Path(checkpoint)
+    path = regular.path_of(checkpoint)
     plain = under / path.stem
     try:
-        before = json.loads((plain / "audit.json").read_text(encoding="utf-8")).get("checkpoint", checkpoint)
-    except (OSError, ValueError, AttributeError):
+        before = json.loads(regular.read(plain / "audit.json")).get("checkpoint", checkpoint)
+        same = Path(before).expanduser().resolve() == path.resolve()
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError):  # RecursionError is a RuntimeError
         return plain
-    same = Path(before).expanduser().resolve() == path.expanduser().resolve()
-    return plain if same else under / f"{path.stem}-{hashlib.sha256(str(path.expanduser().resolve()).encode()).hexdigest()[:8]}"
+    return plain if same else under / f"{path.stem}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
 
 
 def write(report: Report, folder: Path, checkpoint: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from bench.cli.exits import OK, SOME_FAILED
 from bench.cli.options import Controls, Dataset, DrawnSeed, DrawnSet, Labels, Members, Plugins
 from bench.cli.reading import check_memory, load_plugins
 from bench.errors import BenchError
+from bench.regular import path_of
 from bench.say import say
 
 
@@ -94,7 +94,7 @@ def audit(
         activation=activation, loss=loss, pooling=pooling, n_train=n_train, device=where,
     )  # fmt: skip
     planned = auditor.plan(attack, runs, param)
-    folder = Path(out).expanduser() if out else auditor.folder_for(checkpoint, home() / "audits")
+    folder = path_of(out) if out else auditor.folder_for(checkpoint, home() / "audits")
     Folder(folder).probe()  # what cannot be written is better known before an hour of attacks than after
     for line in auditor.described(subject):
         say(line)

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.regular import path_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -13,7 +14,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 def results_dir(out: str) -> Path:
     """The folder given, or ``results/`` of the clone, or of the current folder where the package is installed."""
     if out:
-        return Path(out).expanduser()
+        return path_of(out)
     return (PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()) / "results"
 
 
@@ -21,6 +22,15 @@ def local_results() -> Path:
     from bench.home import home
 
     return home() / "results"
+
+
+def probe(folder: Path) -> None:
+    """Raises BenchError where results cannot be written: better known before they are computed than after."""
+    from bench import regular
+    from bench.files import Folder
+
+    Folder(folder).probe()
+    regular.check(folder / "scores.parquet")
 
 
 def no_results(folder: Path) -> BenchError:

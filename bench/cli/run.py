@@ -12,7 +12,7 @@ import typer
 from bench.cli import options
 from bench.cli.again import typed_again
 from bench.cli.exits import OK, of_run
-from bench.cli.folders import local_results, results_dir
+from bench.cli.folders import local_results, probe, results_dir
 from bench.cli.reading import check_memory, cluster_of, load_plugins, seconds_of
 from bench.cli.summary import counts, failures, show_plan, tell
 from bench.errors import BenchError
@@ -118,6 +118,7 @@ def run(
     from bench.engine.debug import post_mortem
     from bench.engine.progress import Lines, choose
 
+    probe(folder)
     _interrupt_on_sigterm()
     summary = engine.run(
         planned,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.cli.again import typed_again
 from bench.cli.exits import INTERRUPTED, OK, SOME_FAILED
-from bench.cli.folders import local_results, results_dir
+from bench.cli.folders import local_results, probe, results_dir
 from bench.cli.options import Controls, Dataset, DrawnSeed, DrawnSet, Labels, Members, Plugins
 from bench.cli.reading import load_plugins
 from bench.cli.summary import say_grouped
 from bench.errors import BenchError, did_you_mean
+from bench.regular import path_of
 from bench.say import say
 
 
@@ -91,6 +91,8 @@ def score(
             expected="one of " + (", ".join(names) or "(nothing has run yet)"),
             hint=f"python -m bench run {options_of(grid) or f'--grid {grid}'}",
         )
+    if out:
+        probe(results_dir(out))
     try:
         fresh, missing = rescore.rescore(rows, grid or None, choose())
     except KeyboardInterrupt:
@@ -114,6 +116,9 @@ def _score_files(
     from bench.audit import page, scoring
     from bench.audit.asked import truth_of
 
+    folder = path_of(out) if out else None
+    if folder:
+        probe(folder)
     truth = truth_of(*asked)
     if truth is None:
         raise BenchError(
@@ -135,6 +140,6 @@ def _score_files(
     else:
         print(page.in_text(page.HEAD_ONE, page.one(judged)))
         print(judged.sentence())
-    if out:
-        say(f"read {page.write_score(judged, truth.secret, notes, Path(out).expanduser())}")
+    if folder:
+        say(f"read {page.write_score(judged, truth.secret, notes, folder)}")
     return OK

@@ -47,7 +47,7 @@ def read_labels(column: pa.ChunkedArray, feature: object, where: str) -> Labels:
         return Labels(np.array(texts, dtype=str), (), TEXT)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         values = _whole(column, said, where)
-        names = _names(feature)
+        names = _names(feature, where)
         _refuse_missing((values == -1) & bool(names), where)  # how that library marks a class that is not known
         if names and len(values) and (values.min() < 0 or values.max() >= len(names)):
             raise BenchError(
@@ -106,11 +106,26 @@ def _one_hot(column: pa.ChunkedArray, said: str, feature: object, where: str) ->
     return Labels(values, (), f"one-hot lists of {width}")
 
 
-def _names(feature: object) -> tuple[str, ...]:
-    try:
-        return tuple(str(name) for name in feature["names"])  # type: ignore[index]
-    except (KeyError, TypeError):
+def _names(feature: object, where: str) -> tuple[str, ...]:
+    names = feature.get("names") if isinstance(feature, dict) else None
+    if names is None:
         return ()
+    if not isinstance(names, list) or not all(isinstance(name, str) and _is_writable(name) for name in names):
+        raise BenchError(
+            f"the metadata of {where} do not name its classes",
+            expected="a list of texts, one a class",
+            got=str(names)[:100],
+            hint="correct the names, or remove the metadata",
+        )
+    return tuple(names)
+
+
+def _is_writable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half a character, as JSON may hold
+        return False
+    return True
 
 
 def _refuse_missing(missing: np.ndarray, where: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import regular
 from bench.data.labels import class_order
 from bench.data.picture import alike, channels_first, common_mode, mode_of, opened, pixels, shape_of
 from bench.errors import BenchError
@@ -94,8 +95,9 @@ def _in_order(path: Path) -> list[tuple[bool, int, str]]:
 
 
 def _no_file(path: Path) -> BenchError:
-    if path.is_symlink() and not path.exists():
-        got = f"a broken link, to {path.readlink()}"
-    else:
-        got = "a folder" if path.is_dir() else "something that is no file"
+    try:
+        regular.check(path)
+        got = "a folder" if path.is_dir() else f"a broken link, to {path.readlink()}" if path.is_symlink() else "nothing"
+    except BenchError as special:
+        got = special.got
     return BenchError(f"{path} is no file", expected="a file", got=got, hint="mend, rename or remove it")

@@ -171,7 +171,7 @@ def _read(path: Path, label_columns: Sequence[str]) -> tuple[pa.Array, Labels]:
         image, label = _image_column(schema, path), _column(schema, label_columns, path)
         table = pq.read_table(path, columns=[image, label])
         labels = read_labels(table[label], _feature(schema, label), f"column '{label}' of {path}")
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(path, error) from error
     return table[image], labels
 

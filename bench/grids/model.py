@@ -29,13 +29,12 @@ A grid is a ``base`` setting, ``axes`` (each a list of values), ``seeds`` and ``
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.api import Plain
+from bench.api import Plain, plain_values
 
 
 class Range(Plain):
@@ -76,15 +75,7 @@ class AttackSpec(Plain):
     sweep: Sweep | None = Field(None, description="runs with drawn hyperparameters")
     setting: dict[str, Any] = Field(default_factory=dict, description="Setting fields of this attack's own targets, over the grid's base")
 
-    @field_validator("params")
-    @classmethod
-    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        # parameters enter the cell's key as JSON, so they must survive the trip
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"parameters must be plain numbers, texts, lists and mappings ({error})") from error
-        return value
+    _plain = field_validator("params")(plain_values)
 
     @model_validator(mode="after")
     def _apart(self) -> AttackSpec:

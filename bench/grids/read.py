@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from bench import registry
+from bench import registry, regular
 from bench.api import Setting
 from bench.errors import BenchError, did_you_mean
 from bench.grids.faults import check_field, invalid, place
@@ -23,6 +23,7 @@ from bench.grids.model import Grid
 from bench.grids.points import expand
 from bench.grids.select import override
 from bench.grids.syntax import Loader, parse
+from bench.regular import path_of
 
 FOLDER = Path(__file__).resolve().parent
 MAX_BYTES = 1_000_000  # a grid is written by hand; more is a wrong file
@@ -189,7 +190,7 @@ def _find(asked: str) -> Path:
     known = builtin()
     if asked in known:
         return known[asked]
-    path = Path(asked).expanduser()
+    path = path_of(asked)
     is_page, meant = path.suffix in (".md", ".parquet"), options_of(asked)
     if not is_page and (asked.endswith((".yaml", ".yml")) or "/" in asked):
         if path.is_file():
@@ -212,6 +213,6 @@ def _read(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BenchError(f"grid {path} is {path.stat().st_size} bytes long", expected=f"at most {MAX_BYTES}", hint="is it a grid?")
-        return path.read_text(encoding="utf-8")
+        return regular.read(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(f"grid {path} cannot be read", expected="a UTF-8 text file", got=f"{type(error).__name__}: {error}") from error

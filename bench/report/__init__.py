@@ -161,11 +161,11 @@ def _sweep(folder: Path, kept: set[str], kinds: Sequence[str]) -> None:
     from bench.report.kit.text import GENERATED
 
     for path in folder.glob("*.md"):
-        if path.name not in kept and path.read_bytes().startswith(GENERATED.encode()):
+        if path.name not in kept and path.is_file() and path.read_bytes().startswith(GENERATED.encode()):
             path.unlink()
     for kind in kinds:
         for path in (folder / FIGURES).glob(f"*_{kind}.png"):
-            if f"{FIGURES}/{path.name}" not in kept:
+            if f"{FIGURES}/{path.name}" not in kept and not path.is_dir():
                 path.unlink()
 
 

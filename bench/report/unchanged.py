@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench import regular
 from bench.schema import to_table
 from bench.store import SCORES_FILE, images_files
 
@@ -30,7 +31,7 @@ class Rendering:
 def last_rendering(folder: Path) -> Rendering:
     """What the leaderboard says; nothing if there is none, or it says nothing."""
     try:
-        text = (folder / "leaderboard.md").read_text(encoding="utf-8")
+        text = regular.read(folder / "leaderboard.md").decode("utf-8")
     except (OSError, UnicodeDecodeError):
         return Rendering()
     found = re.search(r"<!-- tables and claims: ([0-9a-f]+)\n(.*?)-->\n\Z", text, flags=re.DOTALL)

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench import registry
+from bench import registry, regular
 from bench.api import Row
 from bench.errors import BenchError
 from bench.files import atomic_write, cannot_write
@@ -130,7 +130,7 @@ def images_files(folder: Path) -> list[Path]:
 
 def _load_file(path: Path, table: Literal["scores", "images"], columns: Sequence[str] | None = None) -> pa.Table:
     try:
-        return read(path.read_bytes(), str(path), table, columns)
+        return read(regular.read(path), str(path), table, columns)
     except FileNotFoundError:
         return schema(table).empty_table()
     except NotADirectoryError as error:
@@ -245,7 +245,7 @@ def _holds(path: Path, content: bytes) -> bool:
     written them before a column, null for all of them, was there."""
     table: Literal["scores", "images"] = "scores" if path.name == SCORES_FILE else "images"
     try:
-        before = path.read_bytes()
+        before = regular.read(path)
         return before == content or read(before, "", table).equals(read(content, "", table))
     except (OSError, CorruptError):
         return False  # absent, or to be mended

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import BenchError
 from bench.schema import IMAGE_KEY, SCHEMA_VERSION, SCORE_KEY, schema
 from bench.schema import columns as columns_of
+
+COUNTS, MOST = ("n_members", "n_controls"), 10**7  # images a side; intervals are computed over as many
+DEEPEST = 100  # levels of JSON in a value; the parser gives up at some hundreds
 
 
 def serialise(table: pa.Table) -> bytes:
@@ -72,9 +77,37 @@ def read(content: bytes, place: str, table: Literal["scores", "images"], columns
         arrays = [data[c.name].cast(c.type) if c.name in present else pa.nulls(file.metadata.num_rows, c.type) for c in wanted]
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise CorruptError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+    _check_values({c.name: array for c, array in zip(wanted, arrays, strict=True)}, table)
     full = schema(table)
     part = pa.schema([full.field(c.name) for c in wanted], metadata=full.metadata)
     return pa.Table.from_arrays(arrays, schema=part)
+
+
+def _check_values(found: Mapping[str, pa.ChunkedArray | pa.Array], table: Literal["scores", "images"]) -> None:
+    """Raises CorruptError for values that this program never writes, and that whoever reads them would fall over."""
+    for name in SCORE_KEY if table == "scores" else IMAGE_KEY:
+        if name in found and found[name].null_count:
+            raise CorruptError(f"{found[name].null_count} rows without {name}")
+    for name in COUNTS:
+        most = pc.max(found[name]).as_py() if name in found else None
+        if most is not None and most > MOST:
+            raise CorruptError(f"a row with {name} {most}, of at most {MOST}")
+    for column in columns_of(table):
+        texts = found.get(column.name) if column.json else None
+        if texts is None or (pc.max(pc.binary_length(texts)).as_py() or 0) <= DEEPEST:
+            continue
+        for text in texts.to_pylist():
+            if text and _depth(text) > DEEPEST:
+                raise CorruptError(f"a value of {column.name} that is nested too deeply, beyond {DEEPEST} levels")
+
+
+def _depth(text: str) -> int:
+    """How deep the lists and mappings of a JSON text are nested."""
+    depth = deepest = 0
+    for mark in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+        depth += 1 if mark in "[{" else -1 if mark in "]}" else 0
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def take(table: pa.Table, keep: pd.Index | Sequence[int]) -> pa.Table:

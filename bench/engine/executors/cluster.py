@@ -12,13 +12,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import BenchError
 from bench.files import is_uri, store_files
 from bench.home import STORE
 from bench.line import Line
+from bench.regular import path_of
 
 PATIENCE = 20.0  # seconds that the head of a cluster may take to answer
 
@@ -123,7 +123,7 @@ def marked() -> Iterator[str]:
 def store_address() -> str:
     """RECONBENCH_STORE as it is understood wherever the folder that this runs in is not."""
     store = os.environ.get(STORE, "")
-    return store if not store or is_uri(store) else str(Path(store).expanduser().absolute())
+    return store if not store or is_uri(store) else str(path_of(store).absolute())
 
 
 def room(ray: Any, cluster: Cluster) -> tuple[str, float, list[int]]:
