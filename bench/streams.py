@@ -14,6 +14,8 @@ import select
 import sys
 from typing import Any, TextIO
 
+from bench.say import plain
+
 # what the messages of this program hold beyond ASCII; any other character is written as its escape, such as \xe9
 ASCII = {
     "×": "x", "−": "-", "–": "-", "—": "-", "→": "->", "←": "<-", "…": "...", "·": ".", "±": "+-", "≥": ">=", "≤": "<=", "≠": "!=",
@@ -38,6 +40,34 @@ def _in_ascii(error: UnicodeError) -> tuple[bytes, int]:
 
 
 codecs.register_error(ERRORS, _in_ascii)
+
+
+class _Plain(io.TextIOWrapper):
+    """A text stream that no terminal takes orders from: whatever is printed, traced or warned of, by whomever, goes through here.
+
+    ``drawn`` is the same stream for what this program draws itself, such as a bar that moves.
+    """
+
+    def write(self, text: str) -> int:
+        super().write(plain(text))
+        return len(text)
+
+    @property
+    def drawn(self) -> _Drawn:
+        return _Drawn(self)
+
+
+class _Drawn:
+    """See _Plain."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return io.TextIOWrapper.write(self._stream, text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Forgiving(io.FileIO):
@@ -78,7 +108,7 @@ def prepare() -> None:
         if stream is None or (os.name == "posix" and stream is getattr(sys, f"__{name}__") and not _raw(stream)):
             raw = _Forgiving(number, "wb", closefd=False)
             encoding, lines = stream.encoding if stream else "utf-8", name == "stderr" or raw.isatty()
-            own = io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors=ERRORS, line_buffering=lines)
+            own = _Plain(io.BufferedWriter(raw), encoding=encoding, errors=ERRORS, line_buffering=lines)
             setattr(sys, name, own)
             setattr(sys, f"__{name}__", own)
         elif isinstance(stream, io.TextIOWrapper):

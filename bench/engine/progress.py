@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Protocol
 
-from bench.say import say
+from bench.say import plain, say
 
 QUIET_SECONDS = 10.0  # between two plain lines, unless something failed
 
@@ -74,7 +74,7 @@ class Bar:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
-        self.console = Console(stderr=True)
+        self.console = Console(file=getattr(sys.stderr, "drawn", None), stderr=True)
         text = "{task.completed:.0f}/{task.total:.0f} done, {task.fields[failed]} failed{task.fields[cached]}{task.fields[left]}"
         self.bar = RichProgress(TextColumn("{task.description}"), BarColumn(), TextColumn(text), console=self.console, transient=True)
         self.task = self.bar.add_task("starting", total=0, failed=0, cached="", left="")
@@ -92,7 +92,7 @@ class Bar:
         self.bar.start()
 
     def stage(self, text: str) -> None:
-        self.bar.update(self.task, description=text)
+        self.bar.update(self.task, description=plain(text))
 
     def finished(self, name: str, status: str, reason: str) -> None:
         self.done += 1
@@ -102,7 +102,7 @@ class Bar:
             self.note(f"failed: {name}: {reason}")
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(plain(text), markup=False, highlight=False)
 
     def close(self) -> None:
         self.bar.stop()

@@ -14,6 +14,7 @@ from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import streams
 from bench.cli import app, main
+from bench.say import plain
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,3 +176,72 @@ def test_a_reader_that_leaves_changes_no_exit_code(tmp_path, bench_home):
     done = shell(f"{{ bench {words}; echo $? >&3; }} 3>code | true", tmp_path)
     assert (tmp_path / "code").read_text().strip() == "2"
     assert b"run just these again" in done.stderr
+
+
+ORDERS = "\x1b]0;title\x07\x1b[2J\x1b[31m\x1bc\x9b1m\x9d0;x\x07\r\x08\x00\u202e"
+
+
+def test_no_terminal_takes_orders_from_what_is_printed(tmp_path):
+    """A name, a warning and a message that hold some, and a print of a library's; what is meant to be read is all there."""
+    (tmp_path / "a.py").write_text(
+        "import sys, warnings\nfrom bench import streams\nfrom bench.say import say\nstreams.prepare()\n"
+        f"orders = {ORDERS!r}\nprint('name\\t' + orders + '.png')\nsay('said ' + orders + 'to')\nwarnings.warn('warned ' + orders + 'of')\n"
+        "sys.stdout.writelines(['lines ' + orders, 'end\\n'])\nraise ValueError('raised ' + orders + 'so')\n"
+    )
+    done = shell(f'"{sys.executable}" a.py', tmp_path, PYTHONIOENCODING="utf-8")
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert out == "name\t.png\nlines end\n"
+    for words in ("said to", "warned of", "raised so"):
+        assert words in err
+    assert all(character.isprintable() or character in "\n\t" for character in out + err)
+    assert "\u202e" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("plain, × and é\n\t", "plain, × and é\n\t"),
+        ("a\x1b]0;never ended", "a]0;never ended"),
+        ("\x9dnever ended", "never ended"),
+        ("x\x1b]y\nz\x07", "x]y\nz"),
+        ("a\x1b[1;31mb\x9b0mc\x1b(Bd\x1b]8;;http://x\x1b\\e\x1b[", "abcde["),
+    ],
+)
+def test_what_is_taken_out(text, kept):
+    """An order that does not end takes no words with it: a name could hide what a message says after it."""
+    assert plain(text) == kept
+
+
+@pytest.mark.parametrize("words", [("ls", "--plugin", "{name}"), ("check", "{name}"), ("report", "--out", "{name}"), ("audit", "{name}")])
+def test_a_name_that_holds_orders_gives_none(capsys, words):
+    assert main([word.format(name=f"x{ORDERS}.py".replace("\x00", "")) for word in words]) == 1
+    said = capsys.readouterr()
+    assert all(character.isprintable() or character in "\n\t" for character in said.out + said.err)
+
+
+def test_a_bar_still_moves(tmp_path):
+    """On a terminal; and what it says of cells gives no orders."""
+    (tmp_path / "a.py").write_text(
+        "from bench import streams\nstreams.prepare()\nfrom bench.engine.progress import Bar\nbar = Bar()\nbar.start(2)\n"
+        f"bar.stage({ORDERS!r} + 'stage')\nbar.finished('cell', 'failed', {ORDERS!r} + 'reason')\nbar.close()\n"
+    )
+    controller, terminal = os.openpty()
+    subprocess.run(
+        [sys.executable, "a.py"],
+        cwd=tmp_path,
+        stderr=terminal,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        check=True,
+        timeout=120,
+    )
+    os.close(terminal)
+    seen = b""
+    try:
+        while block := os.read(controller, 65536):
+            seen += block
+    except OSError:  # the end, as Linux tells it
+        pass
+    os.close(controller)
+    assert b"reason" in seen
+    assert b"\x1b[" in seen  # moved
+    assert not any(order in seen for order in (b"title", b"\x1b[2J", b"\x1bc", b"\x08"))
