@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench.sealed": set(),
     "bench.say": set(),
     "bench.regular": {"bench.errors"},
+    "bench.shadows": {"bench.errors"},
     "bench.posix": {"bench.errors"},
     "bench.line": {"bench.say"},
     "bench.files": {"bench", "bench.errors", "bench.regular", "bench.home", "bench.line"},
@@ -83,6 +84,7 @@ LIGHT = {
     "bench.errors",
     "bench.regular",
     "bench.say",
+    "bench.shadows",
     "bench.streams",
 }  # what the command line may import before it knows which command
 

@@ -27,7 +27,7 @@ from typing import Annotated
 
 import typer
 
-from bench import streams
+from bench import shadows, streams
 from bench.cli import audit, look, ready, run, score, tables
 from bench.cli.exits import BUG, INTERRUPTED, OK, USAGE
 from bench.errors import BenchError
@@ -96,6 +96,7 @@ def _answer(words: list[str]) -> int:
         print(__version__)
         return OK
     try:
+        shadows.check()
         if words[:1] not in (["ls"], ["info"], ["doctor"]) and not {"--help", "-h"} & {*words} and words:
             from bench import posix
 
