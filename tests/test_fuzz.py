@@ -7,6 +7,7 @@ What people bring (checkpoints, pictures, grids) is fuzzed here and beside its o
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import warnings
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from fuzzing import cases, damage, damaged, listing, planned
@@ -26,6 +28,7 @@ from test_store import images as image_rows
 from test_store import score
 
 from bench.api import Candidates
+from bench.artefacts.images import read_images
 from bench.cli import main
 from bench.engine.answers import file_name, keep, kept
 from bench.errors import BenchError
@@ -35,6 +38,8 @@ from bench.grids.read import builtin, load
 from bench.grids.select import override
 from bench.grids.syntax import parse
 from bench.registry import resolve_data
+from bench.regular import path_of
+from bench.say import plain
 from bench.sealed import seal, unseal
 from bench.store import CorruptFileWarning, Store, load_results, publish
 from bench.targets.cache import TargetCache
@@ -242,6 +247,64 @@ def test_data_with_text_that_is_no_utf8_are_refused_or_read(tmp_path, pictures, 
     path.write_bytes(pictures.replace(name, b"\xe1" + name[1:]))
     found = refused(lambda: read(resolve_data(f"parquet:{path}")))
     assert str(path) in found if isinstance(found, str) else found.shape == (40, 1, 6, 6)
+
+
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
+
+
+def encoded(kind: str, mode: str) -> bytes:
+    file = io.BytesIO()
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)).convert(mode)
+    picture.save(file, kind, **({"compression": "tiff_deflate"} if kind == "TIFF" else {}))
+    return file.getvalue()
+
+
+PICTURES = {(kind, mode): encoded(kind, mode) for kind in FORMATS for mode in ("RGB", "L")}
+
+
+@cases(300)
+@given(which=st.sampled_from(sorted(PICTURES)), how=damage)
+def test_a_damaged_picture_of_any_format_is_read_over_or_refused(fresh, which, how):
+    folder = fresh()
+    (folder / "0.png").write_bytes(damaged(PICTURES[which], how))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of decoders
+        found = refused(lambda: read_images(folder).images)
+    assert isinstance(found, str) or (found.ndim == 4 and found.shape[1] in (1, 3))
+
+
+@cases(200)
+@given(text=st.text(max_size=40) | st.sampled_from(["~", "~x", "/", "", ".", "a" * 300, "/".join("a" * 5000), "\ud800", "\udcff", "\0"]))
+def test_any_path_is_one_or_one_message(text):
+    found = refused(lambda: path_of(text))
+    assert isinstance(found, str) or found.expanduser() == found
+
+
+@cases(200)
+@given(text=st.text(st.characters(max_codepoint=0x2100), max_size=40) | st.text("\x1b[]0;1mP^\\\x07\x9b\x9d\x9c ab\n", max_size=40))
+def test_nothing_printed_is_obeyed_and_nothing_readable_is_lost(text):
+    said = plain(text)
+    assert not {character for character in said if character < " " and character not in "\n\t"} | {c for c in said if "\x7f" <= c <= "\x9f"}
+    assert plain(said) == said
+    assert said.count("\n") == text.count("\n")
+    if all(c.isprintable() for c in text):
+        assert said == text
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner)
+)
+
+
+@cases(100)
+@given(names=JSON, depth=st.sampled_from([0, 1, 100_000]))
+def test_any_metadata_of_parquet_are_one_message_or_read(fresh, pictures, names, depth):
+    path = fresh() / "mine.parquet"
+    said = json.dumps({"info": {"features": {"label": {"names": names}}}})
+    table = pq.read_table(io.BytesIO(pictures)).replace_schema_metadata({"huggingface": "[" * depth + said + "]" * depth})
+    pq.write_table(table, path)
+    found = refused(lambda: read(resolve_data(f"parquet:{path}")))
+    assert isinstance(found, str) or len(found) == 40
 
 
 @cases(150)

@@ -51,7 +51,9 @@ def opened(source: Path | IO[bytes], where: str) -> Image.Image:
         raise _bomb(where, str(error)) from error
     except UnidentifiedImageError as error:  # its own words name an object in memory
         raise undecodable(where, _beginning(encoded)) from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except BenchError:
+        raise
+    except Exception as error:  # damaged bytes make decoders raise anything
         raise undecodable(where, f"{type(error).__name__}: {error}") from error
     if image.mode not in GREY | COLOUR:
         raise undecodable(where, f"pixels of mode {image.mode}")
@@ -90,7 +92,9 @@ def pixels(image: Image.Image, mode: str, where: str) -> np.ndarray:
             image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
         image = image if image.mode == mode else image.convert(mode)
         return np.asarray(image if turn is None else image.transpose(turn))
-    except (OSError, ValueError, SyntaxError) as error:
+    except BenchError:
+        raise
+    except Exception as error:  # damaged bytes make decoders raise anything
         raise undecodable(where, f"{type(error).__name__}: {error}") from error
 
 
