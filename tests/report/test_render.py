@@ -363,21 +363,30 @@ def test_no_two_attacks_look_alike():
     assert len({(look["color"], look["marker"]) for look in looks.values()}) == 20
 
 
-def test_a_picture_ends_where_its_contents_do() -> None:
+@pytest.mark.parametrize(
+    "name", ["a name beside the axes, cut off without room", "a name that is longer than the room there is at first " * 3]
+)
+def test_a_picture_ends_where_its_contents_do(name: str) -> None:
     from bench.report.kit.figures import as_png, new_figure
 
     figure = new_figure(3, 2)
     axis = figure.subplots()
-    axis.plot([0, 1], label="a name that stands beside the axes and would be cut off")
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    axis.plot([0, 1], label=name)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, borderpad=0)
     axis.set_title("a title", loc="left")
     tight = io.BytesIO()
-    figure.savefig(tight, format="png", bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
-    assert as_png(figure) == tight.getvalue()
-    with Image.open(tight) as image:
-        edge = np.asarray(image.convert("L"))
-    assert edge.shape[1] > 3 * 130
-    assert (np.concatenate([edge[:10].ravel(), edge[-10:].ravel(), edge[:, :10].ravel(), edge[:, -10:].ravel()]) == 255).all()
+    figure.savefig(tight, format="png", bbox_inches="tight", pad_inches=0.12)
+    white = Image.new("L", (3, 3), 255)
+    white_png = io.BytesIO()
+    white.save(white_png, "PNG")
+    drawn, pasted = as_png(figure), as_png(figure, [(b"no picture", -0.3, 0.5, 0.2), (white_png.getvalue(), 0.0, 0.0, 0.1)])
+    with Image.open(tight) as wanted, Image.open(io.BytesIO(drawn)) as found, Image.open(io.BytesIO(pasted)) as more:
+        assert (np.abs(np.subtract(found.size, wanted.size)) <= 12).all(), "but for the room that letters might take"
+        assert found.info["dpi"] == pytest.approx((130, 130), abs=0.01)
+        pixels, wider = np.asarray(found.convert("L")), np.asarray(more.convert("L"))
+    ink = [np.flatnonzero((pixels < 255).any(axis=i)) for i in (0, 1)]
+    assert [(there[0], size - 1 - there[-1]) for there, size in zip(ink, pixels.shape[::-1], strict=True)] == [(16, 16), (16, 16)]
+    assert (wider[:, 16:42] == 238).sum() == 26 * 26, "a broken thumbnail is grey, and is part of the picture"
 
 
 def test_a_single_seed_is_never_bold_and_none_of_many_has_a_width(tmp_path: Path) -> None:

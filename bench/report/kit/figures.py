@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 P = ParamSpec("P")
+Tile = tuple[
+    Any, float, float, float
+]  # a thumbnail as PNG (grey if broken), left, top and side, in inches from a figure's upper left corner
 
 COLOURS = ("#0b62a4", "#d1495b", "#2e8b57", "#8e5ea2", "#e08e0b", "#00868b", "#7a4b2a", "#5b6ee1")
 GREYS = ("#8a8a8a", "#b0b0b0", "#6a6a6a", "#c4c4c4")
@@ -51,6 +54,9 @@ CHARACTER = 0.078  # inches across a character of STYLE's size, on average
 LINE = 0.15  # inches from a line to the next
 UPRIGHT = 24  # characters in a line of a tick label that stands upright
 LINES = 5  # of a tick label that does not
+DPI = 130
+PAD = 16  # pixels of white around what is drawn
+ROOM = (65, 65, 390, 195)  # pixels that are drawn left, above, right and below of a figure at first, for what reaches out of it
 
 
 def styled(draw: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
@@ -264,14 +270,48 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=130, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def as_png(figure: Figure) -> bytes:
-    """The figure as PNG, the same bytes for the same content."""
-    buffer = io.BytesIO()
-    around = figure.get_tightbbox().padded(0.12)  # what bbox_inches="tight" finds, which draws the figure once more for it
-    figure.savefig(buffer, format="png", bbox_inches=around, metadata={"Software": None})
+def as_png(figure: Figure, tiles: Sequence[Tile] = ()) -> bytes:
+    """The figure as PNG, the same bytes for the same content.
+
+    It is drawn once, with room around it, and cut to what is there: to ask Matplotlib how far that reaches takes as long as to draw it.
+
+    Args:
+        tiles: what is pasted into it.
+    """
+    from PIL import Image
+
+    room = np.array(ROOM)
+    while True:
+        pixels = _drawn(figure, tiles, room)
+        ink = pixels.view(np.uint32)[..., 0] != 0xFFFFFFFF
+        (left, right), (top, bottom) = (
+            (there[0] - PAD, there[-1] + 1 + PAD) for there in (np.flatnonzero(ink.any(axis=i)) for i in (0, 1))
+        )
+        short = np.array([left < 0, top < 0, right > ink.shape[1], bottom > ink.shape[0]])
+        if not short.any():
+            break
+        room = np.where(short, 2 * room, room)
+    buffer = io.BytesIO()  # without the layer of opacity, and not as small as can be: either takes its time
+    Image.fromarray(pixels[top:bottom, left:right, :3]).save(buffer, "PNG", dpi=(DPI, DPI), compress_level=3)
     return buffer.getvalue()
+
+
+def _drawn(figure: Figure, tiles: Iterable[Tile], room: np.ndarray) -> np.ndarray:
+    """Pixels, h × w × 4, uint8, of the figure, and so many left, above, right and below of it."""
+    from matplotlib.transforms import Bbox
+    from PIL import Image
+
+    (width, height), (left, above, right, below) = figure.get_size_inches(), room / DPI
+    figure.savefig(io.BytesIO(), format="raw", bbox_inches=Bbox.from_extents(-left, -below, width + right, height + above))
+    pixels = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]
+    for png, x, y, side in tiles:
+        edge, picture = round(side * DPI), decode(png)
+        image = Image.new("L", (1, 1), 238) if picture is None else Image.fromarray(picture)
+        column, row = room[0] + round(x * DPI), room[1] + round(y * DPI)
+        pixels[row : row + edge, column : column + edge, :3] = image.convert("RGB").resize((edge, edge), Image.Resampling.NEAREST)
+    return pixels

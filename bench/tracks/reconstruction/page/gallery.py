@@ -13,7 +13,7 @@ from bench.report.kit.groups import axis_of, in_words
 from bench.report.kit.page import Page
 from bench.report.kit.selection import gallery_sizes, ranked, shown_cells
 from bench.report.kit.text import clean
-from bench.tracks.reconstruction.page.pair import pair
+from bench.tracks.reconstruction.page.pair import SHOWN, pair
 
 ACROSS = 10  # pairs side by side
 PAIR, GAP, HEAD = 2.42, 0.35, 0.75  # heights in sides of a picture: a pair with its number, after a setting, a setting's heading
@@ -35,7 +35,7 @@ def figure(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
     axis.set_ylim(total, 0)
     axis.axis("off")
     axis.text(0, 0.02, clean(title, 80), ha="left", va="top", fontweight="bold", fontsize=11.5)
-    top = 0.75
+    tiles, top = [], 0.75
     headings = labels.short([in_words(axis_of(row), axis_of(row)) or str(row["dataset_display"]) for row, _ in blocks], 80)
     for heading, (row, best) in zip(headings, blocks, strict=True):
         axis.text(0, top + 0.05, heading, ha="left", va="top", fontsize=9.5, fontweight="bold")
@@ -44,12 +44,11 @@ def figure(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
         for start in range(0, len(best), across):
             for place, name in ((0.5, "rebuilt"), (1.52, "truth")):
                 axis.text(0.38, top + place, name, ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
-            for column, image in enumerate(best.iloc[start : start + across].to_dict("records")):
-                left = 0.5 + column
-                pair(axis, image, left, top, 2.17)
+            for column, image in enumerate(best[SHOWN].iloc[start : start + across].to_dict("records")):
+                tiles += pair(axis, image, 0.5 + column, top, 2.17, SIDE)
             top += PAIR
         top += GAP
-    return as_png(picture)
+    return as_png(picture, tiles)
 
 
 def cells(scores: pd.DataFrame, images: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:

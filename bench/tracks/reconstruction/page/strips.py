@@ -9,12 +9,12 @@ import pandas as pd
 
 from bench.api import Section
 from bench.report.kit import labels
-from bench.report.kit.figures import LINES, as_png, is_number, new_figure, styled
+from bench.report.kit.figures import LINES, Tile, as_png, is_number, new_figure, styled
 from bench.report.kit.groups import axis_of
 from bench.report.kit.page import Page
 from bench.report.kit.selection import BANDS, shown_cells, shown_images
 from bench.report.kit.text import clean, signed
-from bench.tracks.reconstruction.page.pair import pair
+from bench.tracks.reconstruction.page.pair import SHOWN, pair
 
 MAX_STRIPS = 16
 HEADING = 20  # characters in a line of a strip's heading
@@ -83,6 +83,7 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
     for band in BANDS:
         if columns[band]:
             axis.text(starts[band] + columns[band] / 2, head - 0.2, band, ha="center", va="center", fontsize=9, color="#666666")
+    tiles: list[Tile] = []
     for i, ((row, shown), heading) in enumerate(zip(rows, _headings([row for row, _ in rows]), strict=True)):
         top = head + i * height
         tall = labels.tallest([heading])
@@ -94,10 +95,9 @@ def strips(scores: pd.DataFrame, images: pd.DataFrame, title: str) -> bytes | No
         axis.text(label - 0.12, top + 0.5, "rebuilt", ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
         axis.text(label - 0.12, top + 1.52, "truth", ha="right", va="center", fontsize=7.5, color="#777777", rotation=90)
         for band in BANDS:
-            for j, image in enumerate(shown[shown["band"] == band].to_dict("records")):
-                left = starts[band] + j
-                pair(axis, image, left, top, 2.2)
-    return as_png(figure)
+            for j, image in enumerate(shown.loc[shown["band"] == band, SHOWN].to_dict("records")):
+                tiles += pair(axis, image, starts[band] + j, top, 2.2, scale)
+    return as_png(figure, tiles)
 
 
 def _headings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
