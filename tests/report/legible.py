@@ -20,13 +20,15 @@ SLACK = 0.5  # pixels
 
 @contextmanager
 def watched() -> Iterator[list[str]]:
-    """The faults of every figure that is saved meanwhile; the figures are saved as they would be."""
+    """The faults of every figure that is saved meanwhile, as it was saved last; the figures are saved as they would be."""
     found: list[str] = []
+    latest: dict[Figure, list[str]] = {}
     save = Figure.savefig
 
     def savefig(figure: Figure, *args: Any, **kwargs: Any) -> None:
         canvas = kwargs.get("bbox_inches") or Bbox.from_bounds(0, 0, *figure.get_size_inches())
-        found.extend(faults(figure, canvas))
+        latest[figure] = faults(figure, canvas)
+        found[:] = itertools.chain(*latest.values())
         save(figure, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
