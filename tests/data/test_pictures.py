@@ -233,9 +233,9 @@ def test_suffixes_in_capitals_and_linked_folders_count(root: Path, tmp_path: Pat
     ("spoil", "got"),
     [
         (lambda path: path.symlink_to("nowhere.png"), "a broken link, to nowhere.png"),
-        (lambda path: path.symlink_to(path), "a broken link"),
+        (lambda path: path.symlink_to(path), "a link that leads back to itself"),
         (lambda path: path.mkdir(), "a folder"),
-        (os.mkfifo, "something that is no file"),
+        (os.mkfifo, "a named pipe"),
     ],
 )
 def test_the_name_of_a_picture_without_a_file_is_named(root: Path, read: Callable[[Path], object], spoil: object, got: str) -> None:
