@@ -233,9 +233,20 @@ def test_set_replaces_an_axis(bench, tmp_path):
     assert [cell["axis"] for cell in json.loads(text)["cells"]] == [{"weight_decay": "0.5"}] * 2
 
 
-def test_a_results_folder_that_cannot_be_written_loses_nothing(bench, tmp_path):
+def test_a_results_folder_that_cannot_be_written_is_found_before_computing(bench, tmp_path):
     grid = write_grid(tmp_path)
     (tmp_path / "file").touch()
+    code, _, err = bench("run", "--grid", grid, "--out", tmp_path / "file" / "results")
+    assert code == 1
+    assert "cannot write" in err
+    code, _, err = bench("run", "--grid", grid, "--out", tmp_path / "good")
+    assert (code, "0 cached" in err) == (0, True)
+
+
+def test_a_results_folder_that_cannot_be_written_any_more_loses_nothing(bench, tmp_path, monkeypatch):
+    grid = write_grid(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("bench.cli.run.probe", lambda folder: None)  # it could be, when the run began
     code, _, err = bench("run", "--grid", grid, "--out", tmp_path / "file" / "results")
     assert code == 1
     assert "are finished and kept" in err
