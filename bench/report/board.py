@@ -129,7 +129,7 @@ def _row(best: Best, also: Sequence[str]) -> list[str]:
         f"[{escape(group.attack, 24)}{link}", access("+".join(also)), "", of_headline(group), beside, interval(best.lead.interval),
         f"{best.ahead} of {best.tried}", "no",
     ]  # fmt: skip
-    row[2] = _where(group, max(12, WIDEST - sum(map(len, row)) + len(link) - 3 * len(row)))
+    row[2] = _where(group, max(8, WIDEST - sum(map(len, row)) + len(link) - 3 * len(row)))
     return row
 
 
