@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bench.api import KINKED
 from bench.targets.losses import loss_curvature, loss_gradient, loss_targets
 from bench.targets.models import activation_function, activation_slope
 from bench.targets.one_missing import Known, named
@@ -19,7 +20,6 @@ from bench.targets.train import MOMENTUM
 
 TOGETHER = 64  # directions: their state stays in a CPU's cache
 STEP = 1e-4  # of the difference of slopes that stands for an activation's second derivative
-KINKED = ("relu", "leaky_relu")  # second derivative 0 on either side
 
 
 def train_tangents(

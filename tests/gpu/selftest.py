@@ -22,6 +22,7 @@ from torch import Tensor
 from bench import capture, precision, registry
 from bench.api import Candidates, Setting, Target
 from bench.api.setting import Activation
+from bench.engine.provenance import device_name
 from bench.memory import is_out_of_memory
 from bench.metrics import lpips, ncc, ssim
 from bench.tracks.reconstruction.targets import obtain
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     given = parser.parse_args(arguments)
     device = torch.device(given.device)
-    record: dict[str, Any] = {"device": name_of(device), "torch": torch.__version__, "checks": []}
+    record: dict[str, Any] = {"device": device_name(device), "torch": torch.__version__, "checks": []}
     with precision.pinned():
         record["precision"] = precision.measured(device)
         for check in checks(device):
@@ -66,11 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{'well' if said['ok'] else 'FAIL'}  {said['name']}: {said['said']}", flush=True)
             given.out.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return int(not all(said["ok"] for said in record["checks"]))
-
-
-def name_of(device: torch.device) -> str:
-    """Of the card; "cpu" where there is none."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def outcome(check: Check) -> dict[str, Any]:
