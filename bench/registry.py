@@ -226,15 +226,21 @@ def brought(kind: Kind) -> tuple[tuple[str, str, int], ...]:
 
 
 def source_version(cls: type) -> str:
-    """``version`` of a plug-in for cache keys: the declared number, or else the head of the hash of its source file."""
+    """``version`` of a plug-in for cache keys: the declared number, the head of the hash of its source file, or both.
+
+    In the project's own folders the declared number stands alone: who reviews a change sees whether it was raised. Files from elsewhere
+    are told apart by their source as well, whatever they declare.
+    """
     declared = cls.__dict__.get("version")
-    if declared is not None:
-        return str(declared)
     try:
-        source = Path(inspect.getfile(cls)).read_bytes()
+        path = Path(inspect.getfile(cls)).resolve()
+        own, source = any(path.is_relative_to(folder.resolve()) for folder in FOLDERS.values()), path.read_bytes()
     except (OSError, TypeError):
-        source = cls.__qualname__.encode()
-    return "src-" + hashlib.sha256(source).hexdigest()[:8]
+        own, source = False, cls.__qualname__.encode()
+    if declared is not None and own:
+        return str(declared)
+    head = "src-" + hashlib.sha256(source).hexdigest()[:8]
+    return head if declared is None else f"{declared}+{head}"
 
 
 def _static(kind: Kind) -> Iterator[Entry]:

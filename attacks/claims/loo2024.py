@@ -6,7 +6,7 @@ from bench.api import Claim
 
 PAPER = "Loo et al., ICLR 2024 (arXiv 2302.01428)"
 ORDINARY = {"init_scale": None, "weight_decay": 0}  # PyTorch's initialisation, no decay: the final weights alone say little there
-CONTROLS = ("heldout_images", "mean_image", "first_layer_weights")
+CONTROLS = ("heldout_images", "pool_mean", "mean_image", "first_layer_weights")
 FINAL_ALONE = ("haim_kkt", "multiclass_kkt", "regression_kkt")
 GRIDS = ("default_init", "weight_decay")
 

@@ -6,7 +6,16 @@ from bench.api import Claim
 
 AFTER = "written down when the rows were there"
 GRIDS = ("quick", "real_data", "haim2022")
-CONTROLS = ("mean_image", "class_mean_image", "heldout_images", "first_layer_weights", "row_kmeans", "model_inversion", "warm_start")
+CONTROLS = (
+    "mean_image",
+    "class_mean_image",
+    "heldout_images",
+    "pool_mean",
+    "first_layer_weights",
+    "row_kmeans",
+    "model_inversion",
+    "warm_start",
+)
 
 ON_SPAN = (
     Claim(

@@ -12,6 +12,7 @@ from bench import registry
 from bench.api import Row
 from bench.engine.plan import PROTOCOL, Cell
 from bench.engine.provenance import provenance
+from bench.engine.sources import source_of
 from bench.grids.model import Grid
 from bench.store import setting_row
 
@@ -52,6 +53,7 @@ def describe(cell: Cell, grid: Grid) -> Row:
         "target_id": cell.target_id,
         "attack": cell.attack.spec.name,
         "attack_version": cell.attack.version,
+        "attack_source": source_of(cell.attack.cls) if cell.attack.cls is not None else None,
         "attack_params": cell.attack.params_json,
         "attack_defaults": cell.attack.defaults_json,
         "sweep": cell.attack.sweep_json,

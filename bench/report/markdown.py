@@ -154,9 +154,25 @@ def _provenance(rows: pd.DataFrame) -> list[str]:
         f"- time: {seconds(float(train))} training, {seconds(float(rows['seconds_attack'].sum()))} attacking, "
         f"{seconds(float(rows['seconds_score'].sum()))} scoring, over {rows['target_id'].nunique()} targets and {len(rows)} cells",
     ]
+    if sources := _sources(rows):
+        lines.insert(1, f"- attacks, by version and source: {sources}")
     if len(finished):
         lines.append(f"- finished: {finished.min():%Y-%m-%d} to {finished.max():%Y-%m-%d} (UTC)")
     return [*lines, ""]
+
+
+def _sources(rows: pd.DataFrame) -> str:
+    """Each attack with its version and the head of the hash of its source. One version of several sources is told apart by their seeds."""
+    known = rows.dropna(subset=["attack_source"])
+    said = []
+    for (attack, version), mine in known.groupby(["attack", "attack_version"], sort=True):
+        by_source = {str(source): own["seed"] for source, own in mine.groupby("attack_source", sort=False)}
+        heads = [
+            f"`{escape(source[:8])}`" + (f" (seeds {', '.join(map(str, sorted(set(seeds))))})" if len(by_source) > 1 else "")
+            for source, seeds in by_source.items()
+        ]
+        said.append(f"{escape(str(attack))} {escape(str(version))} " + " / ".join(heads))
+    return ", ".join(said)
 
 
 def _columns(groups: Sequence[Group]) -> list[str]:

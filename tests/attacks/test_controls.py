@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from attacks.class_mean_image import ClassMeanImage
+from attacks.pool_mean import PoolMean
 from attacks.row_kmeans import RowKmeans, kmeans
 from bench import seeds
 from bench.api import Architecture
@@ -101,3 +102,23 @@ def test_a_class_to_which_no_public_image_goes_is_left_out() -> None:
     release = replace(release, public_images=public[bright])
     images = ClassMeanImage(highest=1.0).reconstruct(release, torch.Generator())
     assert torch.allclose(images, public[bright].mean(0).expand(6, -1, -1, -1), atol=1e-6)
+
+
+# --- pool_mean --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_were_the_training_images_public_the_mean_image_would_name_them_all() -> None:
+    g = seeds.generator("test", "pool mean")
+    public = torch.rand(30, *SHAPE, generator=g)
+    members = torch.tensor([3, 8, 14, 21, 29])
+    release = release_of(torch.eye(DIMENSIONS), torch.ones(1, DIMENSIONS), 5, public, public[members].mean(0))
+    found = PoolMean().reconstruct(release, g)
+    assert len(found) == 10
+    assert {image.numpy().tobytes() for image in found[:5]} == {image.numpy().tobytes() for image in public[members]}
+
+
+def test_it_sees_no_network_and_draws_no_more_public_images_than_it_says() -> None:
+    assert PoolMean.needs == {"mean_image", "public_images"}
+    public = torch.rand(40, *SHAPE, generator=seeds.generator("test", "pool mean"))
+    release = release_of(torch.eye(DIMENSIONS), torch.ones(1, DIMENSIONS), 20, public, public.mean(0))
+    assert len(PoolMean(pool=7).reconstruct(release, torch.Generator().manual_seed(0))) == 7

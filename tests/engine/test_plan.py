@@ -151,6 +151,7 @@ GOLDEN = {  # keys of quick's attacks on target 0…0, at version 1; a change of
     "haim_kkt": "64346a5313eea4d4",
     "mean_image": "dd64a8d614a11041",
     "heldout_images": "52ff211a575b97b0",
+    "pool_mean": "bd8d72b01a9bbbdf",
     "first_layer_weights": "13fa28ded3fc9083",
     "model_inversion": "37bcf028665f0614",
     "span_ica": "0d9ccc897d074b29",
