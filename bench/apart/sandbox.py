@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -149,11 +149,11 @@ def _places(readable: Sequence[Path], gpu: bool, hidden: Sequence[Path]) -> list
     ]
 
 
-def _links(spelled: Iterable[Path], plan: Container[Path]) -> Iterator[str]:
+def _links(spelled: Iterable[Path], plan: Mapping[Path, Sequence[str]]) -> Iterator[str]:
     """Links to where things lie from where they are looked for, but for those that are seen anyway, or lead through another one."""
-    made = {Path(top) for top in TOP}
+    made = {path for path, (kind, *_) in plan.items() if kind != "--tmpfs"}
     for path in sorted({path.absolute() for path in spelled if os.path.exists(path)}):
-        if path != path.resolve() and not any(parent in plan or parent in made for parent in (path, *path.parents)):
+        if path != path.resolve() and made.isdisjoint((path, *path.parents)):
             made.add(path)
             yield from ("--symlink", str(path.resolve()), str(path))
 
@@ -181,9 +181,7 @@ def _libraries(seen: set[Path]) -> Iterator[Path]:
         real = path.resolve()
         if path.name in ("site-packages", "dist-packages") or real.is_file():
             yield path
-        elif not os.access(real, os.R_OK | os.X_OK) or not seen.isdisjoint((real, *real.parents)):
-            continue
-        elif not any(place.is_relative_to(real) for place in judge | broad) and judge.isdisjoint(real.parents):
+        elif os.access(real, os.R_OK | os.X_OK) and real not in broad and (judge | seen).isdisjoint((real, *real.parents)):
             yield from (
                 path / name
                 for name in os.listdir(real)
