@@ -52,7 +52,7 @@ SUFFIXES = (".py", ".pyi", ".so")
 NAMESPACES = ("--unshare-all", "--die-with-parent", "--new-session")
 # From strict to lenient: no namespaces inside (bubblewrap 0.8), or at least one of its own for users. Root can do without the latter.
 WAYS = (("--unshare-user", "--disable-userns"), ("--unshare-user",), ())
-PATIENCE = 30.0  # seconds for a trial that takes a twentieth of one
+PATIENCE = 20.0  # seconds for a trial that takes a twentieth of one
 TRIAL = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import bench.errors, importlib.util as i; assert i.find_spec('torch'), 'no torch'"
 
 
@@ -92,9 +92,10 @@ def _way() -> tuple[tuple[str, ...], str]:
         trial = _command([sys.executable, "-c", TRIAL], way, (), False, ())
         try:
             done = subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            why = f"bubblewrap: {error.strerror if isinstance(error, OSError) else f'no answer in {PATIENCE:.0f} s'}"
-            continue
+        except OSError as error:
+            return (), f"bubblewrap cannot be started: {error.strerror}"
+        except subprocess.TimeoutExpired:
+            return (), f"a trial run of bubblewrap takes more than {PATIENCE:.0f} s"
         if done.returncode == 0:
             return way, ""
         said = done.stderr.decode(errors="replace").strip().splitlines()

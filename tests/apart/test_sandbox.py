@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -452,6 +453,18 @@ def test_the_working_folder_is_empty_and_its_own():
 
 
 @walled
+def test_memory_can_be_filled_in_its_own_folder_alone(tmp_path, monkeypatch):
+    """The roots of what is hidden and of everything are in memory, and are not to be written to."""
+    emptied = planted_file(tmp_path / "site-packages/foolbox/data", "x.jpg", "a picture").parent
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site-packages")])
+    text = "import sys\nfor folder in sys.argv[1:]:\n try: print(bool(open(folder + '/x', 'w')))\n except OSError as e: print(e.strerror)"
+    folders = ("/tmp", "/", "/usr", str(emptied), str(tmp_path))
+    done = sandboxed(text, *folders)
+    assert done.stdout.splitlines() == ["True", *["Read-only file system"] * 3, "True"]  # the last lies in /tmp, which is its own
+    assert os.listdir(tmp_path) == ["site-packages"]
+
+
+@walled
 def test_of_usr_share_there_is_nothing_but_time_zones(tmp_path):
     assert len(os.listdir("/usr/share")) > 1
     done = sandboxed("import os; print(set(os.listdir('/usr/share')) if os.path.isdir('/usr/share') else set())")
@@ -572,6 +585,15 @@ def test_a_signal_that_ends_it_shows_in_the_exit_status():
 # --- whether it works ---
 
 
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_it_works_where_bubblewrap_works_at_all():
+    """So that a fault of ours does not skip the tests above."""
+    bare = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"]
+    if subprocess.run(bare, capture_output=True, timeout=60, check=False).returncode:
+        pytest.skip("bubblewrap is installed and works for nobody here")
+    assert sandbox.works() == ""
+
+
 @pytest.fixture
 def afresh() -> Iterator[None]:
     """Whether it works is found out again, and again after the test."""
@@ -616,7 +638,10 @@ def test_a_bubblewrap_that_does_not_answer_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(sandbox, "PATIENCE", 0.1)
-    assert sandbox.works() == "bubblewrap: no answer in 0 s"
+    assert sandbox.works() == "a trial run of bubblewrap takes more than 0 s"
+    sandbox._way.cache_clear()
+    (tmp_path / "bin/bwrap").write_text("no program")
+    assert sandbox.works() == "bubblewrap cannot be started: Exec format error"
 
 
 @walled
