@@ -8,8 +8,8 @@ gives it: ``subprocess`` with ``env``, ``pass_fds`` and ``stdin``; bwrap hands o
 Not covered: how much processor and memory it takes, faults of the kernel (there is no filter of system calls), faults of a GPU's driver
 where the GPU is let in, and what processes tell each other by the load of the machine, by timing or by what the caller lets out.
 
-bwrap stays between the caller and the process: a process that a signal killed ends with 128 + signal, and both die with the *thread* that
-started them (``PR_SET_PDEATHSIG``), so start it in a thread that lives as long.
+bwrap stays between the caller and the process: a process that a signal killed ends with 128 + signal, what it took of the processor is not
+in the caller's ``RUSAGE_CHILDREN``, and both die with the *thread* that started them (``PR_SET_PDEATHSIG``): one that lives as long.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def command(argv: Sequence[str], *, readable: Sequence[Path], gpu: bool = False,
     Args:
         argv: a command; its program by absolute path, such as ``sys.executable``.
         readable: files and folders that it may read beside libraries and code: a plug-in's file. A package that is found by an import hook
-            and not by ``sys.path`` (an editable installation) belongs here.
+            and not by ``sys.path`` (an editable installation) belongs here. Of a folder that holds the project its code alone is seen.
         gpu: whether it gets the devices of NVIDIA GPUs.
         hidden: files and folders that it must not see should they lie in a folder that it may read: a user's data set.
 
@@ -115,6 +115,7 @@ def _places(readable: Sequence[Path], gpu: bool, hidden: Sequence[Path]) -> list
     A folder is shown, or emptied, where it really lies, parents before what is in them: so a data set in a library is hidden, and a library
     in a hidden folder is seen. Spellings of it that lead through links become links.
     """
+    readable = [path for path in readable if not ROOT.is_relative_to(path.resolve())]
     always = [*map(Path, SYSTEM), *_interpreter(), *(ROOT / name for name in CODE)]
     spelled = [*always, *_libraries(_real(always)), *readable]
     shown, asked = _real(spelled), _real(readable)

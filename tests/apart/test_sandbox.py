@@ -540,6 +540,14 @@ def test_no_private_folder_is_seen_for_being_on_the_path(place, tmp_path, monkey
 
 
 @walled
+def test_whoever_lets_the_project_be_read_lets_its_code_be_read():
+    paths = [ROOT / name for name in ("bench/registry.py", "results/leaderboard.md", "tests/conftest.py", "pyproject.toml")]
+    for readable in ((), (ROOT,), (ROOT.parent,)):
+        assert seen(*paths, readable=readable) == [True, False, False, False]
+    assert seen(*paths, readable=(ROOT / "tests",)) == [True, False, True, False]
+
+
+@walled
 def test_an_interpreter_behind_links_is_found(tmp_path):
     (tmp_path / "python").symlink_to(sys.base_prefix)
     program = Path(os.path.realpath(sys.executable)).name
