@@ -49,7 +49,7 @@ class Check(NamedTuple):
 def report() -> list[Check]:
     """All checks, in the order in which they should be read. Never raises, prints no environment but RECONBENCH_HOME,
     BENCH_DATA and, without credentials, RECONBENCH_STORE."""
-    return [_python(), _torch(), _torchvision(), _devices(), *_gpus(), _libraries(), *_data_sets(), _lpips(), _store(), _disk()]
+    return [_python(), _torch(), _torchvision(), _devices(), *_gpus(), _libraries(), *_data_sets(), _lpips(), _store(), _disk(), _sandbox()]
 
 
 def torchvision_for(torch_version: str) -> str:
@@ -244,6 +244,18 @@ def _disk() -> Check:
             "disk", "warn", f"{free:.1f} GB free", f"free some: targets and reconstructions of all grids need up to {MIN_FREE:.0f} GB"
         )
     return Check("disk", "ok", f"{free:.0f} GB free")
+
+
+def _sandbox() -> Check:
+    try:
+        from bench.apart import sandbox
+
+        why = sandbox.works()
+    except Exception as error:  # as where a library that it needs is broken
+        return Check("sandbox", "warn", f"cannot be tried: {_first_line(error)}", "see libraries above")
+    if why:
+        return Check("sandbox", "warn", f"{why}; attacks can read what you can", "see CONTRIBUTING.md, What is promised, and what is not")
+    return Check("sandbox", "ok", "bubblewrap keeps attacks from files and network")
 
 
 def _existing(path: Path) -> Path:

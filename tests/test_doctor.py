@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench import doctor
+from bench.apart import sandbox
 from bench.data import torchvision_import
 from bench.errors import BenchError
 
@@ -152,6 +153,15 @@ def test_a_disk_that_is_almost_full(monkeypatch: pytest.MonkeyPatch) -> None:
     check = by_name()["disk"]
     assert check.status == "warn"
     assert "0.1 GB free" in check.detail
+
+
+def test_whether_attacks_can_be_put_into_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "works", lambda: "")
+    assert by_name()["sandbox"].status == "ok"
+    monkeypatch.setattr(sandbox, "works", lambda: "bubblewrap is not installed (apt install bubblewrap)")
+    check = by_name()["sandbox"]
+    assert check.status == "warn"
+    assert check.detail.startswith("bubblewrap is not installed (apt install bubblewrap); ")
 
 
 def test_no_secret_of_the_environment_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
