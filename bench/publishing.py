@@ -102,12 +102,12 @@ def render(folder: Path, only_if_changed: bool = False) -> list[Path]:
 
 
 def owners(fresh: Sequence[dict[str, Any]], folders: Sequence[Path]) -> dict[Path, list[dict[str, Any]]]:
-    """Which results folders hold which of the cells: each is brought up to date where it is."""
+    """Which results folders hold which of the cells, by whatever score protocol: each is brought up to date where it is."""
     result: dict[Path, list[dict[str, Any]]] = {}
     for folder in folders:
-        held = store.load_scores(folder)
-        keys = set(zip(held["grid"], held["cell_id"], strict=True))
-        own = [row for row in fresh if (row["grid"], row["cell_id"]) in keys]
+        held = store.load_scores(folder)[list(store.SAME_ANSWER)].astype("object")
+        keys = set(held.where(held.notna(), None).itertuples(index=False, name=None))
+        own = [row for row in fresh if tuple(row[name] for name in store.SAME_ANSWER) in keys]
         if own:
             result[folder] = own
     return result

@@ -2,8 +2,8 @@
 
 ``scores`` has one row per grid × cell (a cell is one setting, seed included, under one attack); ``images`` one row per cell × image,
 members and controls alike. ``columns`` is the only definition: what is listed here, and what the registered metrics and tracks bring.
-Units, ranges, directions and descriptions travel in the field metadata of every file, the schema version and the score protocol in its
-file metadata.
+Units, ranges, directions and descriptions travel in the field metadata of every file, the schema version in its file metadata; the score
+protocol is that of a row's track when the row was made, and a column.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from bench.api import Row, Setting
 from bench.errors import BenchError, did_you_mean
 
 SCHEMA_VERSION = 1
-PROTOCOL = "v1"
 
 TEXT, INT, SMALL, TINY, FLOAT, SINGLE, BYTES = pa.string(), pa.int64(), pa.int32(), pa.int16(), pa.float64(), pa.float32(), pa.binary()
 TIME = pa.timestamp("us", tz="UTC")
@@ -51,6 +50,12 @@ class Column:
         """The Arrow field, with everything that is known of the column in its metadata."""
         facts = {"description": self.description, "unit": self.unit, "range": self.range, "direction": self.direction}
         return pa.field(self.name, self.type, metadata={k: v for k, v in facts.items() if v})
+
+
+def protocol_number(protocol: str | None) -> int:
+    """2 of ``v2``: rows of a later score protocol take the place of earlier ones; 0 of anything else."""
+    digits = (protocol or "").removeprefix("v")
+    return int(digits) if digits.isdecimal() and len(digits) < 10 else 0
 
 
 def share(name: str, description: str, direction: Direction = "none") -> Column:
@@ -102,7 +107,7 @@ SETTING_COLUMNS: tuple[Column, ...] = (
 
 _SCORES_BEFORE: tuple[Column, ...] = (
     Column("schema_version", TINY, "version of this schema; old files load, newer ones are refused"),
-    Column("protocol", TEXT, "version of the score protocol"),
+    Column("protocol", TEXT, "version of the track's score protocol, v1, v2, …; rows of two are never averaged"),
     Column("track", TEXT, "kind of attack, e.g. reconstruction"),
     Column("grid", TEXT, "grid that the cell was run for; part of the key"),
     Column("grid_title", TEXT, "title of the grid's page"),
@@ -342,13 +347,15 @@ def schema(table: Table) -> pa.Schema:
 
 @functools.lru_cache(maxsize=16)
 def _schema(table: Table, brought: tuple[tuple[str, str, int], ...]) -> pa.Schema:
-    metadata = {"schema_version": str(SCHEMA_VERSION), "protocol": PROTOCOL, "table": f"reconbench.{table}"}
+    metadata = {"schema_version": str(SCHEMA_VERSION), "table": f"reconbench.{table}"}
     return pa.schema([column.field() for column in _columns(table, brought)], metadata=metadata)
 
 
 def describe_schema() -> str:
     """Both tables as Markdown: column, type, unit, range, which direction is better for the attacker, meaning."""
-    lines = [f"Schema version {SCHEMA_VERSION}, score protocol {PROTOCOL}. Missing values are null."]
+    names = sorted(registry.entries("track"), key=lambda name: (*TRACKS, name).index(name))
+    protocols = ", ".join(f"{name} {registry.get('track', name).protocol}" for name in names)
+    lines = [f"Schema version {SCHEMA_VERSION}; score protocols: {protocols}. Missing values are null."]
     keys: tuple[tuple[Table, tuple[str, ...]], ...] = (("scores", SCORE_KEY), ("images", IMAGE_KEY))
     for name, key in keys:
         lines += ["", f"## {name}.parquet (key: {', '.join(key)})", "", "| column | type | unit | range | better | meaning |"]

@@ -28,13 +28,14 @@ class Headline:
     in_full: str  # the same where there is room
     low: float = -1.0  # the column's range
     high: float = 1.0
-    chance: float = 0.0  # what a line is worth that tells nothing
+    chance: float = 0.0  # what a line is worth that tells nothing, and an attack's cell that failed
     share: Share | None = None  # of members, or whatever stands for them
     less: Share | None = None  # of controls
     counted: tuple[str, str, str] = ("members", "controls", "")  # words for the hits of both, and what a hit is
     per_cent: str = ""  # what the shares are of, where they are told in per cent; empty: they are told as hits
     picture: str = "headline"  # kind of its picture: the end of a file name
     caption: str = ""  # what the picture shows; empty: the words
+    tie: str = ""  # score column by which lines of equal headline are ranked, higher first
 
 
 EXCESS_RECALL = Headline(
@@ -46,4 +47,5 @@ EXCESS_RECALL = Headline(
     less=Share("recall_controls", ("n_controls",), "controls > 0.4"),
     counted=("members", "controls", "above SSIM 0.4"),
     picture="excess",
+    tie="excess_ssim",
 )

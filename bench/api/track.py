@@ -71,6 +71,7 @@ class Track(ABC):
     summary: ClassVar[str]
     tiers: ClassVar[frozenset[str]]  # access that it can grant
     version: ClassVar[int] = 0  # part of its targets' ids: raise it when the same setting gives others; 0: the targets of `reconstruction`
+    protocol: ClassVar[str] = "v1"  # of its scores, part of its cells' ids: v2, v3, … when the same answer comes to other scores
     stacks: ClassVar[bool] = True  # targets of one shape, and the cells on them, go together; if not, one target at a time
     models: ClassVar[tuple[str, ...]] = ("mlp", "cnn")  # that it runs
     answer: ClassVar[str] = "answers with finite images of the right shape, at most 10·n"  # as the contract tests word it

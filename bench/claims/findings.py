@@ -18,6 +18,7 @@ test                      a seed's value at a point
                           for controls have none
 ========================  ==============================================================================================================
 
+Scores of two protocols of a track are never compared: of rows of several, a claim has those by which most seeds tell, the latest first.
 Of a column, another of the same row is taken off first where ``minus`` names one. The value is compared with the claim's ``level``. What a
 claim may say is in ``bench.api.Claim``.
 """
@@ -44,6 +45,7 @@ from bench.report.kit.correlation import spearman
 from bench.report.kit.groups import SETTING, counts
 from bench.report.kit.rows import Sides, by_cell, records
 from bench.report.kit.text import NONE
+from bench.schema import protocol_number
 
 ALPHA = 0.05
 SCALES = ("mnist", "tiles", "medium", "full")  # of our grids: rows there have the scale behind the name of the grid
@@ -285,7 +287,8 @@ def find(one: Declared, grid: str, rows: Sequence[Row], images: Images) -> Findi
     scored = [row for row in mine if row["status"] == "ok" and row["seed"] is not None]
     if not scored:
         return Finding(owner, one.claim, grid, reason="no cell of this claim has scores" if mine else "", verdict=NO_ROWS)
-    measured = _TESTS[claim.test](claim, scored, images)
+    by_protocol = [(part, _TESTS[claim.test](claim, part, images)) for part in _by_protocol(scored)]
+    every, (scored, measured) = len(scored), max(by_protocol, key=lambda pair: len(pair[1]))  # of equals the first, the latest
     if not measured:
         return Finding(owner, one.claim, grid, reason=_why_nothing(claim, scored), verdict=NO_ROWS)
     everywhere = set.intersection(*(set(points) for points in measured.values()))
@@ -295,10 +298,23 @@ def find(one: Declared, grid: str, rows: Sequence[Row], images: Images) -> Findi
     notes = [
         f"{n} {status}" for status, n in sorted(Counter(row["status"] for row in mine if row["status"] in ("failed", "timeout")).items())
     ]
+    notes += [f"{every - len(scored)} cells of another score protocol left out"] if len(scored) < every else []
     notes += [] if everywhere else ["no point that all seeds have, so that they differ in more than the seed"]
     dropped = len(set().union(*measured.values())) - len(points)
     notes += [f"{dropped} of {dropped + len(points)} points left out, which some seed lacks"] if dropped else []
     return Finding(owner, one.claim, grid, values, ", ".join(notes), _beside(claim, list(used.values()), images))
+
+
+def _by_protocol(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows by score protocol, the latest of each track first, then the one before it."""
+    protocols: dict[str, set[int]] = {}
+    for row in rows:
+        protocols.setdefault(row["track"] or tracks.DEFAULT, set()).add(protocol_number(row["protocol"]))
+    age = {track: {number: i for i, number in enumerate(sorted(found, reverse=True))} for track, found in protocols.items()}
+    parts: dict[int, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(age[row["track"] or tracks.DEFAULT][protocol_number(row["protocol"])], []).append(row)
+    return [parts[i] for i in sorted(parts)]
 
 
 def _why_nothing(claim: Claim, rows: Sequence[Row]) -> str:

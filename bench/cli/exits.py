@@ -26,3 +26,12 @@ def of_run(summary: Summary) -> int:
     if summary.interrupted:
         return INTERRUPTED
     return SOME_FAILED if summary.failed or summary.left else OK
+
+
+def interrupt_on_sigterm() -> None:
+    """A polite kill is a Ctrl-C: what is finished is kept."""
+    import signal
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -11,7 +11,7 @@ import typer
 
 from bench.cli import options
 from bench.cli.again import typed_again
-from bench.cli.exits import OK, of_run
+from bench.cli.exits import OK, interrupt_on_sigterm, of_run
 from bench.cli.folders import local_results, probe, results_dir
 from bench.cli.reading import check_memory, cluster_of, load_plugins, seconds_of
 from bench.cli.summary import counts, failures, show_plan, tell
@@ -82,13 +82,19 @@ def run(
 
     from bench.engine import run as engine
     from bench.engine import stored
-    from bench.engine.plan import plan
+    from bench.engine.plan import Plan, plan
+    from bench.engine.rescore import rescore
 
     where = engine.pick_device("cpu" if cluster else device)
     rows = stored.store()
-    planned = plan(loaded, stored.known(rows), no_cache=no_cache, retry=retry == "failed", limit=limit)
+
+    def laid_out() -> Plan:
+        return plan(loaded, stored.known(rows), no_cache=no_cache, retry=retry == "failed", limit=limit)
+
+    planned = laid_out()
+    answered = [] if no_cache else stored.scorable(planned, rows)
     if dry_run:
-        show_plan(planned, json)
+        show_plan(planned, json, len(answered))
         return OK
 
     narrowing = (
@@ -119,7 +125,10 @@ def run(
     from bench.engine.progress import Lines, choose
 
     probe(folder)
-    _interrupt_on_sigterm()
+    interrupt_on_sigterm()
+    if answered:
+        rescore(rows, None, choose(), only=answered)
+        planned = laid_out()
     summary = engine.run(
         planned,
         rows,
@@ -169,12 +178,3 @@ def _shadows(loaded: Loaded) -> bool:
 
     mine = builtin().get(loaded.grid.name)
     return mine is not None and mine != Path(loaded.source).resolve()
-
-
-def _interrupt_on_sigterm() -> None:
-    """A polite kill is a Ctrl-C: what is finished is kept."""
-    import signal
-    import threading
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from bench.engine.run import Summary
 
 
-def show_plan(planned: Plan, as_json: bool) -> None:
+def show_plan(planned: Plan, as_json: bool, answered: int = 0) -> None:
+    """The cells and their states.
+
+    Args:
+        answered: how many of those that are to run need no attack, for an answer that an earlier score protocol scored is kept.
+    """
     if as_json:
         import json
 
@@ -20,7 +25,7 @@ def show_plan(planned: Plan, as_json: bool) -> None:
             {"cell": c.id, "attack": c.attack.spec.name, "axis": dict(c.axis), "seed": c.setting.seed, "state": c.state, "reason": c.reason}
             for c in planned.cells
         ]
-        print(json.dumps({"grid": planned.grid, "counts": planned.counts(), "cells": cells}))
+        print(json.dumps({"grid": planned.grid, "counts": planned.counts(), "answered": answered, "cells": cells}))
         return
     wide = max((len(c.attack.spec.name) for c in planned.cells), default=0)
     for c in planned.cells:
@@ -28,6 +33,8 @@ def show_plan(planned: Plan, as_json: bool) -> None:
         print(f"{c.state:<13}  {c.attack.spec.name:<{wide}}  {axis}  seed {c.setting.seed}  {c.id}" + (f"  {c.reason}" if c.reason else ""))
     counts = ", ".join(f"{count} {state}" for state, count in planned.counts().items() if count)
     print(f"{planned.grid}: {len(planned.cells)} cells: {counts or 'none'}")
+    if answered:
+        print(f"of those to run, {answered} can be scored again and need no attack: an earlier score protocol scored answers that are kept")
 
 
 def counts(summary: Summary) -> dict[str, int]:

@@ -7,7 +7,6 @@ import warnings
 from typing import Any
 
 from bench import tracks
-from bench.engine.plan import PROTOCOL
 from bench.files import Files
 from bench.sealed import seal, unseal
 
@@ -24,7 +23,8 @@ def keep(files: Files, cell_id: str, answer: Answer, track: str = "reconstructio
         StorageError: the disk is full, or the store cannot be written.
     """
     tensors, facts = tracks.get(track).work.pack(answer)
-    metadata = {"cell_id": cell_id, "protocol": PROTOCOL, "seconds": repr(seconds), **{k: json.dumps(v) for k, v in facts.items()}}
+    said = {"cell_id": cell_id, "protocol": tracks.get(track).protocol, "seconds": repr(seconds)}
+    metadata = {**said, **{k: json.dumps(v) for k, v in facts.items()}}
     files.put(file_name(cell_id), seal(tensors, metadata))
 
 

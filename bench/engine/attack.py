@@ -21,7 +21,7 @@ from bench import seeds, tracks
 from bench.api import Release, Target
 from bench.engine.answers import Answer, file_name, keep, read
 from bench.engine.faults import PluginExitError, blame
-from bench.engine.plan import Cell, runs_id
+from bench.engine.plan import Cell, answer_id, runs_id
 from bench.engine.prepare import PlannedAttack
 from bench.engine.race import Rung, best
 from bench.engine.stacks import RUNS_AT_ONCE, run_bytes
@@ -87,7 +87,7 @@ class Runs:
         return (cell.id, name) in self.done
 
     def _of(self, cell: Cell) -> Files:
-        return self.files.within(f"runs/{cell.id if cell.attack.raced else runs_id(cell)}")
+        return self.files.within(f"runs/{answer_id(cell) if cell.attack.raced else runs_id(cell)}")
 
 
 def attack(

@@ -1,7 +1,7 @@
 """From a grid to cells: each with a key that says what it is, and a state that says what is left to do.
 
 A *cell* is one setting (seed included) under one attack. Its key is the hash of the target's key, the attack's name, parameters, sweep and
-source version, and the scoring protocol; the grid is not in it, so that two grids share the cells that they have in common.
+source version, and the score protocol of its track; the grid is not in it, so that two grids share the cells that they have in common.
 
 Planning touches no weights and opens no file a cell: data digests are asked for once a data set, attack classes are imported once, whether
 an attack applies is asked once an architecture.
@@ -29,7 +29,7 @@ from bench.targets.models import architecture
 if TYPE_CHECKING:
     from bench.api import DataSource
 
-PROTOCOL = "v1"
+FIRST = "v1"  # score protocol
 State = Literal["cached", "to run", "failed before", "unsupported", "broken"]
 
 
@@ -89,6 +89,7 @@ def plan(
         BenchError: an unknown data set, defence or parameter; or a data set that is missing in every cell.
     """
     attacks = [prepare(spec) for spec in loaded.grid.attacks]
+    protocols = {name: protocol_of(name) for name in {attack.track for attack in attacks}}
     check_distinct(attacks)
     check_published(loaded)
     points = expand(loaded.grid, loaded.source)
@@ -106,7 +107,7 @@ def plan(
             shape = source.architecture(setting)
             key = (id(setting), attack.track)
             target = ids.get(key) or ids.setdefault(key, target_id(setting, source.digest, attack.track))
-            cell = cell_id(target, attack)
+            cell = cell_id(target, attack, protocols[attack.track])
             state, reason = _state(cell, attack, shape, source, known, supported, position, no_cache, retry)
             if state == "to run" and (lacking := source.lacking(setting)):
                 state, reason = "broken", lacking
@@ -120,16 +121,34 @@ def plan(
     return Plan(loaded, tuple(cells[:limit]))
 
 
-def cell_id(target: str, attack: PlannedAttack) -> str:
+def protocol_of(track: str) -> str:
+    """The score protocol in force in a track."""
+    from bench import tracks
+
+    return tracks.get(track).protocol if track in tracks.names() else FIRST
+
+
+def cell_id(target: str, attack: PlannedAttack, protocol: str) -> str:
     """16 hex digits: SHA-256 of the target's key, the attack's name, parameters, sweep and version, and the protocol."""
-    facts = [target, attack.spec.name, attack.params_json, attack.sweep_json, attack.version, PROTOCOL]
+    return id_of(target, attack.spec.name, attack.params_json, attack.sweep_json, attack.version, protocol)
+
+
+def id_of(target: str, attack: str, params_json: str, sweep_json: str | None, version: str, protocol: str) -> str:
+    """`cell_id` from the columns of a row."""
+    facts = [target, attack, params_json, sweep_json, version, protocol]
     return hashlib.sha256(canonical(facts).encode()).hexdigest()[:16]
+
+
+def answer_id(cell: Cell) -> str:
+    """What names an answer, its random numbers among others, however it is scored: the id that its cell has under the first protocol."""
+    one = cell.attack
+    return id_of(cell.target_id, one.spec.name, one.params_json, one.sweep_json, one.version, FIRST)
 
 
 def runs_id(cell: Cell) -> str:
     """What names the runs of a cell, however many there are: a sweep of a hundred runs begins with the runs of a sweep of eight."""
     if cell.attack.spec.sweep is None:
-        return cell.id
+        return answer_id(cell)
     ranges = cell.attack.spec.sweep.model_dump(mode="json", include={"ranges"})
     facts = [cell.target_id, cell.attack.spec.name, cell.attack.params_json, ranges, cell.attack.version, "runs"]
     return hashlib.sha256(canonical(facts).encode()).hexdigest()[:16]

@@ -1,32 +1,46 @@
-"""Scores kept reconstructions again, without attacking: for a new metric, or a protocol that has changed."""
+"""Scores kept reconstructions again, without attacking: for a new metric, or a protocol that has changed.
+
+Where the protocol is another than the row's, the scores become a row of another cell, and the answer is kept under that cell's id as well;
+the row of the older protocol stays in the store as it was.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from bench import registry, tracks
 from bench.api import Row, Secret, Setting
-from bench.engine.answers import Answer, kept
+from bench.engine.answers import Answer, keep, kept
 from bench.engine.batch import judge
 from bench.engine.faults import blame
+from bench.engine.plan import id_of, protocol_of
 from bench.engine.progress import Progress, Silent
-from bench.engine.stored import reconstructions
+from bench.engine.stored import cache_of, reconstructions
 from bench.errors import BenchError
 from bench.grids.read import options_of
 from bench.store import Store
+from bench.targets.cache import target_id
 
 OF_TARGET = ("margin", "multiplier", "span_share")  # of image rows: they follow from the network
+OF_BOTH = ("pattern_oracle_members", "pattern_oracle_controls", "exact_controls")  # of score rows: from the network and the protocol
+IDENTIFIED = ("target_id", "attack", "attack_params", "sweep", "attack_version")  # as `id_of` takes them
 LATER = ("channels", "kernel", "pooling", "batch_size")  # fields of settings that only some networks have
 
 
-def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> tuple[list[Row], dict[str, list[str]]]:
-    """Scores kept reconstructions again, without attacking, and stores the new rows.
+def rescore(
+    rows: Store, grid: str | None, progress: Progress | None = None, only: Collection[str] | None = None
+) -> tuple[list[Row], dict[str, list[str]]]:
+    """Scores kept reconstructions again, by the protocols in force, without attacking, and stores the new rows.
+
+    Args:
+        grid: only the rows of this one.
+        only: cell ids; no others.
 
     Returns:
         The new score rows, and for each reason why cells could not be scored these cells in words: their reconstructions are not here,
@@ -37,6 +51,9 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
     frame = frame[frame["status"] == "ok"]
     if grid is not None:
         frame = frame[frame["grid"] == grid]
+    if only is not None:
+        frame = frame[frame["cell_id"].isin(list(only))]
+    frame = _not_superseded(frame)
     frame = frame.sort_values(["target_id", "cell_id"], kind="stable")
     progress.start(len(frame), task="score")
     fresh: list[Row] = []
@@ -47,10 +64,11 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
         for row in frame.to_dict("records"):
             row = {str(name): None if _null(value) else value for name, value in row.items()}
             name = f"{row['grid']}: {row['attack']} on {row['dataset']}, seed {row['seed']} [{row['cell_id']}]"
+            track, earlier, cell = row["track"] or tracks.DEFAULT, row["cell_id"], _id_now(row)
             began = time.perf_counter()
             try:
                 candidates = _kept(row)
-                whose = (row["track"] or tracks.DEFAULT, row["target_id"])  # tracks may share targets, each with a secret of its own
+                whose = (track, row["target_id"])  # tracks may share targets, each with a secret of its own
                 if drawn is None or drawn[0] != whose:
                     drawn = (whose, _secret(row))
             except Exception as error:  # data may come from a plug-in, which may raise anything
@@ -58,16 +76,13 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
                 missing.setdefault(reason, []).append(name)
                 progress.finished(name, "missing", reason)
                 continue
-            scores, images = judge(
-                row["cell_id"],
-                candidates,
-                drawn[1],
-                row["track"] or tracks.DEFAULT,
-                None if row["gallery"] is None else int(row["gallery"]),
-            )
+            if cell != earlier:
+                keep(reconstructions(), cell, candidates, track)
+                row |= {**dict.fromkeys(OF_BOTH), "cell_id": cell, "protocol": protocol_of(track)}
+            scores, images = judge(cell, candidates, drawn[1], track, None if row["gallery"] is None else int(row["gallery"]))
             if scores.get("sweep_runs"):
                 scores["sweep_runs"] = _with_draws(scores["sweep_runs"], row["sweep_runs"])
-            _carry_over(before, row["cell_id"], images)
+            _carry_over(before, earlier, images)
             row = {**row, **scores, "finished_at": None, "seconds_score": time.perf_counter() - began}
             rows.append([row], images)
             fresh.append(row)
@@ -75,6 +90,23 @@ def rescore(rows: Store, grid: str | None, progress: Progress | None = None) -> 
     finally:
         progress.close()
     return fresh, missing
+
+
+def _id_now(row: Mapping[str, Any]) -> str:
+    """The id of a row's cell under the protocol in force."""
+    protocol = protocol_of(row["track"] or tracks.DEFAULT)
+    if row["protocol"] == protocol:
+        return str(row["cell_id"])
+    target, attack, params, sweep, version = (row[name] for name in IDENTIFIED)
+    return id_of(target, attack, params, sweep, version, protocol)
+
+
+def _not_superseded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without rows of an earlier protocol beside which there is the row of the one in force."""
+    facts = frame[["grid", "cell_id", "track", "protocol", *IDENTIFIED]].astype("object")
+    now = [(row["grid"], row["cell_id"], _id_now(row)) for row in facts.where(facts.notna(), None).to_dict("records")]
+    here = {(grid, cell) for grid, cell, _ in now}
+    return frame.loc[pd.Series([cell == then or (grid, then) not in here for grid, cell, then in now], index=frame.index, dtype=bool)]
 
 
 def _with_draws(scored: Sequence[Row], before: str | None) -> list[Row]:
@@ -120,7 +152,13 @@ def _secret(row: Row) -> Secret:
             got=digest,
             hint="bring the earlier copy back, or run the grid again",
         )
-    return tracks.get(row["track"] or tracks.DEFAULT).work.secret_of(setting)
+    track = row["track"] or tracks.DEFAULT
+    work, cache = tracks.get(track).work, cache_of(False)
+    # what follows from the network and the protocol both is had where the network is at hand, if the row is to be of another protocol
+    changed = _id_now(row) != row["cell_id"] and target_id(setting, digest, track) == row["target_id"]
+    if changed and cache.get(row["target_id"]) is not None:
+        return work.obtain([setting], cache, "cpu")[0].secret
+    return work.secret_of(setting)
 
 
 def setting_of(row: Mapping[str, Any]) -> Setting:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import registry
 from bench.api import Row
-from bench.engine.plan import PROTOCOL, Cell
+from bench.engine.plan import Cell, protocol_of
 from bench.engine.provenance import provenance
 from bench.engine.sources import source_of
 from bench.grids.model import Grid
@@ -47,7 +47,7 @@ def describe(cell: Cell, grid: Grid) -> Row:
     return {
         **setting_row(cell.setting),
         **labels(cell, grid),
-        "protocol": PROTOCOL,
+        "protocol": protocol_of(cell.attack.track),
         "track": cell.attack.track,
         "cell_id": cell.id,
         "target_id": cell.target_id,

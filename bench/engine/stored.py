@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.engine.plan import Plan
+from bench.engine.answers import file_name
+from bench.engine.plan import Plan, answer_id
 from bench.engine.rows import labels
 from bench.files import Afresh, Files, store_files
 from bench.store import Store
@@ -33,6 +34,17 @@ def known(rows: Store) -> dict[str, tuple[str, str]]:
         if result.get(cell, ("", ""))[0] != "ok":
             result[cell] = state
     return result
+
+
+def scorable(plan: Plan, rows: Store) -> list[str]:
+    """The ids, under an earlier score protocol, of cells that are to run and need no attack: they have scores by it, and their answers are
+    kept here."""
+    found = {earlier for cell in plan.cells if cell.state == "to run" and (earlier := answer_id(cell)) != cell.id}
+    if not found:
+        return []
+    done = {cell for (_, cell), (status, _) in rows.status().items() if status == "ok"}
+    kept = {file.name for file in reconstructions().listing()}
+    return sorted(cell for cell in found & done if file_name(cell) in kept)
 
 
 def collect(plan: Plan, rows: Store) -> tuple[pd.DataFrame, pd.DataFrame]:

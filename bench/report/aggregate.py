@@ -1,8 +1,9 @@
 """From rows to groups: one group is a grid × setting (seed aside) × attack, over all its seeds.
 
 Intervals answer for other seeds and other images: the bootstrap over seeds and, within each, its images, worked out exactly
-(``bench.metrics.intervals.bootstrap_shares``). Nothing is averaged over survivors in silence: a group knows how many of its cells have no
-scores, and why.
+(``bench.metrics.intervals.bootstrap_shares``). Nothing is averaged over survivors: a group knows how many of its cells have no scores, and
+why; and in what ranks an attack's line such a cell counts as one in which nothing was learnt, so that failing on weak cells does not pay. A
+control's cell without scores counts for nothing: controls that fail must not put attacks ahead.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class _Means:
 
 def _order(group: Group) -> tuple[Any, ...]:
     value = -math.inf if group.excess is None else group.excess.estimate
-    return group.track, group.grid, group.section, group.axis_index, group.label, -value, group.role, group.name
+    tie = group.means.get(group.headline.tie) or 0.0
+    return group.track, group.grid, group.section, group.axis_index, group.label, -value, -tie, group.role, group.name
 
 
 Refine = Callable[[Group, Sequence[Mapping[str, Any]]], None]
@@ -92,6 +94,7 @@ def _group(
         axis=axis_of(first),
         axis_index=-1 if first["axis_index"] is None else int(first["axis_index"]),
         track=first["track"] or tracks.DEFAULT,
+        protocol=first["protocol"] or "",
         attack=first["attack"] or "",
         variant=variant,
         role=first["role"] or "attack",
@@ -110,6 +113,8 @@ def _group(
     if not scored:
         return group
     group.per_seed = {int(row["seed"] or 0): float(row[headline.column]) for row in scored}
+    if group.role == "attack":
+        group.missed = sorted({seed for seed, _, _ in group.reasons} - set(group.per_seed))
     group.hyperparameters = _hyperparameters(first) or {}
     group.cell_ids = {int(row["seed"] or 0): row["cell_id"] for row in scored}
     group.means = means.over(scored)
@@ -123,9 +128,9 @@ def _rank(group: Group, rows: Sequence[Mapping[str, Any]]) -> None:
     """The interval of what ranks the line."""
     headline = group.headline
     if headline.share is None or headline.less is None:
-        group.excess = _over_seeds(headline, rows)
+        group.excess = _over_seeds(headline, rows, len(group.missed))
         return
-    members, controls = (counts(rows, share) for share in (headline.share, headline.less))
+    members, controls = (_with_missed(counts(rows, share), len(group.missed)) for share in (headline.share, headline.less))
     for side, found in (("members", members), ("controls", controls)):
         if found is not None:
             group.hits[side] = int(found[0].sum()), int(found[1].sum())
@@ -133,10 +138,15 @@ def _rank(group: Group, rows: Sequence[Mapping[str, Any]]) -> None:
         group.excess, group.members, group.controls = bootstrap_shares(*members, *controls)
 
 
-def _over_seeds(headline: Headline, rows: Sequence[Mapping[str, Any]]) -> Interval:
-    """Student's t over the seeds; of a single one what its row says, or all of the range."""
-    mean, low, high = t_interval([row[headline.column] for row in rows])
-    if len(rows) == 1:
+def _with_missed(found: tuple[np.ndarray, np.ndarray] | None, missed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Hits and of how many, a number a row, and for each cell without scores no hit of as many as in the first row."""
+    return None if found is None else (np.append(found[0], [0] * missed), np.append(found[1], [found[1][0]] * missed))
+
+
+def _over_seeds(headline: Headline, rows: Sequence[Mapping[str, Any]], missed: int) -> Interval:
+    """Student's t over the seeds, cells without scores at chance; of a single one what its row says, or all of the range."""
+    mean, low, high = t_interval([*(row[headline.column] for row in rows), *[headline.chance] * missed])
+    if len(rows) == 1 and not missed:
         low, high = (low if (end := rows[0].get(f"{headline.column}_{name}")) is None else end for name, low in (("lo", low), ("hi", high)))
     return Interval(mean, max(headline.low, low), min(headline.high, high))
 

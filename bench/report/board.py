@@ -13,6 +13,7 @@ from bench.report.kit.lead import ALPHA, OPEN, Along, Lead, along, beyond, lead,
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import access, coverage
 from bench.report.kit.text import GENERATED, NONE, clean, escape, interval, of_headline, table, value_of
+from bench.schema import protocol_number
 
 WIDEST = 160  # characters of a row as it is shown
 
@@ -44,30 +45,44 @@ class Best:
     page: Page
     lead: Lead
     ahead: int  # settings at which it is surely ahead
-    tried: int  # of so many
+    tried: int  # of so many that it was put to, those included that it failed at or does not apply to
 
 
 def _boards(pages: Sequence[Page]) -> dict[str, list[Best]]:
     """Of each track, images that are rebuilt first, its attacks, the furthest ahead first.
 
-    Networks of one setting are the same in every grid, and so are their controls, whichever grid ran them.
+    Networks of one setting are the same in every grid, and so are their controls, whichever grid ran them. Lines of two score protocols
+    are not set against each other; of an attack that has both on the same networks, the later counts.
     """
-    lines = [(one, group) for one in pages for group in one.groups if group.excess]
+    lines = _latest([(one, group) for one in pages for group in one.groups if group.excess])
     same: dict[tuple[str, ...], list[Group]] = {}
     for _, group in lines:
-        same.setdefault(_networks(group), []).append(group)
+        same.setdefault((*_networks(group), group.protocol), []).append(group)
     found: dict[str, dict[str, list[tuple[Page, Lead]]]] = {group.track: {} for one in pages for group in one.groups}
     for one, group in lines:
         if group.role == "attack":
-            found[group.track].setdefault(group.attack, []).append((one, lead(group, same[_networks(group)])))
+            found[group.track].setdefault(group.attack, []).append((one, lead(group, same[(*_networks(group), group.protocol)])))
+    met: dict[tuple[str, str], set[tuple[str, ...]]] = {}  # settings that an attack was put to, whatever came of it
+    for one in pages:
+        for group in one.groups:
+            met.setdefault((group.track, group.attack), set()).add(_networks(group))
     order = sorted(found, key=lambda name: (name != tracks.DEFAULT, _headline(name) != _headline(tracks.DEFAULT), name))
-    return {track: sorted(map(_best, found[track].values()), key=_order) for track in order}
+    return {track: sorted((_best(own, len(met[track, attack])) for attack, own in found[track].items()), key=_order) for track in order}
 
 
-def _best(found: Sequence[tuple[Page, Lead]]) -> Best:
+def _latest(lines: Sequence[tuple[Page, Group]]) -> list[tuple[Page, Group]]:
+    """Without lines of an earlier score protocol where the same networks have the same attack by a later one."""
+    last: dict[tuple[str, ...], int] = {}
+    for _, group in lines:
+        key = (group.attack, *_networks(group))
+        last[key] = max(last.get(key, 0), protocol_number(group.protocol))
+    return [(one, group) for one, group in lines if protocol_number(group.protocol) == last[(group.attack, *_networks(group))]]
+
+
+def _best(found: Sequence[tuple[Page, Lead]], met: int) -> Best:
     where, best = max(found, key=lambda pair: pair[1].sureness)
     ahead = {_networks(one.attack) for _, one in found if one.surely > 0}
-    return Best(where, best, len(ahead), len({_networks(one.attack) for _, one in found}))
+    return Best(where, best, len(ahead), met)
 
 
 def _order(best: Best) -> tuple[float, str]:
@@ -102,9 +117,11 @@ def _answer(boards: Mapping[str, Sequence[Best]]) -> list[str]:
 def _how_chosen() -> list[str]:
     return [
         "One line an attack, at the setting where it is most surely ahead: where the lower end of its lead is highest. So a line says",
-        "what can happen, not what usually does; *ahead at* says at how many of all its settings the lead is above 0 at 95 %. A *lead* is",
-        "what the attack has less what the strongest control has on the very same networks, paired by seed (Student's t). Brackets are",
-        "95 % intervals. A name leads to the grid. *Verified*: repeated on networks whose training images are withheld; none is yet.",
+        "what can happen, not what usually does; *ahead at* says at how many of all settings that it was put to the lead is above 0",
+        "at 95 %: where it failed or does not apply it is not ahead. A *lead* is what the attack has less what the strongest control has",
+        "on the very same networks, paired by seed (Student's t); a seed at which the attack failed counts as one that tells nothing.",
+        "Brackets are 95 % intervals. A name leads to the grid. Behind a number stands its score protocol, where a later one is in force",
+        "now. *Verified*: repeated on networks whose training images are withheld; none is yet.",
     ]
 
 
@@ -126,11 +143,16 @@ def _row(best: Best, also: Sequence[str]) -> list[str]:
     group, control, link = best.lead.attack, best.lead.control, f"]({best.page.slug}.md)"
     beside = f"{escape(control.attack, 24)} {value_of(control, control.excess.estimate)}" if control and control.excess else NONE
     row = [
-        f"[{escape(group.attack, 24)}{link}", access("+".join(also)), "", of_headline(group), beside, interval(best.lead.interval),
-        f"{best.ahead} of {best.tried}", "no",
+        f"[{escape(group.attack, 24)}{link}", access("+".join(also)), "", of_headline(group) + _earlier(group), beside,
+        interval(best.lead.interval), f"{best.ahead} of {best.tried}", "no",
     ]  # fmt: skip
     row[2] = _where(group, max(8, WIDEST - sum(map(len, row)) + len(link) - 3 * len(row)))
     return row
+
+
+def _earlier(group: Group) -> str:
+    """The score protocol of a line, where it is not the one in force."""
+    return f" {escape(group.protocol)}" if group.protocol not in ("", tracks.of_row(group.track).protocol) else ""
 
 
 def _where(group: Group, room: int) -> str:

@@ -127,7 +127,8 @@ def _failures(page: Page) -> list[str]:
     ]
     if not rows:
         return []
-    text = "None of these enters a score above; where some cells of a line have scores and others do not, its coverage is in bold."
+    text = "In what ranks an attack's line, these count as cells in which nothing was learnt, where others of the line have scores; its"
+    text += " coverage is in bold then. All other numbers, and all of controls, are those of cells with scores."
     return ["## Cells without scores", "", text, "", *table(["setting", "attack", "seed", "status", "reason"], rows), ""]
 
 
@@ -186,8 +187,9 @@ def _columns(groups: Sequence[Group]) -> list[str]:
         **own,
         "seeds, runs, candidates": "networks attacked; attack runs pooled for each; candidates out of them",
         "time": "of the attack, a network",
-        "coverage": "cells with scores out of all cells; failed and skipped cells are listed with their reasons and enter no score. "
-        "In bold: the line is incomplete, and its numbers are those of the cells that finished",
+        "coverage": "cells with scores out of all cells; failed and skipped cells are listed with their reasons. In bold: the line is "
+        f"incomplete. In what ranks an attack, and in its hits, a cell without scores counts as one that tells nothing ({chance or 0}); in "
+        "all other numbers, and in a control's, it does not count",
     }
     return [
         *table(["column", "meaning"], [[escape(k), escape(v, 400)] for k, v in meanings.items()]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench import tracks
 from bench.claims.findings import SCALES
 from bench.report.kit.groups import Group, axis_names, in_words
 from bench.report.kit.lead import OPEN, Along, Lead, along, beyond, leads
@@ -20,9 +21,25 @@ def opening(page: Page) -> list[str]:
         name = f" ({escape(section)})" if len(parts) > 1 else ""
         first, *more = answer(groups)
         lines += [f"**Answer{name}.** {first}", "", *(f"- {text}" for text in more), *([""] if more else [])]
+    lines += _earlier(page)
     counts = {str(k): int(v) for k, v in page.rows["status"].value_counts().items()}
     cells = f"Cells (one setting and seed under one attack): {coverage(counts, line=False)}."
     return [*lines, *_made_by(page), "", f"{cells} [Back to the leaderboard](leaderboard.md), or to the [claims](claims.md).", ""]
+
+
+def _earlier(page: Page) -> list[str]:
+    """Which score protocol made the numbers, where another is in force by now."""
+    found = {(group.track, group.protocol) for group in page.groups if group.cell_ids}
+    old = [(track, protocol) for track, protocol in sorted(found) if protocol != tracks.of_row(track).protocol]
+    return [
+        line
+        for track, protocol in old
+        for line in (
+            f"**Score protocol.** Numbers of the track {escape(track)} here are by protocol {escape(protocol) or 'none'}; "
+            f"{tracks.of_row(track).protocol} is in force now. The two are not compared.",
+            "",
+        )
+    ]
 
 
 def answer(groups: Sequence[Group]) -> list[str]:

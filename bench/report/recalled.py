@@ -26,7 +26,9 @@ from bench.report import same_code
 from bench.report.grid import Grid, Seen
 from bench.report.kit.groups import Group
 
-LINE = ("grid", "section", "axis", "axis_index", "track", "attack", "variant", "role", "access", "setting")  # what the leaderboard shows
+LINE = (  # what the leaderboard shows
+    "grid", "section", "axis", "axis_index", "track", "protocol", "attack", "variant", "role", "access", "setting", "missed",
+)  # fmt: skip
 
 
 def keys(scores: pd.DataFrame, grids: Sequence[Grid]) -> dict[str, str]:

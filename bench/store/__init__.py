@@ -10,7 +10,6 @@ from __future__ import annotations
 from bench.files import atomic_write
 from bench.schema import (
     IMAGE_KEY,
-    PROTOCOL,
     SCHEMA_VERSION,
     SCORE_KEY,
     SETTING_COLUMNS,
@@ -24,10 +23,20 @@ from bench.schema import (
 )
 from bench.store.merging import Merged, merge
 from bench.store.parts import CorruptFileWarning, Store
-from bench.store.published import IMAGES_FOLDER, SCORES_FILE, cells_of, images_files, load_images, load_results, load_scores, publish
+from bench.store.published import (
+    IMAGES_FOLDER,
+    SAME_ANSWER,
+    SCORES_FILE,
+    cells_of,
+    images_files,
+    load_images,
+    load_results,
+    load_scores,
+    publish,
+)
 
 __all__ = [
-    "IMAGES_FOLDER", "IMAGE_KEY", "PROTOCOL", "SCHEMA_VERSION", "SCORES_FILE", "SCORE_KEY", "SETTING_COLUMNS", "Column",
+    "IMAGES_FOLDER", "IMAGE_KEY", "SAME_ANSWER", "SCHEMA_VERSION", "SCORES_FILE", "SCORE_KEY", "SETTING_COLUMNS", "Column",
     "CorruptFileWarning", "Merged", "Store", "atomic_write", "cells_of", "columns", "describe_schema", "empty", "images_files",
     "load_images", "load_results", "load_scores", "merge", "publish", "schema", "setting_row", "to_table",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from bench.api import Row
 from bench.errors import BenchError
 from bench.files import Folder, files_at, is_uri, shown
-from bench.schema import COST_COLUMNS, PROVENANCE_COLUMNS, TEXT, columns, to_table
+from bench.schema import COST_COLUMNS, PROVENANCE_COLUMNS, TEXT, columns, protocol_number, to_table
 from bench.store.parts import Store
 from bench.store.published import SCORES_FILE, VERSION_KEY, load_tables, locked, write_results
 from bench.store.tables import latest_images, latest_scores, take
@@ -41,7 +41,7 @@ def merge(paths: Sequence[Path | str], into: Path | str, on_conflict: OnConflict
         paths: results folders, stores, or homes with a ``rows`` folder in them; the last two by path or by URI.
         into: what is there takes part in the merge. A URI with nothing in it yet becomes a store.
         on_conflict: for one key with different scores: ``last`` keeps the row finished last, ``best`` the higher excess recall
-            (ok before anything else), ``refuse`` raises and changes nothing.
+            (ok before anything else), each among rows of the latest score protocol, ``refuse`` raises and changes nothing.
 
     Raises:
         BenchError: a path that is neither, a conflict under ``refuse``, or whatever reading and writing raise.
@@ -94,7 +94,7 @@ class _Settled:
 
 
 def _settle(base: pa.Table, sources: Sequence[tuple[str, pa.Table, pa.Table]], on_conflict: OnConflict, versions: bool = False) -> _Settled:
-    """Which rows win.
+    """Which rows win. A row of a later score protocol beats those of earlier ones.
 
     Args:
         versions: a cell that another version of the attack or of the training code has computed under another id is the same cell, as it
@@ -152,10 +152,11 @@ def _same_scores(a: Row, b: Row) -> bool:
 def _beats(row: Row, current: Row, on_conflict: OnConflict) -> bool:
     def rank(r: Row) -> tuple[Any, ...]:
         finished = r["finished_at"] or datetime.min.replace(tzinfo=timezone.utc)
+        protocol = protocol_number(r["protocol"])  # scores of two protocols are not compared
         if on_conflict == "last":
-            return (finished,)
+            return (protocol, finished)
         excess = r["excess_recall"]
-        return (r["status"] == "ok", -math.inf if excess is None else excess, finished)
+        return (protocol, r["status"] == "ok", -math.inf if excess is None else excess, finished)
 
     return rank(row) >= rank(current)
 

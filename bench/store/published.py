@@ -189,6 +189,7 @@ IDENTITY = (  # what versions of one cell have in common, on one copy of a data 
     *(c.name for c in SETTING_COLUMNS if c.name not in ("dataset_display", "input_shape")),
 )
 VERSION_KEY = (*IDENTITY, "dataset_display")
+SAME_ANSWER = ("grid", "target_id", "attack", "attack_params", "sweep", "attack_version")  # what rows of one answer have in common
 
 
 def _superseded(old: pa.Table, fresh: pa.Table) -> pa.Table:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import BenchError
-from bench.schema import IMAGE_KEY, SCHEMA_VERSION, SCORE_KEY, schema
+from bench.schema import IMAGE_KEY, SCHEMA_VERSION, SCORE_KEY, protocol_number, schema
 from bench.schema import columns as columns_of
 
 COUNTS, MOST = ("n_members", "n_controls"), 10**7  # images a side; intervals are computed over as many
@@ -115,12 +115,16 @@ def take(table: pa.Table, keep: pd.Index | Sequence[int]) -> pa.Table:
 
 
 def latest_scores(table: pa.Table, key: Sequence[str] = SCORE_KEY) -> pa.Table:
-    """Of the rows with one key keeps the one finished last; of equals, the one that comes last."""
-    keys = table.select([*key, "finished_at"]).to_pandas()
+    """Of the rows with one key keeps those of the latest score protocol, and of these the one finished last; of equals, the one that comes
+    last."""
+    rank = [name for name in ("protocol", "finished_at") if name in table.column_names]
+    keys = table.select([*key, *rank]).to_pandas()
     if not keys.duplicated(list(key)).any():
         return table
-    order = keys["finished_at"].fillna(pd.Timestamp(0, tz="UTC")).argsort(kind="stable")
-    last = keys.iloc[order].drop_duplicates(list(key), keep="last")
+    keys["finished_at"] = keys["finished_at"].fillna(pd.Timestamp(0, tz="UTC"))
+    if "protocol" in rank:
+        keys["protocol"] = keys["protocol"].fillna("").map(protocol_number)
+    last = keys.sort_values(rank, kind="stable").drop_duplicates(list(key), keep="last")
     return take(table, sorted(last.index))
 
 

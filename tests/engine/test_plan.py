@@ -8,7 +8,7 @@ import pytest
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
-from bench.engine.plan import cell_id, plan
+from bench.engine.plan import answer_id, cell_id, plan, protocol_of, runs_id
 from bench.engine.prepare import prepare
 from bench.engine.runs import with_runs
 from bench.engine.sweeps import draws
@@ -162,7 +162,7 @@ GOLDEN = {  # keys of quick's attacks on target 0…0, at version 1; a change of
 
 
 def key(spec: AttackSpec) -> str:
-    return cell_id("0" * 16, dataclasses.replace(prepare(spec), version="1"))
+    return cell_id("0" * 16, dataclasses.replace(prepare(spec), version="1"), "v1")
 
 
 def test_keys_of_published_cells_stay():
@@ -171,6 +171,18 @@ def test_keys_of_published_cells_stay():
     swept = AttackSpec(name="haim_kkt", params={"steps": 77}, sweep=sweep)
     assert key(swept) == "bd98e34ef49ae6fd"
     assert [run.lr for run in prepare(swept).instances] == pytest.approx([0.9391523704341012, 0.0050699210459838875], rel=1e-12)
+
+
+def test_a_score_protocol_makes_other_cells_of_the_same_answers(tmp_path):
+    """The next one orphans no answer: what an attack draws, and the folder of its kept runs, go by the first protocol's id."""
+    one = dataclasses.replace(prepare(AttackSpec(name="haim_kkt")), version="1")
+    ids = {protocol: cell_id("0" * 16, one, protocol) for protocol in ("v1", "v2")}
+    assert ids == {"v1": GOLDEN["haim_kkt"], "v2": "c0facc542f0bfba6"}
+    cell = next(c for c in plan(load(write_grid(tmp_path)), {}).cells)
+    assert protocol_of(cell.attack.track) == "v2"
+    assert cell.id == cell_id(cell.target_id, cell.attack, "v2")
+    assert runs_id(cell) == answer_id(cell) == cell_id(cell.target_id, cell.attack, "v1")
+    assert protocol_of("nowhere") == "v1"
 
 
 def test_a_default_that_is_written_out_is_the_same_cell(tmp_path):

@@ -60,11 +60,13 @@ def test_it_applies_where_the_equations_are_linear() -> None:
         assert recalls(other, {}, images[0], images, torch.zeros(2, dtype=torch.long), images) == {}
 
 
-def test_look_alikes_of_members_are_counted_one_to_one() -> None:
+def test_the_ceiling_is_one_but_for_members_that_are_controls() -> None:
     members, others = torch.rand(2, 4, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    assert exact(members, others) == {"exact_controls": 0.0}
-    assert exact(members, torch.cat([members[:2], others[2:]])) == {"exact_controls": 0.5}
-    assert exact(members, torch.cat([members[:1], members[:1], others[2:]])) == {"exact_controls": 0.25}
+    assert exact(members, others) == {"ceiling": 1.0}
+    alike = (0.95 * members + 0.05 * others).clamp(0, 1)
+    assert exact(members, alike) == {"ceiling": 1.0}, "a look-alike is no member"
+    assert exact(members, torch.cat([members[:2], others[2:]])) == {"ceiling": 0.5}, "these tell nothing of either side"
+    assert exact(members, torch.cat([members[:1], members[:1], others[2:]])) == {"ceiling": 0.75}
 
 
 def test_a_trained_network_has_the_columns_and_its_release_has_not() -> None:

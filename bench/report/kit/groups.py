@@ -40,13 +40,15 @@ class Group:
     counts: Counter[str]  # status → cells
     reasons: list[tuple[int, str, str]]  # seed, status, reason of the cells without scores
     headline: Headline = EXCESS_RECALL
+    protocol: str = ""  # of its scores
     hits: dict[str, tuple[int, int]] = field(default_factory=dict)  # e.g. "members" → (above the threshold, images), over ok seeds
-    excess: Interval | None = None  # the headline of its track
+    excess: Interval | None = None  # the headline of its track; seeds without scores count as in `ranked`, in hits too
     members: Interval | None = None  # the headline's share
     controls: Interval | None = None  # and what is taken off
     intervals: dict[str, Interval | None] = field(default_factory=dict)  # what its track adds, by name
     means: dict[str, float | None] = field(default_factory=dict)  # over ok seeds; None if any ok seed has none
     per_seed: dict[int, float] = field(default_factory=dict)  # seed → the headline
+    missed: list[int] = field(default_factory=list)  # of an attack with scores, the seeds without; the ranking has them at chance
     cell_ids: dict[int, str] = field(default_factory=dict)  # seed → cell with scores
     hyperparameters: dict[str, Any] = field(default_factory=dict)  # all of them, or none where the rows do not tell their defaults
     lpips_reasons: list[str] = field(default_factory=list)
@@ -66,6 +68,11 @@ class Group:
     def ok(self) -> int:
         """Cells with scores."""
         return self.counts["ok"]
+
+    @property
+    def ranked(self) -> dict[int, float]:
+        """Seed → the headline, of seeds without scores too: what an attack that fails there has to count with."""
+        return {**dict.fromkeys(self.missed, self.headline.chance), **self.per_seed}
 
     @property
     def name(self) -> str:

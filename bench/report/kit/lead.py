@@ -28,7 +28,7 @@ class Lead:
 
     attack: Group
     control: Group | None  # None: no control has scores there
-    deltas: list[float]  # headline of the attack less that of the control, one a seed that both have
+    deltas: list[float]  # headline of the attack less that of the control, one a seed that the control has; a failed attack's is chance
 
     @functools.cached_property
     def interval(self) -> Interval | None:
@@ -71,8 +71,8 @@ def strongest(groups: Iterable[Group], role: str) -> Group | None:
 def lead(attack: Group, others: Iterable[Group]) -> Lead:
     """An attack's line beside the strongest control among others on the same networks."""
     control = strongest(others, "control")
-    seeds = sorted(set(attack.per_seed) & set(control.per_seed)) if control else []
-    return Lead(attack, control, [attack.per_seed[seed] - control.per_seed[seed] for seed in seeds] if control else [])
+    seeds = sorted(set(attack.ranked) & set(control.per_seed)) if control else []
+    return Lead(attack, control, [attack.ranked[seed] - control.per_seed[seed] for seed in seeds] if control else [])
 
 
 def leads(groups: Sequence[Group]) -> list[Lead]:

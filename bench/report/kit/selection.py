@@ -25,7 +25,7 @@ def shown_cells(scores: pd.DataFrame) -> pd.DataFrame:
     ok = scores[(scores["status"] == "ok") & (scores["role"] == "attack") & scores["excess_recall"].notna()]
     if ok.empty:
         return ok
-    ok = ok.assign(_setting=setting_key(ok))
+    ok = ok.assign(_setting=setting_key(ok) + "\x1f" + ok["protocol"].fillna(""))  # scores of two protocols are not compared
     # a gallery shows the strongest line; strips, which came first, the strongest attack over all its lines
     line = ok["attack"] + "\x1f" + ok["attack_params"].fillna("") + "\x1f" + ok["sweep"].fillna("")
     ok = ok.assign(_line=line.where(ok["gallery"].notna(), ok["attack"]))

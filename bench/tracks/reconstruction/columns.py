@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.schema import INT, TEXT, TINY, Column, excess, share, single
+from bench.schema import FLOAT, INT, TEXT, TINY, Column, excess, share, single
 
 QUERIES_USED = Column(
     "queries_used",
@@ -12,11 +12,24 @@ QUERIES_USED = Column(
     ">= 0",
 )
 SCORES = (
+    Column(
+        "excess_ssim",
+        FLOAT,
+        "mean SSIM of members with their partners, 0 where there is none or it is less, minus that of controls: 1, within 1e-4, for the "
+        "members themselves alone; null: protocol v1",
+        "1",
+        "[-1, 1]",
+        "higher",
+        6,
+    ),
+    Column(
+        "ceiling", FLOAT, "excess recall were the members themselves submitted; null: see exact_controls", "share", "[-1, 1]", "none", 6
+    ),
     *excess("oracle_", "one-to-one over all candidates, selected by looking at the truth"),
     *excess("nn_", "each image with its nearest submitted candidate (many-to-one)"),
     *excess("haim_", "protocol haim2022 over all candidates: nearest by NCC at half resolution, min–max scaling, SSIM window 3"),
-    share("precision", "submitted candidates whose best SSIM over members is above 0.4", "higher"),
-    share("precision_controls", "submitted candidates whose best SSIM over controls is above 0.4"),
+    share("precision", "submitted candidates that count for members and whose best SSIM over these is above 0.4", "higher"),
+    share("precision_controls", "submitted candidates that count for controls and whose best SSIM over these is above 0.4"),
     share("start_recall", "submitted candidates above the threshold with the image that they began as; null: the attack told no starts"),
     share("cross_recall", "members of the next seed above the threshold, one-to-one with the same submitted candidates"),
     Column("n_cross", INT, "members of the next seed scored, none of them a member, a control or a public image here", "images", ">= 1"),
@@ -44,7 +57,7 @@ SCORES = (
     ),
     share("pattern_oracle_members", "members above the threshold by the oracle that knows the activation patterns, which is no attack"),
     share("pattern_oracle_controls", "controls above the threshold by the same"),
-    share("exact_controls", "controls above the threshold were the members themselves submitted, whose look-alikes they are"),
+    share("exact_controls", "of protocol v1: controls above the threshold were the members themselves submitted; 1 less it is the ceiling"),
     QUERIES_USED,
 )
 IMAGES = (

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench.api import Architecture
-from bench.metrics import match
 from bench.metrics.ssim import ssim_matrix
 from bench.tracks.reconstruction.score import THRESHOLD
+from bench.tracks.reconstruction.sides import allot, pair
 
 BELOW = {"relu": 0.0, "leaky_relu": 0.01}  # activations that are on or off → slope of a unit that is off
 CONTRAST = 0.1  # standard deviation around the mean image of an image whose scale is not told, as its λ is not told
@@ -68,17 +68,24 @@ def recalls(
     mean, members, controls, labels = mean.to(first), members.to(first), controls.to(first), labels.to(first.device)
     on = (members - mean).flatten(1) @ first.mT + weights.get("layers.0.bias", first.new_zeros(())) > 0
     found = (images_of(architecture, weights, on, labels).to(mean).view_as(members) + mean).clamp(0, 1).float()
-    return {"pattern_oracle_members": _recall(found, members.float()), "pattern_oracle_controls": _recall(found, controls.float())}
+    return dict(zip(("pattern_oracle_members", "pattern_oracle_controls"), _recalls(found, members, controls), strict=True))
 
 
 def exact(members: Float[Tensor, "n c h w"], controls: Float[Tensor, "m c h w"]) -> dict[str, float]:
-    """Column of the score row: the share of controls that the members themselves match, scored as an answer is. They are look-alikes, and
-    what no attack can do without."""
-    return {"exact_controls": _recall(members.float(), controls.float())}
+    """Column of the score row: the excess recall of the members themselves, scored as an answer is. It is what no attack can exceed: 1,
+    but for members that a control equals."""
+    own, others = _recalls(members.float(), members, controls)
+    return {"ceiling": own - others}
 
 
-def _recall(found: Float[Tensor, "n c h w"], truth: Float[Tensor, "m c h w"]) -> float:
-    similarity = ssim_matrix(truth, found).cpu()
-    partner = match.one_to_one(1 - similarity)
+def _recalls(found: Float[Tensor, "k c h w"], members: Float[Tensor, "n c h w"], controls: Float[Tensor, "m c h w"]) -> tuple[float, float]:
+    """The shares of members and of controls that some images match, by the score protocol."""
+    similarity = ssim_matrix(torch.cat([members, controls]).float(), found).cpu()
+    parts = similarity.split([len(members), len(controls)])
+    first, second = (_recall(part, pair(part, mine)) for part, mine in zip(parts, allot(*parts), strict=True))
+    return first, second
+
+
+def _recall(similarity: Float[Tensor, "n k"], partner: Int[Tensor, " n"]) -> float:
     paired = similarity.gather(1, partner.clamp(min=0)[:, None])[:, 0]
     return float(((partner >= 0) & (paired > THRESHOLD)).double().mean())

@@ -1,9 +1,17 @@
 """How the answer becomes rows.
 
-Score protocol ``v1``. Candidates come best first by the attacker's own ranking. The first ``n_submit`` are *submitted*; they alone make
-the headline. Scores that choose among all candidates by looking at the truth are named ``oracle``, and the papers' own scoring ``haim``.
-Members and controls go through the same lines of code, each against all submitted candidates, and neither knows of the other. A share of
-members above the threshold means something only beside the same share of controls: hence *excess recall*.
+Score protocol ``v2``. Candidates come best first by the attacker's own ranking. The first ``n_submit`` are *submitted*; they alone make
+the headline. A candidate counts for members or for controls, whichever has the image nearest to it (``sides``), and within its side it is
+paired one-to-one. Members and controls go through the same lines of code. A share of members above the threshold means something only
+beside the same share of controls: hence *excess recall*, which the members themselves bring to 1. Good guesses may reach it too; the
+*excess SSIM*, which has no threshold, is 1 (within 1e-4, the rounding of kept answers) for the members themselves alone.
+
+What follows the rule of the sides: the headline, its intervals, AUC and TPR, the medians and means of all metrics, precision, the
+nearest-neighbour scores (``nn``), those that choose among all candidates by looking at the truth (``oracle``), those of each run of a
+sweep, and the cross-check, where the next seed's members stand in for the controls. What does not: the papers' own scoring (``haim``),
+which stays as they made it, and ``start_recall``, which looks at no truth.
+
+Under ``v1`` each side was paired with all submitted candidates, and neither knew of the other.
 """
 
 from __future__ import annotations
@@ -14,17 +22,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench import seeds
 from bench.api import Candidates, Row
 from bench.errors import BenchError
-from bench.metrics import intervals, lpips, match
+from bench.metrics import intervals, lpips
 from bench.metrics.measure import measure, statistics
 from bench.metrics.ncc import haim2022
 from bench.metrics.ssim import ssim_matrix, ssim_pairs
 from bench.tracks.reconstruction.release import Secret
+from bench.tracks.reconstruction.sides import allot, pair
 from bench.tracks.reconstruction.thumbnails import add_thumbnails
 
 THRESHOLD = 0.4  # SSIM above which a reconstruction counts as a hit (Haim et al. 2022; Buzaglo et al. 2023)
@@ -76,14 +85,18 @@ def score(
     similarity, cross = _similarities(torch.cat([members, controls]), images, n_submit, secret.other)
     truths = {"members": members, "controls": controls}
     of_side = dict(zip(truths, similarity.split([len(members), len(controls)]), strict=True))
-    partners = {side: match.one_to_one(1 - own[:, :n_submit]) for side, own in of_side.items()}
+    mine = dict(zip(truths, allot(*of_side.values()), strict=True))
+    partners = {side: pair(own[:, :n_submit], mine[side][:n_submit]) for side, own in of_side.items()}
     measured = _measured(truths, submitted, partners)
     sides = {
-        side: measured[side] | _compare(truth, images, of_side[side], partners[side], n_submit, mean) for side, truth in truths.items()
+        side: measured[side] | _compare(truth, images, of_side[side], mine[side], partners[side], n_submit, mean)
+        for side, truth in truths.items()
     }
     row = compare(sides["members"], sides["controls"], bootstrap_seed)
-    for name, part in (("", similarity[: len(members)]), ("_controls", similarity[len(members) :])):
-        row[f"precision{name}"] = float((part[:, :n_submit].amax(0) > THRESHOLD).double().mean())
+    row["excess_ssim"] = _likeness(sides["members"]["ssim"]) - _likeness(sides["controls"]["ssim"])
+    for name, side in (("", "members"), ("_controls", "controls")):
+        near = of_side[side][:, :n_submit].amax(0) > THRESHOLD
+        row[f"precision{name}"] = float((near & mine[side][:n_submit]).double().mean())
     row |= {
         "n_members": len(members),
         "n_controls": len(controls),
@@ -98,12 +111,13 @@ def score(
         began = candidates.starts[:n_submit].to(images)
         row["start_recall"] = float((ssim_pairs(submitted, began.clamp(0, 1), "gaussian") > THRESHOLD).double().mean())
     if len(cross):
-        row |= {"cross_recall": float((_picked(cross, match.one_to_one(1 - cross)) > THRESHOLD).mean()), "n_cross": len(cross)}
+        theirs = allot(of_side["members"][:, :n_submit], cross)[1]
+        row |= {"cross_recall": float((_picked(cross, pair(cross, theirs)) > THRESHOLD).mean()), "n_cross": len(cross)}
     told = secret.stationarity.get("member_margin")
     if secret.planted and told is not None:
         row["planted_owner"] = float((told[secret.planted["member"]] > 0).double().mean())
     if candidates.run is not None:
-        row["sweep_runs"] = _each_run(similarity, candidates.run.cpu(), len(members), n_submit)
+        row["sweep_runs"] = _each_run(of_side, mine, candidates.run.cpu(), n_submit)
     sides["members"] |= {"margin": told, "multiplier": secret.stationarity.get("multiplier")}
     sides["controls"] |= {"margin": secret.stationarity.get("control_margin")}
     for name in ("member", "control"):
@@ -127,14 +141,15 @@ def _similarities(
     return similarity, cross
 
 
-def _each_run(similarity: Float[Tensor, "n m"], run: Int[Tensor, " m"], n_members: int, n_submit: int) -> list[Row]:
+def _each_run(
+    of_side: Mapping[str, Float[Tensor, "n m"]], mine: Mapping[str, Bool[Tensor, " m"]], run: Int[Tensor, " m"], n_submit: int
+) -> list[Row]:
     """How the runs of a sweep score alone: hits by the first ``n_submit`` candidates of each, members and controls, one-to-one."""
     rows = []
     for k in run.unique().tolist():
-        own = similarity[:, (run == k).nonzero().flatten()[:n_submit]]
-        sides = (own[:n_members], own[n_members:])
-        members, controls = (int((_picked(side, match.one_to_one(1 - side)) > THRESHOLD).sum()) for side in sides)
-        rows.append({"run": int(k), "members": members, "controls": controls, "submitted": own.shape[1]})
+        own = (run == k).nonzero().flatten()[:n_submit]
+        hits = {side: int((_picked(part[:, own], pair(part[:, own], mine[side][own])) > THRESHOLD).sum()) for side, part in of_side.items()}
+        rows.append({"run": int(k), **hits, "submitted": len(own)})
     return rows
 
 
@@ -142,15 +157,16 @@ def _compare(
     truth: Float[Tensor, "n c h w"],
     candidates: Float[Tensor, "m c h w"],
     similarity: Float[Tensor, "n m"],
+    mine: Bool[Tensor, " m"],
     partner: Int[Tensor, " n"],
     n_submit: int,
     mean: Float[Tensor, "c h w"],
 ) -> dict[str, Any]:
     """One side's numbers by SSIM and by the papers' score, a float64 array each, NaN where an image has no partner."""
-    every = match.one_to_one(1 - similarity) if candidates.shape[0] > n_submit else partner
+    every = pair(similarity, mine) if candidates.shape[0] > n_submit else partner
     return {
         "ssim": _picked(similarity, partner),
-        "nn_ssim": similarity[:, :n_submit].amax(1).double().numpy(),
+        "nn_ssim": _nearest(similarity[:, :n_submit], mine[:n_submit]),
         "oracle_ssim": _picked(similarity, every),
         "haim_ssim": haim2022(truth, candidates - mean, mean).ssim.cpu().double().numpy(),
         "candidate": partner.numpy(),
@@ -176,6 +192,17 @@ def _measured(
                 full[matched[side].numpy()] = own
             found[side][name] = full
     return found
+
+
+def _nearest(similarity: Float[Tensor, "n m"], mine: Bool[Tensor, " m"]) -> np.ndarray:
+    """The highest SSIM of each image among the candidates of its side, NaN where there are none."""
+    own = similarity[:, mine]
+    return (own.amax(1).double() if own.shape[1] else torch.full((len(own),), torch.nan, dtype=torch.float64)).numpy()
+
+
+def _likeness(ssim: np.ndarray) -> float:
+    """Mean over a side of the SSIM of its pairs: 0 of an image without a partner, or of less than 0."""
+    return float(np.nan_to_num(ssim).clip(min=0).mean())
 
 
 def _picked(similarity: Float[Tensor, "n m"], partner: Int[Tensor, " n"]) -> np.ndarray:

@@ -75,7 +75,8 @@ def secret_of(setting: Setting) -> Secret:
     """The secret of a setting, drawn again from its data: what scoring without the target needs."""
     source = registry.resolve_data(setting.dataset)
     defense = registry.get("defense", setting.defense)(**setting.defense_params)
-    return secret_from(split(source.load(), setting), defense, target_id(setting, source.digest()))
+    secret = secret_from(split(source.load(), setting), defense, target_id(setting, source.digest()))
+    return replace(secret, findable=oracle.exact(secret.members, secret.controls))
 
 
 class _Plan:
