@@ -354,6 +354,25 @@ def test_merging_two_versions_of_a_cell_leaves_one(tmp_path: Path) -> None:
     assert set(S.load_results(a)[0]["cell_id"]) == {"2" * 16, "3" * 16}
 
 
+def test_a_later_score_protocol_wins_whenever_it_was_finished(tmp_path: Path) -> None:
+    """A machine that still scores by the earlier one finishes after, and with a higher score; v10 is later than v9."""
+    later = score("1" * 16, protocol="v10", excess_recall=0.2)
+    earlier = score("2" * 16, protocol="v9", excess_recall=0.9, finished_at=NOW + timedelta(1))
+    store = S.Store(tmp_path / "home" / "rows")
+    store.append([later, earlier], [*images("1" * 16), *images("2" * 16)])
+    assert len(store.rows()) == 2, "a store keeps both"
+    for name, row in (("a", later), ("b", earlier)):
+        S.publish([row], images(row["cell_id"]), tmp_path / name)
+    for conflict in ("last", "best"):
+        for paths in (["a", "b"], ["b", "a"], ["home"]):
+            into = tmp_path / f"{conflict}{'-'.join(paths)}"
+            S.merge([tmp_path / path for path in paths], into, conflict)
+            scores, pictures = S.load_results(into)
+            assert (scores["cell_id"].tolist(), set(pictures["cell_id"])) == (["1" * 16], {"1" * 16})
+    S.publish([later], images("1" * 16), tmp_path / "b")
+    assert S.load_results(tmp_path / "b")[0]["protocol"].tolist() == ["v10"]
+
+
 def test_what_is_published_during_a_merge_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bench.store import merging
 

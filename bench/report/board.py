@@ -152,7 +152,8 @@ def _row(best: Best, also: Sequence[str]) -> list[str]:
 
 def _earlier(group: Group) -> str:
     """The score protocol of a line, where it is not the one in force."""
-    return f" {escape(group.protocol)}" if group.protocol not in ("", tracks.of_row(group.track).protocol) else ""
+    before = protocol_number(group.protocol) < protocol_number(tracks.of_row(group.track).protocol)
+    return f" {escape(group.protocol)}" if before else ""
 
 
 def _where(group: Group, room: int) -> str:

@@ -11,6 +11,7 @@ from bench.report.kit.lead import OPEN, Along, Lead, along, beyond, leads
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import coverage
 from bench.report.kit.text import NONE, escape, interval, of_headline, table, value_of
+from bench.schema import protocol_number
 
 
 def opening(page: Page) -> list[str]:
@@ -30,7 +31,7 @@ def opening(page: Page) -> list[str]:
 def _earlier(page: Page) -> list[str]:
     """Which score protocol made the numbers, where another is in force by now."""
     found = {(group.track, group.protocol) for group in page.groups if group.cell_ids}
-    old = [(track, protocol) for track, protocol in sorted(found) if protocol != tracks.of_row(track).protocol]
+    old = [pair for pair in sorted(found) if protocol_number(pair[1]) < protocol_number(tracks.of_row(pair[0]).protocol)]
     return [
         line
         for track, protocol in old

@@ -40,7 +40,8 @@ def cell(
     key = f"{rng.integers(2**62):016x}"
     row: dict[str, Any] = {
         **setting_row(setting), "grid": grid, "grid_title": grid.replace("_", " ").capitalize(), "grid_question": f"Does {grid} matter?",
-        "protocol": "v1", "track": "reconstruction", "cell_id": key, "target_id": f"{index:08d}{setting.seed:08d}"[-16:], "attack": attack,
+        "protocol": "v1" if "track" in more else "v2", "track": "reconstruction",
+        "cell_id": key, "target_id": f"{index:08d}{setting.seed:08d}"[-16:], "attack": attack,
         "attack_version": "1", "attack_params": {}, "role": "control" if attack in CONTROLS else "attack",
         "access": "final_weights" + ("+public_images" if attack == "heldout_images" else "+mean_image"), "axis": axis, "axis_index": index,
         "dataset_display": setting.dataset, "input_shape": "1x25x25", "status": "ok", "reason": "", "lpips_reason": "",

@@ -30,18 +30,45 @@ def test_groups_do_not_depend_on_the_order_of_rows_nor_on_other_groups() -> None
         assert group.excess == whole["quick", group.label, "haim_kkt"].excess
 
 
-def test_a_group_counts_what_failed_and_averages_only_what_it_says() -> None:
+def test_a_cell_that_failed_counts_as_one_that_tells_nothing_in_what_ranks_an_attack_alone() -> None:
     rows, _ = fake.grid("weight_decay", "weight_decay", [0.0], {"haim_kkt": [0.5]}, seeds=4, thumbnails=False)
     rows[2] |= {"status": "failed", "reason": "boom", "excess_recall": None, "recall_members": None}
     (group,) = aggregate(frame(rows))
     assert (group.ok, group.cells, group.seeds) == (3, 4, [0, 1, 2, 3])
     assert group.reasons == [(2, "failed", "boom")]
-    assert group.hits["members"][1] == 60
+    assert group.hits["members"] == (round(20 * sum(rows[i]["recall_members"] for i in (0, 1, 3))), 80)
     assert group.excess is not None
-    assert group.excess.estimate == pytest.approx(np.mean([rows[i]["excess_recall"] for i in (0, 1, 3)]))
+    others = [rows[i]["excess_recall"] for i in (0, 1, 3)]
+    assert group.excess.estimate == pytest.approx(np.sum(others) / 4)
+    assert group.excess.low <= 0.75 * np.mean(others) <= group.excess.high
+    assert (group.missed, group.ranked[2], sorted(group.per_seed)) == ([2], 0.0, [0, 1, 3])
+    assert group.means["auc"] == pytest.approx(np.mean([rows[i]["auc"] for i in (0, 1, 3)]))
+    (control,) = aggregate(frame([{**row, "role": "control"} for row in rows]))
+    assert control.excess is not None
+    assert (control.excess.estimate, control.missed) == (pytest.approx(np.mean(others)), []), "or controls that fail put attacks ahead"
     rows[0]["auc"] = None
     (group,) = aggregate(frame(rows))
     assert group.means["auc"] is None, "a mean over some of the seeds would be a mean over survivors"
+
+
+def test_where_chance_is_not_0_a_failed_cell_counts_as_chance() -> None:
+    rows, _ = fake.grid("membership", "weight_decay", [0.0], {"shadows": [0.5]}, seeds=4, thumbnails=False)
+    rows = [{**row, "track": "membership", "protocol": "v1", "membership_auc": 0.7 + 0.05 * row["seed"]} for row in rows]
+    rows[3] |= {"status": "timeout", "reason": "slow", "membership_auc": None}
+    (group,) = aggregate(frame(rows))
+    assert group.excess is not None
+    assert group.excess.estimate == pytest.approx((0.7 + 0.75 + 0.8 + 0.5) / 4)
+    assert group.excess.low < 0.7 < group.excess.high
+    (alone,) = aggregate(frame([rows[0], rows[3]]))
+    assert alone.excess is not None
+    assert alone.excess.estimate == pytest.approx(0.6)
+
+
+def test_lines_of_equal_headline_are_ranked_by_what_has_no_threshold() -> None:
+    rows, _ = fake.grid("quick", "dataset", ["lfw_faces"], {"a": [0.5], "b": [0.5]}, thumbnails=False)
+    for row in rows:
+        row |= {"recall_members": 0.5, "recall_controls": 0.0, "excess_recall": 0.5, "excess_ssim": 0.3 if row["attack"] == "b" else 0.2}
+    assert [group.attack for group in aggregate(frame(rows))] == ["b", "a"]
 
 
 def test_one_attack_with_several_hyperparameters_gives_several_lines() -> None:
@@ -169,6 +196,6 @@ def test_fields_of_convolutions_are_no_part_of_the_key_of_other_networks() -> No
 def test_rows_of_different_score_protocols_are_never_averaged():
     rows, _ = fake.grid("quick", "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=4)
     for row in rows[:2]:
-        row["protocol"] = "v2"
+        row["protocol"] = "v1"
     groups = aggregate(frame(rows))
     assert sorted((group.section, group.ok) for group in groups) == [("score protocol v1", 2), ("score protocol v2", 2)]

@@ -115,6 +115,46 @@ def test_controls_of_the_same_networks_count_whichever_grid_ran_them(page):
     assert "1 of 2 | no |" in both
 
 
+def test_failing_at_weak_seeds_does_not_pay(page):
+    """Of two attacks with the same scores the one that fails where it is weak comes second, and its failures count as 0 in its lead."""
+    rows, _ = fake.grid("one", "weight_decay", [0.01], {"honest": [0.5], "choosy": [0.5], "mean_image": [0.1]}, seeds=5, thumbnails=False)
+    scores = [0.5, 0.6, 0.1, 0.45, 0.2]
+    rows = excess(rows, {("honest", 0): scores, ("choosy", 0): scores, ("mean_image", 0): NEAR})
+    for row in rows:
+        if row["attack"] == "choosy" and scores[row["seed"]] < 0.3:
+            row |= {"status": "failed", "reason": "AttackFault: too hard", "excess_recall": None, "recall_members": None}
+    one = page_of(rows)
+    assert [group.attack for group in one.groups] == ["honest", "choosy", "mean_image"]
+    (found,) = [lead.lead(group, one.groups) for group in one.groups if group.attack == "choosy"]
+    assert found.deltas == pytest.approx(np.subtract([0.5, 0.6, 0.0, 0.45, 0.0], NEAR))
+    text = board.page([one], None)
+    assert text.index("| [honest]") < text.index("| [choosy]")
+
+
+def test_settings_at_which_an_attack_abstains_count_among_those_that_it_was_put_to():
+    rates = {"haim_kkt": [0.5, None, None], "mean_image": [0.1] * 3}
+    rows, _ = fake.grid("decay", "weight_decay", [0.0, 0.01, 0.1], rates, seeds=5, thumbnails=False)
+    values = {("haim_kkt", 0): FAR} | {("mean_image", i): NEAR for i in range(3)}
+    ok = excess([row for row in rows if row["status"] == "ok"], values)
+    assert "1 of 3 | no |" in board.page([page_of([*ok, *(row for row in rows if row["status"] != "ok")])], None)
+
+
+def test_scores_of_two_protocols_are_not_set_against_each_other(page):
+    """The same networks, attacked by the later protocol in another grid, whose controls are weaker; and a page says which one it is by."""
+    later, _ = fake.grid("later", "weight_decay", [0.01], {"haim_kkt": [0.4], "mean_image": [0.1]}, seeds=5, thumbnails=False)
+    later = excess(later, {("haim_kkt", 0): [0.4] * 5, ("mean_image", 0): [0.0, 0.05, 0.0, 0.0, 0.0]})
+    earlier, _ = fake.grid("earlier", "weight_decay", [0.01], {"haim_kkt": [0.5], "mean_image": [0.1]}, seeds=5, thumbnails=False)
+    earlier = [row | {"protocol": "v1"} for row in excess(earlier, {("haim_kkt", 0): FAR, ("mean_image", 0): NEAR})]
+    text = board.page([page_of(earlier, "earlier"), page_of(later, "later")], None)
+    assert "| [haim_kkt](later.md) |" in text
+    assert "mean_image +0.01 | +0.39" in text
+    assert "1 of 1 | no |" in text
+    alone = board.page([page_of(earlier, "earlier")], None)
+    assert "v1 | mean_image +0.10 | +0.42" in alone
+    assert "by protocol v1; v2 is in force now" in "\n".join(opening(page_of(earlier)))
+    assert "in force now" not in "\n".join(opening(page_of(later)))
+
+
 def test_a_value_that_is_no_difference_has_no_sign():
     rows, _ = fake.grid("told", "weight_decay", [0.0], {"loss_test": [0.5], "random_scores": [0.1]}, seeds=3, thumbnails=False)
     for row in rows:

@@ -165,6 +165,27 @@ def test_two_lines_are_compared_within_seed_and_setting():
     assert swapped.effect.estimate == pytest.approx(-0.1)
 
 
+def test_scores_of_two_protocols_never_meet_in_one_effect():
+    """Twelve seeds by the earlier one, three of them by the later one too, on one side alone or on both."""
+    said = claim(test="difference", a={"weight_decay": 0.0}, b={"weight_decay": 0.01})
+
+    def rows(protocol: str, seeds: range, decays: tuple[float, ...], shift: float) -> list[dict]:
+        return [
+            row(seed, 0.1 + shift + (0.3 if decay == 0 else 0.0) + 0.01 * (seed % 3), weight_decay=decay, protocol=protocol)
+            for seed in seeds for decay in decays
+        ]  # fmt: skip
+
+    earlier = rows("v1", range(12), (0.0, 0.01), 0.0)
+    for decays in ((0.0,), (0.0, 0.01)):
+        found = one(said, [*earlier, *rows("v2", range(3), decays, 0.5)])
+        assert list(found.values.values()) == pytest.approx([0.3] * 12)
+        assert f"{3 * len(decays)} cells of another score protocol left out" in found.reason
+    found = one(said, [*earlier[:6], *rows("v2", range(3), (0.0, 0.01), 0.5)])
+    assert list(found.values.values()) == pytest.approx([0.3] * 3)
+    apart = [*rows("v1", range(12), (0.0,), 0.0), *rows("v2", range(12), (0.01,), 0.0)]
+    assert one(said, apart).verdict == NO_ROWS
+
+
 def test_columns_that_differ_together_must_be_named_as_tied():
     rows = [row(s, 0.2 + e, n_per_class=10, axis={"task": "binary"}) for s, e in enumerate(SPREAD)]
     rows += [

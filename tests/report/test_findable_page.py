@@ -10,6 +10,8 @@ import fake
 from bench import report, store
 from bench.report.aggregate import aggregate
 from bench.report.kit.page import Page
+from bench.store import to_table
+from bench.tracks.reconstruction.page.ceiling import Ceiling
 from bench.tracks.reconstruction.page.findable import Findable
 
 Rows = list[dict[str, Any]]
@@ -53,13 +55,23 @@ def test_the_oracle_has_a_line_of_its_own_marked_as_no_attack(tmp_path: Path) ->
     assert "- lfw_faces: 10 / 16 members, 2 / 16 controls." in text
 
 
-def test_look_alikes_have_a_line_a_setting(tmp_path: Path) -> None:
-    rows, images = made()
-    assert "Look-alikes" not in page(rows, images, tmp_path / "none")
+def test_the_ceiling_stands_beside_each_setting(tmp_path: Path) -> None:
+    """Of rows of protocol v1, which tell how many look-alikes passed with the members themselves, and of later ones, which tell it."""
+    rows, _ = fake.grid("quick", "dataset", ["lfw_faces", "photo_tiles"], {"haim_kkt": [0.5, 0.5], "mean_image": [0.1, 0.1]}, seeds=2)
+
+    def lines(rows: list[dict[str, Any]]) -> list[str]:
+        scores = to_table(rows, "scores").to_pandas()
+        return Ceiling().lines(Page("quick", "quick", "Quick", "", scores, aggregate(scores)))
+
+    assert lines(rows) == []
     for row in rows:
-        row |= {"exact_controls": (0.25, 0.5)[row["seed"]]}
-    text = page(rows, images, tmp_path / "told")
-    assert "- lfw_faces: 6 / 16 controls, which leaves the members themselves an excess recall of +0.62." in text
+        row |= {"protocol": "v1", "exact_controls": (0.25, 0.5)[row["seed"]] if row["dataset"] == "lfw_faces" else 0.125}
+    start = "**Ceiling**, the excess recall of the members themselves: "
+    assert lines(rows) == [f"{start}lfw_faces +0.62; photo_tiles +0.88.", ""]
+    for row in rows:
+        row |= {"protocol": "v2", "exact_controls": None, "ceiling": 1.0}
+    assert lines(rows) == [f"{start}+1.00 at every setting.", ""]
+    assert lines([row for row in rows if row["dataset"] == "lfw_faces"]) == [f"{start}+1.00.", ""]
 
 
 def test_a_reason_stands_where_numbers_are_missing(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ GALLERY_PAIRS = 60  # of all settings of a gallery: some 600 KB of picture at 32
 
 
 def figure_cells(scores: pd.DataFrame) -> set[str]:
-    """For each grid, data set and setting, the first seed of the attack (controls aside) with the highest mean excess recall."""
+    """For each grid, data set and setting, the first seed of the attack (controls aside) with the highest mean excess recall, where cells
+    without scores count as 0."""
     return set(shown_cells(scores)["cell_id"])
 
 
@@ -22,15 +23,19 @@ def shown_cells(scores: pd.DataFrame) -> pd.DataFrame:
     """
     from bench.report.kit.groups import setting_key
 
-    ok = scores[(scores["status"] == "ok") & (scores["role"] == "attack") & scores["excess_recall"].notna()]
-    if ok.empty:
-        return ok
+    scored = (scores["status"] == "ok") & scores["excess_recall"].notna()
+    ok = scores[(scores["role"] == "attack") & (scored | (scores["status"] != "ok"))]
+    if not scored[ok.index].any():
+        return ok[scored[ok.index]]
     ok = ok.assign(_setting=setting_key(ok) + "\x1f" + ok["protocol"].fillna(""))  # scores of two protocols are not compared
     # a gallery shows the strongest line; strips, which came first, the strongest attack over all its lines
     line = ok["attack"] + "\x1f" + ok["attack_params"].fillna("") + "\x1f" + ok["sweep"].fillna("")
     ok = ok.assign(_line=line.where(ok["gallery"].notna(), ok["attack"]))
     group = ["grid", "_setting"]
-    mean = ok.groupby([*group, "_line"], sort=True)["excess_recall"].mean().reset_index()
+    every = ok.assign(excess_recall=ok["excess_recall"].where(ok["status"] == "ok", 0.0))
+    ok = ok[ok["status"] == "ok"]
+    mean = every.groupby([*group, "_line"], sort=True)["excess_recall"].mean().reset_index()
+    mean = mean.merge(ok[[*group, "_line"]].drop_duplicates())
     top = mean.sort_values([*group, "excess_recall", "_line"], ascending=[True, True, False, True]).drop_duplicates(group)
     mine = ok.merge(top[[*group, "_line"]], on=[*group, "_line"])
     first = mine.sort_values([*group, "seed", "attack_params", "cell_id"]).drop_duplicates(group)

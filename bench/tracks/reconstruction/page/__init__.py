@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.api import Section
 from bench.report.kit.sections import Answers, Matrix, Targets
+from bench.tracks.reconstruction.page.ceiling import Ceiling
 from bench.tracks.reconstruction.page.crosscheck import CrossCheck
 from bench.tracks.reconstruction.page.details import Details
 from bench.tracks.reconstruction.page.findable import Findable
@@ -16,6 +17,6 @@ from bench.tracks.reconstruction.page.strips import Strips
 from bench.tracks.reconstruction.page.sweeps import Sweeps
 
 SECTIONS: tuple[Section, ...] = (
-    Answers(), Matrix(), OfImages(), Questions(), CrossCheck(), Findable(), Planted(), Sweeps(), Margin(), Targets(), Details(), Gallery(),
-    Strips(),
+    Answers(), Matrix(), Ceiling(), OfImages(), Questions(), CrossCheck(), Findable(), Planted(), Sweeps(), Margin(), Targets(), Details(),
+    Gallery(), Strips(),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from bench.api import Section
 from bench.report.kit import correlation, rows
 from bench.report.kit.groups import Group, axis_names
 from bench.report.kit.page import Page
-from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, hits, number, signed, table
+from bench.report.kit.text import NONE, attack_name, axis_heads, axis_labels, escape, hits, number, table
 
 THRESHOLD = 0.4  # SSIM above which an image counts as rebuilt, as in the score protocol
 INSIDE = 0.9  # share of the energy from which on an image counts as one that could be found
@@ -59,7 +59,7 @@ _HEAD = (
 )  # fmt: skip
 _TOLD = (
     "span_reason", "target_id", "span_rank", "shared_patterns", "unit_patterns", "n_members", "n_controls", "pattern_oracle_members",
-    "pattern_oracle_controls", "exact_controls",
+    "pattern_oracle_controls",
 )  # fmt: skip
 
 
@@ -95,7 +95,6 @@ class Findable(Section):
             ),
             "",
             *_oracle(page.groups, told, names),
-            *_exact(page.groups, told, names),
             *_reasons(mine, told, names),
         ]  # fmt: skip
 
@@ -157,16 +156,6 @@ def _oracle(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -
         *lines,
         "",
     ]  # fmt: skip
-
-
-def _exact(groups: Sequence[Group], told: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """How many controls pass for rebuilt by their likeness to members, a line a setting."""
-    lines = [
-        f"- {where}: {_hits(mine, 'exact_controls', 'n_controls')} controls, which leaves the members themselves an excess recall of "
-        f"{signed(1 - float(mine['exact_controls'].mean()))}."
-        for where, mine in _targets(groups, told, names, "exact_controls").items()
-    ]
-    return ["**Look-alikes:** were the members themselves the answer, these would pass for rebuilt too:", "", *lines, ""] if lines else []
 
 
 def _hits(mine: pd.DataFrame, column: str, of: str) -> str:

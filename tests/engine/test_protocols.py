@@ -1,0 +1,106 @@
+"""A score protocol that changes: answers stay, rows of the earlier one stay readable, and nothing is attacked twice for it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
+
+from bench import publishing, registry, store, tracks
+from bench.engine import rescore, stored
+from bench.engine import run as engine
+from bench.engine.plan import plan
+from bench.grids.read import load
+from bench.report.aggregate import aggregate
+from bench.tracks.reconstruction import Reconstruction
+
+pytestmark = pytest.mark.usefixtures("clean_registry")
+CPU = torch.device("cpu")
+
+
+def laid_out(path):
+    return plan(load(path), stored.known(stored.store()))
+
+
+def earlier(path, monkeypatch):
+    """Runs the grid as it was when another protocol was in force; returns its rows."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Reconstruction, "protocol", "v1")
+        planned = laid_out(path)
+        engine.run(planned, stored.store(), CPU)
+        return stored.collect(planned, stored.store())[0]
+
+
+def test_answers_that_are_kept_are_scored_again_under_new_ids_and_the_rest_stays(tmp_path, bench_home, monkeypatch):
+    path, folder = write_grid(tmp_path, "mean_image, heldout_images"), tmp_path / "results"
+    before = earlier(path, monkeypatch)
+    assert set(before["protocol"]) == {"v1"}
+    store.publish(before, stored.store().images(), folder)
+    lost = before["cell_id"].iloc[0]
+    (bench_home / "reconstructions" / f"{lost}.safetensors").unlink()
+    kept = set(before["cell_id"]) - {lost}
+    now = {cell.id for cell in laid_out(path).cells}
+    assert not now & set(before["cell_id"])
+    assert set(stored.scorable(laid_out(path), stored.store())) == kept
+
+    fresh, missing = rescore.rescore(stored.store(), "tiny")
+    assert [len(cells) for cells in missing.values()] == [1]
+    assert {row["protocol"] for row in fresh} == {"v2"}
+    assert {row["cell_id"] for row in fresh} < now
+    assert all((bench_home / "reconstructions" / f"{row['cell_id']}.safetensors").exists() for row in fresh)
+    assert all(row["ceiling"] == 1 and row["excess_ssim"] is not None and row["exact_controls"] is None for row in fresh)
+    oracle = [row["pattern_oracle_members"] for row in fresh]
+    assert None not in oracle, "the networks are here, so what follows from them and the protocol is had again"
+    every = stored.store().rows()
+    assert set(every["protocol"]) == {"v1", "v2"}, "rows of the earlier one stay"
+    assert (every["status"] == "ok").all()
+
+    # published in place of the rows of the same answers, and of no others
+    (owner, own), *others = publishing.owners(fresh, (folder, tmp_path / "nowhere")).items()
+    assert (owner, len(own), others) == (folder, 7, [])
+    store.publish(own, stored.store().images(), folder)
+    scores, images = store.load_results(folder)
+    assert dict(scores["protocol"].value_counts()) == {"v2": 7, "v1": 1}
+    assert set(images["cell_id"]) == set(scores["cell_id"])
+    assert {(group.section, group.protocol) for group in aggregate(scores)} == {(f"score protocol {v}", v) for v in ("v1", "v2")}
+
+    again, missing = rescore.rescore(stored.store(), "tiny")
+    assert len(again) == 7, "rows that the later protocol has superseded are not scored once more"
+    summary = engine.run(laid_out(path), stored.store(), CPU)
+    assert (summary.ok, summary.cached) == (1, 7), "only the answer that is lost is made again"
+    assert stored.scorable(laid_out(path), stored.store()) == []
+
+
+def test_an_answer_does_not_depend_on_how_it_is_scored(tmp_path, bench_home, monkeypatch):
+    """What an attack draws goes by the first protocol's id: attacking again gives the answers that were kept."""
+    registry.load_plugin(write_plugin(tmp_path))
+    path = write_grid(tmp_path, "noise")
+    before = earlier(path, monkeypatch)
+    planned = laid_out(path)
+    engine.run(planned, stored.store(), CPU)
+    works = tracks.get("reconstruction").work
+    assert works is not None
+    from bench.engine.answers import kept
+
+    places = {(row["target_id"]): row["cell_id"] for row in before.to_dict("records")}
+    for cell in planned.cells:
+        one, two = kept(stored.reconstructions(), cell.id), kept(stored.reconstructions(), places[cell.target_id])
+        assert cell.id != places[cell.target_id]
+        assert torch.equal(one.images, two.images)
+
+
+def test_an_attack_that_raises_on_its_weak_cells_does_not_rise(tmp_path):
+    """Two plug-ins with one and the same answer; one raises where the mean image is dark, and has nothing but fewer scores for it."""
+    answer = "return release.mean_image[None].repeat(4, 1, 1, 1)"
+    registry.load_plugin(write_plugin(tmp_path, "steady", answer))
+    refuse = "if generator.initial_seed() % 2: raise RuntimeError('too dark')\n" + answer
+    registry.load_plugin(write_plugin(tmp_path, "choosy", refuse))
+    planned = laid_out(write_grid(tmp_path, "steady, choosy", "").with_suffix(".yaml"))
+    summary = engine.run(planned, stored.store(), CPU)
+    assert 0 < summary.failed < 4, "some of the four"
+    frame, _ = stored.collect(planned, stored.store())
+    for group in aggregate(frame):
+        mine = frame[(frame["attack"] == group.attack) & (frame["axis_index"] == group.axis_index)]
+        if group.excess is not None:
+            assert group.excess.estimate == pytest.approx(mine["excess_recall"].fillna(0).mean())
+            assert len(group.ranked) == 2
