@@ -1,4 +1,4 @@
-"""Reconstructions against members and controls: protocol v1 and the papers' own, each side through the same lines."""
+"""Reconstructions against members and controls: the track's protocol and the papers' own, each side through the same lines."""
 
 from __future__ import annotations
 

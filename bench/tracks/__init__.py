@@ -27,14 +27,16 @@ a whole one, written as a file for ``--plugin``. The folder registers the track 
    shares, name them with the columns that count what they are shares of: tables and pictures then have an interval over seeds and
    images. Where it is not (an AUC, with ``chance=0.5``), the interval is Student's t over the seeds. Order, bold print, pictures, the
    comparison with published rows, the leaderboard and what stands beside a claim follow from it.
-3. ``work`` has the functions of ``bench.api.TrackWork``; what is not special can be taken from ``bench.tracks.reconstruction.work``.
+3. ``protocol`` names the way in which answers become scores: v2, v3, … when the same answer comes to other scores. Old rows stay, and
+   kept answers are scored again (``bench.engine.rescore``).
+4. ``work`` has the functions of ``bench.api.TrackWork``; what is not special can be taken from ``bench.tracks.reconstruction.work``.
    ``score`` returns the score columns and an image row for each member and control. What it leaves unpublished it names in
    ``unpublished`` and ``unpublished_of_controls``; all other numbers are published, those of the controls too.
-4. ``sections()`` is optional: without it the page has ``bench.report.kit.sections.STANDARD``. One of its own is a
+5. ``sections()`` is optional: without it the page has ``bench.report.kit.sections.STANDARD``. One of its own is a
    ``bench.api.Section`` in a file: ``lines(page)`` in Markdown, ``figures(page)`` in PNG. ``bench.report.kit`` has tables, text, drawing
    and correlations; ``group.means`` has the mean over seeds of every number of the score rows.
-5. ``refine(images)`` is optional too: what a line has beyond that, such as an interval that pairs images.
-6. ``python -m bench check NAME`` for the track and for each of its attacks.
+6. ``refine(images)`` is optional too: what a line has beyond that, such as an interval that pairs images.
+7. ``python -m bench check NAME`` for the track and for each of its attacks.
 """
 
 from __future__ import annotations

@@ -478,12 +478,12 @@ def test_every_access_tier_is_explained():
 
 
 def test_the_protocol_in_the_text_is_the_one_in_the_code():
-    from bench.schema import PROTOCOL
+    from bench import tracks
     from bench.tracks.reconstruction.answer import MAX_CANDIDATES
     from bench.tracks.reconstruction.score import THRESHOLD
 
     protocol, teaching = (ROOT / TRACKS).read_text(), (ROOT / "attacks" / "README.md").read_text()
-    assert f"## Score protocol {PROTOCOL}\n" in protocol
+    assert f"## Score protocol {tracks.get(tracks.DEFAULT).protocol}\n" in protocol
     assert f"SSIM > {THRESHOLD}" in protocol
     assert f"at most `{MAX_CANDIDATES} * n_train`" in teaching
 

@@ -35,14 +35,15 @@ class OfImages(Ranking):
     def meanings(self) -> dict[str, str]:
         """See Section."""
         return {
-            "excess recall": "share of members above SSIM 0.4 minus share of controls, for the attacker's own first 2n submissions, paired "
-            "one-to-one; with its 95 % interval over seeds and images (of one seed: over images only)",
+            "excess recall": "share of members above SSIM 0.4 minus share of controls, for the attacker's own first 2n submissions; each "
+            "counts on the side of the image nearest to it, and is paired there one-to-one (by score protocol v1, on both sides); with its "
+            "95 % interval over seeds and images (of one seed: over images only)",
             "members, controls > 0.4": "the two counts behind it, over all seeds; a number of members means nothing without its controls",
             "AUC, TPR @ 1 % FPR": "telling members from controls by that SSIM. AUC: 0.5 is chance. TPR: the share of members above all but "
             "1 % of a network's controls, which with fewer than 100 of them is all; chance is 1 / (controls + 1): 0.048 with 20, 0.02 "
             "with 50",
             "median SSIM, LPIPS": "of the members' pairs; SSIM higher is nearer, LPIPS (AlexNet) lower is nearer",
-            "precision": "share of submissions with some member above SSIM 0.4 : the same for controls",
+            "precision": "share of submissions that count for members and have one above SSIM 0.4 : the same for controls",
             "oracle excess": "excess recall when the best candidates are chosen by looking at the truth: an upper bound, not an attack",
             "haim2022": "counts under the evaluation of Haim et al. (2022): many-to-one, over all candidates, after min–max scaling, "
             "window 3",
