@@ -15,6 +15,8 @@ def check_track(cls: type[Track]) -> list[Outcome]:
     """The contract of a track: what the engine, the tables and the pages ask of it. What it does with answers, its attacks show."""
     tests = Tests()
     tests.run("name is in snake_case", lambda: need(bool(re.fullmatch(r"[a-z][a-z0-9_]*", cls.name)), f"name is {cls.name!r}"))
+    said = f"protocol is {cls.protocol!r}"
+    tests.run("its score protocol is v1, v2, …", lambda: need(bool(re.fullmatch(r"v[1-9][0-9]{0,8}", str(cls.protocol))), said))
     unknown = sorted(cls.tiers - set(get_args(Tier)))
     tests.run(
         "grants access tiers that exist", lambda: need(bool(cls.tiers) and not unknown, f"unknown: {', '.join(unknown) or 'none granted'}")
