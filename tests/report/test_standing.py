@@ -38,7 +38,7 @@ def test_rows_that_agree_stand_whatever_they_cost_and_wherever_they_ran(publishe
         {"cell_id": "f" * 16},
         {"excess_recall": 9.0},
         {"status": "failed", "reason": "boom", "excess_recall": None},
-        {"protocol": "v2"},
+        {"protocol": "v3"},
         {"gallery": 20},
     ],
 )
