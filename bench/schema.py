@@ -180,9 +180,24 @@ _SCORES_AFTER: tuple[Column, ...] = (
         "1",
     ),
     Column("attack_loss", FLOAT, "the attack's own final loss, lower is better; of a sweep the least"),
+    Column(
+        "transplant",
+        FLOAT,
+        "the track's headline where the attack was given this release with the network of another seed, scored against this cell's own "
+        "members and controls, or the controls moved to the members' mean if that is less; chance where the attack failed; null: see "
+        "transplant_reason",
+        "",
+        "",
+        decimals=6,
+    ),
+    share("transplant_members", "members that are hits there, by the share that the headline counts"),
+    share("transplant_controls", "controls, or moved ones, that are hits there, likewise"),
+    Column("transplant_seed", INT, "the seed whose network it was", "", ">= 0"),
+    Column("transplant_reason", TEXT, "why transplant is null, or chance because the attack failed there; else empty; null: not recorded"),
     Column("seconds_train", FLOAT, "time to train the target; of a cached target, when it was trained", "s", ">= 0", decimals=3),
     Column("seconds_attack", FLOAT, "time of the attack, all runs", "s", ">= 0", decimals=3),
     Column("seconds_score", FLOAT, "time of the scoring", "s", ">= 0", decimals=3),
+    Column("seconds_transplant", FLOAT, "time of the attack on the transplant and of its scoring", "s", ">= 0", decimals=3),
     Column("peak_memory_mb", FLOAT, "peak memory of the attack", "MiB", ">= 0", decimals=1),
     Column("device", TEXT, "device of the attack"),
     Column("rounding_train", TEXT, f"{_ROUNDING} training allowed; null: trained before this was kept"),
@@ -216,7 +231,8 @@ _IMAGES_AFTER: tuple[Column, ...] = (
 SCORE_KEY = ("grid", "cell_id")
 IMAGE_KEY = ("cell_id", "split", "index")
 STATUSES = ("ok", "skipped", "failed", "timeout")
-COST_COLUMNS = ("seconds_train", "seconds_attack", "seconds_score", "peak_memory_mb", "device")
+COST_COLUMNS = ("seconds_train", "seconds_attack", "seconds_score", "seconds_transplant", "peak_memory_mb", "device")
+TRANSPLANT_COLUMNS = ("transplant", "transplant_members", "transplant_controls", "transplant_seed", "transplant_reason")
 PROVENANCE_COLUMNS = ("rounding_train", "rounding_attack", "code_version", "versions", "python", "platform", "finished_at")
 LABEL_COLUMNS = ("grid_title", "grid_question", "grid_published", "gallery", "axis", "axis_index")  # of the grid's file, not of the cell
 

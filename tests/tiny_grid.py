@@ -80,3 +80,11 @@ def clean_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     from bench import registry
 
     monkeypatch.setattr(registry, "_plugins", {})
+
+
+@pytest.fixture
+def no_transplants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No seed meets a transplant in this process: for tests that count runs."""
+    from bench.engine import canary
+
+    monkeypatch.setattr(canary, "REMAINDER", canary.ONE_OF)

@@ -36,6 +36,7 @@ class Headline:
     picture: str = "headline"  # kind of its picture: the end of a file name
     caption: str = ""  # what the picture shows; empty: the words
     tie: str = ""  # score column by which lines of equal headline are ranked, higher first
+    ranked: tuple[str, ...] = ()  # where it is an AUC of members against controls: the two columns that count them
 
 
 EXCESS_RECALL = Headline(

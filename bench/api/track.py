@@ -20,7 +20,14 @@ Row = dict[str, Any]  # one line of results/scores.parquet or results/images/; t
 
 @runtime_checkable
 class TrackWork(Protocol):
-    """The half of a track that needs PyTorch: a module, or anything with these functions. The engine calls them and nothing else."""
+    """The half of a track that needs PyTorch: a module, or anything with these functions. The engine calls them and nothing else.
+
+    Two more are optional, and asked for by their names. ``transplant(release, other)`` is a release like ``release`` in which all that
+    comes of the network (weights, initial weights, what answers questions) is that of ``other``, of the same setting and another seed, and
+    the rest stays: ``bench.engine.canary`` runs attacks on it. A track without it says why in `Track.no_transplant`. ``levelled(secret)``
+    is another secret that such an answer is scored against, where what stays in the release tells more of members than of controls: the
+    lesser score counts.
+    """
 
     def obtain(self, settings: Sequence[Setting], cache: Any, device: Any) -> list[Target]:
         """The targets of the settings, in their order, from the cache (``bench.targets.cache.TargetCache``, or None) where it can."""
@@ -78,6 +85,7 @@ class Track(ABC):
     unpublished: ClassVar[frozenset[str]] = frozenset()  # columns of image rows that stay in the local store
     unpublished_of_controls: ClassVar[frozenset[str]] = frozenset()  # and of the controls' image rows
     headline: ClassVar[Headline] = EXCESS_RECALL  # of images that are rebuilt
+    no_transplant: ClassVar[str] = "its track has no transplants"  # where `work` has no ``transplant``: why
 
     def columns(self, table: str) -> Sequence[Any]:
         """What it adds to the columns of ``scores`` or ``images`` (``bench.schema.Column``); one that another track has too is the same."""

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor
 
-from bench import seeds, tracks
-from bench.api import DIVERGED, OWN_LOSS, Objective, Release, Row, Secret, Target
+from bench import tracks
+from bench.api import DIVERGED, OWN_LOSS, Objective, Release, Row, Target
 from bench.engine.answers import Answer, keep
 from bench.engine.attack import Ended, Runs, attack
+from bench.engine.canary import transplanted
 from bench.engine.faults import blame
+from bench.engine.judge import judge
 from bench.engine.plan import Cell
 from bench.engine.provenance import device_name, peak_memory_mb
 from bench.engine.rows import Result, describe, failed
@@ -26,9 +27,8 @@ from bench.engine.sweeps import draws
 from bench.errors import StorageError
 from bench.files import Files
 from bench.grids.model import Grid
-from bench.precision import pinned, watched
+from bench.precision import watched
 
-CPU = torch.device("cpu")
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train", "rounding_train")
 
 
@@ -66,6 +66,10 @@ def run_batch(
     seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
     cost = {"seconds_attack": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
     cost["rounding_attack"] = watch.coarsest
+    answered = [cell for cell, answer in zip(cells, answers, strict=True) if not isinstance(answer, str)]
+    beside = transplanted(
+        answered, targets, grid.seeds, device, lambda some, made: attack(some, made, device, memory, Runs(files, afresh=True))[0]
+    )
     for cell, answer, before in zip(cells, answers, saved, strict=True):
         target = targets[cell.target_id]
         cost |= {"stack": stack.size, "stack_halvings": stack.halvings + target.facts.get("stack_halvings", 0)}
@@ -96,6 +100,7 @@ def run_batch(
             **facts,
             **cost,
             **scores,
+            **beside[cell.id],
             "status": "ok",
             "reason": "",
             "runs": len(last),
@@ -110,28 +115,6 @@ def run_batch(
 def _saved(release: Release) -> float:
     """Seconds that a release's recipe and keeper have spared its attacks so far, in tracks that have them."""
     return sum(getattr(part, "saved", 0.0) for part in release.held().values())
-
-
-@pinned()
-def judge(
-    cell_id: str,
-    answer: Answer,
-    secret: Secret,
-    track: str = "reconstruction",
-    gallery: int | None = None,
-    device: torch.device = CPU,
-) -> tuple[Row, list[Row]]:
-    """Scores a pooled answer against the secret by the protocol of a track: score columns of the row, and image rows.
-
-    Args:
-        gallery: how many of the best members get thumbnails; None: as many as a strip shows.
-        device: where images are compared with each other; scores of a GPU are a CPU's to rounding.
-    """
-    if device.type != "cpu" and isinstance(getattr(answer, "images", None), Tensor):
-        answer = answer._replace(images=answer.images.to(device))
-    bootstrap = seeds.seed("bootstrap", cell_id)
-    scores, images = tracks.get(track).work.score(answer, secret, bootstrap_seed=bootstrap, gallery=gallery)
-    return scores, [{**image, "cell_id": cell_id} for image in images]
 
 
 def _numbered(pooled: Answer, runs: Sequence[int]) -> Answer:

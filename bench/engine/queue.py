@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -70,12 +70,15 @@ class Queue:
     """The jobs that nobody has taken yet."""
 
     jobs: collections.deque[Job] = field(default_factory=collections.deque)
+    partners: Mapping[str, str] = field(default_factory=dict)  # cell id → another target that it needs trained (`bench.engine.canary`)
 
     def take(self, worker: Hand, busy: Sequence[Hand]) -> Job | None:
         """The best job for a worker: of the chunk whose targets it holds, else a training, else help with another's chunk."""
         taken = {id(other.chunk) for other in busy if other is not worker and other.chunk is not None and not other.chunk.stacks}
         here = [job for job in self.jobs if job.kind == "train" or job.chunk.home == worker.home]
-        free = [job for job in here if id(job.chunk) not in taken]
+        left = [job for job in (*self.jobs, *(other.job for other in busy)) if job is not None and job.kind == "train"]
+        untrained = {cell.target_id for job in left for cell in job.cells} if self.partners else set()
+        free = [job for job in here if id(job.chunk) not in taken and not self._waits(job, untrained)]
         ranked = [
             [job for job in free if job.chunk is worker.chunk and job.kind == "attack"],
             [job for job in free if job.kind == "train"],
@@ -85,6 +88,10 @@ class Queue:
         if job is not None:
             self.jobs = collections.deque(other for other in self.jobs if other is not job)
         return job
+
+    def _waits(self, job: Job, untrained: Set[str]) -> bool:
+        """Whether a target that the job needs beside its own is yet to be trained, here or by another worker."""
+        return job.kind == "attack" and any(self.partners.get(cell.id) in untrained for cell in job.cells)
 
 
 def spread(cut: list[list[Cell]], jobs: int) -> list[list[Cell]]:

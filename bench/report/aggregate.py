@@ -23,13 +23,15 @@ from bench.api import Headline
 from bench.metrics.intervals import Interval, bootstrap_shares, t_interval
 from bench.report.kit.groups import FACTS, SETTING, Group, axis_of, counts, setting_key
 from bench.report.kit.rows import records
+from bench.report.kit.transplants import met
 
 UNUSED = frozenset({"stderr", "sweep_runs", "versions", "platform", "grid_published", "finished_at"})  # long, or of other pages
 NAMED = 3  # hyperparameters that a line's name holds, those at their defaults included
 
 
 def aggregate(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[Group]:
-    """All groups, in grid order; within a setting ranked by the headline of their track, groups without scores last.
+    """All groups, in grid order; within a setting ranked by the headline of their track, groups without scores last, and behind them those
+    of flagged attacks (``bench.report.kit.transplants``).
 
     The shares of the rows and their numbers of images give the hit counts, so image rows are not needed for the headline.
 
@@ -59,6 +61,9 @@ def aggregate(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[
         rows = sorted((every[i] for i in members), key=lambda row: (row["seed"] or 0, row["cell_id"]))
         track = rows[0]["track"]
         groups.append(_group(rows, sections[members[0]], variant, means, track_of[track].headline, refine[track]))
+    wrong = {(group.grid, group.attack) for group in groups if group.role != "control" and group.transplants and group.transplants.suspect}
+    for group in groups:
+        group.flagged = (group.grid, group.attack) in wrong
     return sorted(groups, key=_order)
 
 
@@ -78,7 +83,8 @@ class _Means:
 def _order(group: Group) -> tuple[Any, ...]:
     value = -math.inf if group.excess is None else group.excess.estimate
     tie = group.means.get(group.headline.tie) or 0.0
-    return group.track, group.grid, group.section, group.axis_index, group.label, -value, -tie, group.role, group.name
+    place = (group.track, group.grid, group.section, group.axis_index, group.label)
+    return *place, group.flagged, -value, -tie, group.role, group.name
 
 
 Refine = Callable[[Group, Sequence[Mapping[str, Any]]], None]
@@ -118,6 +124,7 @@ def _group(
     group.hyperparameters = _hyperparameters(first) or {}
     group.cell_ids = {int(row["seed"] or 0): row["cell_id"] for row in scored}
     group.means = means.over(scored)
+    group.transplants = met(scored, headline)
     _rank(group, scored)
     if refine is not None:
         refine(group, scored)

@@ -13,6 +13,8 @@ from bench.report.kit.lead import ALPHA, OPEN, Along, Lead, along, beyond, lead,
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import access, coverage
 from bench.report.kit.text import GENERATED, NONE, clean, escape, interval, of_headline, table, value_of
+from bench.report.kit.transplants import ALPHA as SUSPECT
+from bench.report.kit.transplants import FLAG
 from bench.schema import protocol_number
 
 WIDEST = 160  # characters of a row as it is shown
@@ -29,6 +31,8 @@ def page(pages: Sequence[Page], picture: str | None) -> str:
     lines += ["## Attacks", "", *_how_chosen(), ""]
     for track, found in boards.items():
         lines += [f"### {escape(track)}: {escape(tracks.of_row(track).summary)}", "", *_attacks(found), ""]
+    if any(best.flagged for found in boards.values() for best in found):
+        lines += [*_flagged(), ""]
     lines += ["## Questions", "", *_questions(pages), ""]
     counts: dict[str, int] = {}
     for one in pages:
@@ -46,10 +50,11 @@ class Best:
     lead: Lead
     ahead: int  # settings at which it is surely ahead
     tried: int  # of so many that it was put to, those included that it failed at or does not apply to
+    flagged: bool = False  # its score does not hang on the weights, by some grid
 
 
 def _boards(pages: Sequence[Page]) -> dict[str, list[Best]]:
-    """Of each track, images that are rebuilt first, its attacks, the furthest ahead first.
+    """Of each track, images that are rebuilt first, its attacks, the furthest ahead first, flagged ones last.
 
     Networks of one setting are the same in every grid, and so are their controls, whichever grid ran them. Lines of two score protocols
     are not set against each other; of an attack that has both on the same networks, the later counts.
@@ -62,12 +67,18 @@ def _boards(pages: Sequence[Page]) -> dict[str, list[Best]]:
     for one, group in lines:
         if group.role == "attack":
             found[group.track].setdefault(group.attack, []).append((one, lead(group, same[(*_networks(group), group.protocol)])))
+    wrong = {(group.track, group.attack) for _, group in lines if group.flagged}
     met: dict[tuple[str, str], set[tuple[str, ...]]] = {}  # settings that an attack was put to, whatever came of it
     for one in pages:
         for group in one.groups:
             met.setdefault((group.track, group.attack), set()).add(_networks(group))
+
+    def bests(track: str) -> list[Best]:
+        each = (_best(own, len(met[track, attack]), (track, attack) in wrong) for attack, own in found[track].items())
+        return sorted(each, key=_order)
+
     order = sorted(found, key=lambda name: (name != tracks.DEFAULT, _headline(name) != _headline(tracks.DEFAULT), name))
-    return {track: sorted((_best(own, len(met[track, attack])) for attack, own in found[track].items()), key=_order) for track in order}
+    return {track: bests(track) for track in order}
 
 
 def _latest(lines: Sequence[tuple[Page, Group]]) -> list[tuple[Page, Group]]:
@@ -79,14 +90,14 @@ def _latest(lines: Sequence[tuple[Page, Group]]) -> list[tuple[Page, Group]]:
     return [(one, group) for one, group in lines if protocol_number(group.protocol) == last[(group.attack, *_networks(group))]]
 
 
-def _best(found: Sequence[tuple[Page, Lead]], met: int) -> Best:
+def _best(found: Sequence[tuple[Page, Lead]], met: int, flagged: bool) -> Best:
     where, best = max(found, key=lambda pair: pair[1].sureness)
     ahead = {_networks(one.attack) for _, one in found if one.surely > 0}
-    return Best(where, best, len(ahead), met)
+    return Best(where, best, len(ahead), met, flagged)
 
 
-def _order(best: Best) -> tuple[float, str]:
-    return (math.inf if best.lead.interval is None else -best.lead.interval.estimate, best.lead.attack.attack)
+def _order(best: Best) -> tuple[bool, float, str]:
+    return (best.flagged, math.inf if best.lead.interval is None else -best.lead.interval.estimate, best.lead.attack.attack)
 
 
 def _networks(group: Group) -> tuple[str, ...]:
@@ -106,10 +117,12 @@ def _answer(boards: Mapping[str, Sequence[Best]]) -> list[str]:
         "counts for its lead over the strongest control on the same networks.",
         "",
     ]
-    for track, found in boards.items():
+    for track, every in boards.items():
+        found = [best for best in every if not best.flagged]
         surely = sum(best.ahead > 0 for best in found)
+        aside = f" Of {len(every) - len(found)} more the score does not hang on the weights." if len(found) < len(every) else ""
         first = f", the furthest **{escape(found[0].lead.attack.attack)}** ({interval(found[0].lead.interval)})" if surely else ""
-        lines += [f"- {escape(track)}: {surely} of {len(found)} attacks are ahead of every control somewhere{first}."]
+        lines += [f"- {escape(track)}: {surely} of {len(found)} attacks are ahead of every control somewhere{first}.{aside}"]
     made = "**Command.** `python -m bench report` makes this page from the rows of all grids."
     return [*lines, "", f"{made} The claims of the papers are tested on [a page of their own](claims.md)."]
 
@@ -122,6 +135,14 @@ def _how_chosen() -> list[str]:
         "on the very same networks, paired by seed (Student's t); a seed at which the attack failed counts as one that tells nothing.",
         "Brackets are 95 % intervals. A name leads to the grid. Behind a number stands its score protocol, where a later one is in force",
         "now. *Verified*: repeated on networks whose training images are withheld; none is yet.",
+    ]
+
+
+def _flagged() -> list[str]:
+    return [
+        f"*{FLAG.capitalize()}*: where the network was another seed's, members were found more often than controls",
+        f"(p < {SUSPECT:g}), so that the score does not hang on the weights. Such an attack is listed after the others and leads nothing;",
+        "the pages of its grids have the figures, under *Transplants*.",
     ]
 
 
@@ -142,9 +163,10 @@ def _row(best: Best, also: Sequence[str]) -> list[str]:
     """A line, its setting cut off where there is no room."""
     group, control, link = best.lead.attack, best.lead.control, f"]({best.page.slug}.md)"
     beside = f"{escape(control.attack, 24)} {value_of(control, control.excess.estimate)}" if control and control.excess else NONE
+    name = f"[{escape(group.attack, 24)}{link}" + (f" **{FLAG}**" if best.flagged else "")
     row = [
-        f"[{escape(group.attack, 24)}{link}", access("+".join(also)), "", of_headline(group) + _earlier(group), beside,
-        interval(best.lead.interval), f"{best.ahead} of {best.tried}", "no",
+        name, access("+".join(also)), "", of_headline(group) + _earlier(group), beside, interval(best.lead.interval),
+        f"{best.ahead} of {best.tried}", "no",
     ]  # fmt: skip
     row[2] = _where(group, max(8, WIDEST - sum(map(len, row)) + len(link) - 3 * len(row)))
     return row

@@ -13,6 +13,7 @@ from bench.metrics.intervals import Interval
 from bench.report.aggregate import aggregate
 from bench.report.kit.groups import Group, axis_of
 from bench.report.kit.text import NONE
+from bench.report.kit.transplants import FLAG
 from bench.schema import SCORE_KEY
 
 TOLERANCE = 1e-6  # rounding of the published columns
@@ -144,7 +145,7 @@ def summary_table(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> l
             {
                 "grid": group.grid,
                 "setting": ", ".join(part for part in (group.label, group.section) if part),
-                "attack": group.name + (" (control)" if group.role == "control" else ""),
+                "attack": group.name + (" (control)" if group.role == "control" else f" ({FLAG})" if group.flagged else ""),
                 f"{headline.words} [95 % CI]": _with_ends(group.excess),
                 **{share.label: _share(group, side, mean) for share, side, mean in shares if share is not None and share.label},
                 "cells": f"{group.ok}/{group.cells} ok" + (f", {left}" if left else ""),

@@ -8,6 +8,7 @@ from bench.report.kit import labels
 from bench.report.kit.figures import COLOURS, FAINT, GREYS, INK, MAX_PANELS, as_png, new_figure, styled
 from bench.report.kit.groups import Group
 from bench.report.kit.text import clean
+from bench.report.kit.transplants import FLAG
 
 
 @styled
@@ -26,7 +27,7 @@ def picture(groups: Sequence[Group]) -> bytes | None:
     for axis, ((section, _, label), mine) in zip(axes, chosen, strict=True):
         for y, group in enumerate(mine):
             assert group.excess is not None
-            control = group.role == "control"
+            control = group.role == "control" or group.flagged
             colour = GREYS[0] if control else COLOURS[0]
             axis.plot([group.excess.low, group.excess.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round", zorder=2)
             axis.plot([group.excess.estimate], [y], marker="o", markersize=7.5, color=colour, zorder=3)
@@ -34,9 +35,9 @@ def picture(groups: Sequence[Group]) -> bytes | None:
             counts = f"{members[0]}/{members[1]}  ·  {controls[0]}/{controls[1]}"
             axis.text(1.02, y, counts, transform=axis.get_yaxis_transform(), va="center", fontsize=8.5, color=colour)
         names = labels.distinct([group.name for group in mine], 80)
-        axis.set_yticks(range(len(mine)), [f"{n} (control)" if g.role == "control" else n for n, g in zip(names, mine, strict=True)])
+        axis.set_yticks(range(len(mine)), [f"{n}{_mark(g)}" for n, g in zip(names, mine, strict=True)])
         for text, group in zip(axis.get_yticklabels(), mine, strict=True):
-            text.set_color("#6f6f6f" if group.role == "control" else INK)
+            text.set_color("#6f6f6f" if group.role == "control" or group.flagged else INK)
         axis.set_ylim(len(mine) - 0.4, -0.6)
         axis.axvline(scored[0].headline.chance, color="#999999", linewidth=0.9, zorder=1)
         axis.grid(axis="x", color=FAINT, linewidth=0.8)
@@ -60,6 +61,10 @@ def picture(groups: Sequence[Group]) -> bytes | None:
     )
     axes[-1].set_xlabel(f"{headline.in_full}, 95 % interval")
     return as_png(figure)
+
+
+def _mark(group: Group) -> str:
+    return " (control)" if group.role == "control" else f" ({FLAG})" if group.flagged else ""
 
 
 def _block_title(heading: str, group: Group) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench import tracks
 from bench.claims.declarations import Declared
 from bench.claims.findings import Finding, in_grid
 from bench.report.aggregate import aggregate
+from bench.report.kit.flagged import fair
 from bench.report.kit.groups import Group
 from bench.report.kit.page import Page
 from bench.report.unchanged import mark
@@ -57,8 +59,9 @@ class Grid:
 
     @functools.cached_property
     def seen(self) -> Seen:
-        """Its lines, and what comes of the claims."""
-        return Seen(self.mark, aggregate(self.rows, self.images), in_grid(self.name, self.rows, self.images, self.claims))
+        """Its lines, and what comes of the claims, for which flagged attacks have no rows."""
+        counted = fair(self.rows, lambda track: tracks.of_row(track).headline)
+        return Seen(self.mark, aggregate(self.rows, self.images), in_grid(self.name, counted, self.images, self.claims))
 
     def page(self, groups: list[Group], images: pd.DataFrame | None = None) -> Page:
         """What its page is made of; without image rows what the leaderboard needs of it."""

@@ -11,6 +11,7 @@ from bench.report.kit.lead import OPEN, Along, Lead, along, beyond, leads
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import coverage
 from bench.report.kit.text import NONE, escape, interval, of_headline, table, value_of
+from bench.report.kit.transplants import FLAG
 from bench.schema import protocol_number
 
 
@@ -46,12 +47,20 @@ def _earlier(page: Page) -> list[str]:
 def answer(groups: Sequence[Group]) -> list[str]:
     """What the rows of one part say, in sentences: of its axes if it has some, and of controls."""
     found = leads(groups)
+    aside = list(dict.fromkeys(escape(group.attack) for group in groups if group.flagged))
+    why = f"{FLAG}: members are found where the network is another's, too (Transplants)"
+    flagged = [f"Not counted: {', '.join(aside)}, {why}."] if aside else []
     if not found:
-        return ["Open: no attack has scores."]
+        return [f"Open: no attack has scores{' that hang on the weights' if aside else ''}.", *flagged]
     axes, word, ahead = [_axis(one, groups[0]) for one in along(groups)], beyond(found), sum(one.surely > 0 for one in found)
     settings = f"{ahead} of {len(found)} settings" if len(found) > 1 else "the one setting" if ahead else "no setting"
     start = "T" if axes or word[0].isdigit() else f"{word.capitalize()}: t"
-    return [*axes, f"{start}he strongest attack is surely ahead of the strongest control at {settings}.", _best(found, axis_names(groups))]
+    return [
+        *axes,
+        f"{start}he strongest attack is surely ahead of the strongest control at {settings}.",
+        _best(found, axis_names(groups)),
+        *flagged,
+    ]
 
 
 def _best(found: Sequence[Lead], names: Sequence[str]) -> str:

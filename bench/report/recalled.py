@@ -27,7 +27,7 @@ from bench.report.grid import Grid, Seen
 from bench.report.kit.groups import Group
 
 LINE = (  # what the leaderboard shows
-    "grid", "section", "axis", "axis_index", "track", "protocol", "attack", "variant", "role", "access", "setting", "missed",
+    "grid", "section", "axis", "axis_index", "track", "protocol", "attack", "variant", "role", "access", "setting", "missed", "flagged",
 )  # fmt: skip
 
 

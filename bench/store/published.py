@@ -19,7 +19,7 @@ from bench.api import Row
 from bench.errors import BenchError
 from bench.files import atomic_write, cannot_write
 from bench.say import say
-from bench.schema import BYTES, COST_COLUMNS, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, columns, schema, to_table
+from bench.schema import BYTES, COST_COLUMNS, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, TRANSPLANT_COLUMNS, columns, schema, to_table
 from bench.store.parts import Store
 from bench.store.tables import CorruptError, latest_images, latest_scores, read, serialise, take
 
@@ -90,7 +90,8 @@ def _images(paths: Sequence[Path]) -> pa.Table:
 def _said(name: Literal["scores", "images"]) -> list[str]:
     """What image rows say, and what score rows say that follows from them: by this it is told whether two runs came to the same."""
     if name == "scores":
-        return [*SCORE_KEY, "status", *(c.name for c in columns(name) if c.decimals is not None and c.name not in COST_COLUMNS)]
+        aside = {*COST_COLUMNS, *TRANSPLANT_COLUMNS}
+        return [*SCORE_KEY, "status", *(c.name for c in columns(name) if c.decimals is not None and c.name not in aside)]
     return [c.name for c in columns(name) if c.type != BYTES and c.name != "schema_version"]
 
 

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from same_rows import differing
-from tiny_grid import GREEDY, clean_registry, write_grid, write_plugin  # noqa: F401
+from tiny_grid import GREEDY, clean_registry, no_transplants, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
 from bench.check.handed import holds_any, reachable_tensors
@@ -140,6 +140,7 @@ return (release.mean_image + self.scale * torch.randn(4, *release.mean_image.sha
 """
 
 
+@pytest.mark.usefixtures("no_transplants")
 def test_a_sweep_resumes_run_by_run_and_grows_run_by_run(tmp_path, monkeypatch):
     calls = tmp_path / "calls"
     monkeypatch.setenv("COUNT_CALLS", str(calls))
@@ -357,6 +358,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     assert (summary.ok, summary.cached) == (4, 4)
 
 
+@pytest.mark.usefixtures("no_transplants")
 def test_what_fails_in_scoring_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
     real, calls = score.ssim_matrix, []
 
@@ -540,6 +542,7 @@ def test_a_row_gives_back_its_setting(tmp_path):
     assert sorted(map(str, found)) == sorted(map(str, settings))
 
 
+@pytest.mark.usefixtures("no_transplants")
 def test_nothing_that_an_attack_receives_holds_a_training_image(tmp_path):
     before = "\nSEEN = []\n"
     body = "SEEN.append((self, release, generator))\nreturn torch.rand(4, 1, 25, 25, generator=generator)"

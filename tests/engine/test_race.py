@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from same_rows import differing
-from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
+from tiny_grid import clean_registry, no_transplants, write_grid, write_plugin  # noqa: F401
 
 from bench import registry
 from bench.api import DIVERGED, Candidates
@@ -26,7 +26,7 @@ from bench.errors import AttackFault, BenchError
 from bench.grids.model import AttackSpec, Sweep
 from bench.grids.read import load
 
-pytestmark = pytest.mark.usefixtures("clean_registry")
+pytestmark = pytest.mark.usefixtures("clean_registry", "no_transplants")
 
 
 def go(path, **options):

@@ -79,6 +79,7 @@ def test_scores_are_the_same_in_one_process_and_in_several(tmp_path, bench_home)
     path = write_grid(tmp_path, "noise, heldout_images, {name: noise, sweep: {runs: 3, ranges: {scale: {low: 0.01, high: 0.3}}}}")
     _, alone = go(path)
     assert len(alone) == 12
+    assert alone["transplant"].notna().sum() == 6
     for folder in ("rows", "targets", "reconstructions"):
         shutil.rmtree(bench_home / folder)
     summary, together = go(path, jobs=2)

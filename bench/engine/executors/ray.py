@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine.answers import file_name
+from bench.engine.canary import partners
 from bench.engine.executors.cluster import Cluster, connected, marked, room, store_address
 from bench.engine.executors.process import STARTS
 from bench.engine.executors.seat import Place, Plugin, Seat, Started, program
@@ -132,7 +133,8 @@ def results(
                 if queue is None and ready:
                     memory = min(seat.started.memory for seat in ready if seat.started is not None)
                     cut = spread(list(chunks(waiting, device, memory)), count)
-                    queue = Queue(collections.deque(Job("train", cells, Chunk(cells, stacks(cells))) for cells in cut))
+                    together = partners(waiting, plan.loaded.grid.seeds)
+                    queue = Queue(collections.deque(Job("train", cells, Chunk(cells, stacks(cells))) for cells in cut), together)
                 open_ = time.monotonic() < deadline
                 if queue is not None:
                     if ready:

@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 
+from bench.engine.canary import partners
 from bench.engine.executors.process import Process, heard
 from bench.engine.messages import Died, Ready, Setup
 from bench.engine.plan import Cell, Plan
@@ -75,7 +76,8 @@ def results(
             workers.append(_Worker(setup))  # one by one: an interrupt in between must find those that run
         ready = workers[0].until_ready()
         cut = spread(list(chunks(waiting, device, ready.memory)), jobs)
-        queue = Queue(collections.deque(Job("train", cells, Chunk(cells, stacks(cells))) for cells in cut))
+        together = partners(waiting, plan.loaded.grid.seeds)
+        queue = Queue(collections.deque(Job("train", cells, Chunk(cells, stacks(cells))) for cells in cut), together)
         while True:
             started = time.monotonic() < deadline
             for worker in workers:

@@ -17,6 +17,7 @@ from bench.report.kit import labels
 from bench.report.kit.canvas import matplotlib
 from bench.report.kit.groups import Group, axis_names, in_words
 from bench.report.kit.text import clean
+from bench.report.kit.transplants import FLAG
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,15 +111,20 @@ def _panels(groups: Sequence[Group]) -> list[tuple[str, list[Group]]]:
 
 
 def _colours(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
-    """One look per attack; the same in every panel."""
+    """One look per attack; the same in every panel. Controls are grey, and behind them flagged attacks."""
     looks: dict[str, dict[str, Any]] = {}
     for role, palette in (("attack", COLOURS), ("control", GREYS)):
-        names = sorted({group.name for group in groups if (group.role == "control") == (role == "control")})
-        for i, name in enumerate(names):
+        names = sorted({(group.flagged, group.name) for group in groups if _behind(group) == (role == "control")})
+        for i, (_, name) in enumerate(names):
             mark = MARKS[(i + i // len(palette)) % len(MARKS)]  # a colour that comes again has another mark
             looks[name] = {"color": palette[i % len(palette)], "marker": mark}
             looks[name]["linestyle"] = DASHES[i % len(DASHES)] if role == "control" else "-"
     return looks
+
+
+def _behind(group: Group) -> bool:
+    """Whether it is no attack that counts."""
+    return group.role == "control" or group.flagged
 
 
 def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str, Any]]) -> float:
@@ -137,9 +143,9 @@ def _draw_excess(axis: Axes, groups: Sequence[Group], looks: dict[str, dict[str,
         middle = [group.excess.estimate for group in mine if group.excess]
         low = [group.excess.estimate - group.excess.low for group in mine if group.excess]
         high = [group.excess.high - group.excess.estimate for group in mine if group.excess]
-        control = mine[0].role == "control"
+        control, flagged = _behind(mine[0]), mine[0].flagged
         look = looks[name]
-        label = f"{short[name]} (control)" if control else short[name]
+        label = f"{short[name]} ({FLAG})" if flagged else f"{short[name]} (control)" if control else short[name]
         line = look["linestyle"] if ordered else "none"
         axis.errorbar(
             x, middle, yerr=np.clip([low, high], 0, None), color=look["color"], marker=look["marker"], markersize=4.5 if control else 6,
@@ -199,9 +205,9 @@ def is_number(text: str) -> bool:
 
 
 def strongest(groups: Sequence[Group]) -> list[Group]:
-    """Of each setting the first group, which is the strongest; at most as many as a picture has panels."""
-    places = {(group.section, group.axis_index, group.label): group for group in reversed(groups)}
-    return [group for group in groups if places[group.section, group.axis_index, group.label] is group][:MAX_PANELS]
+    """Of each setting the first group, which is the strongest; flagged attacks aside; at most as many as a picture has panels."""
+    places = {(group.section, group.axis_index, group.label): group for group in reversed(groups) if not group.flagged}
+    return [group for group in groups if places.get((group.section, group.axis_index, group.label)) is group][:MAX_PANELS]
 
 
 def panels(titles: Sequence[str], title: str, right: float = 0.2) -> tuple[Figure, np.ndarray]:

@@ -14,6 +14,7 @@ import pandas as pd
 from bench.api import EXCESS_RECALL, Headline, Share
 from bench.metrics.intervals import Interval, t_interval
 from bench.metrics.significance import direction
+from bench.report.kit.transplants import Transplants
 from bench.schema import SETTING_COLUMNS
 
 CONVOLUTIONS = ("channels", "kernel", "pooling")  # null without convolutions, as in older rows
@@ -53,6 +54,8 @@ class Group:
     hyperparameters: dict[str, Any] = field(default_factory=dict)  # all of them, or none where the rows do not tell their defaults
     lpips_reasons: list[str] = field(default_factory=list)
     targets: dict[str, dict[str, float | None]] = field(default_factory=dict)  # target_id → facts of the trained network
+    transplants: Transplants | None = None  # what it found where the network was another seed's; None: none was made
+    flagged: bool = False  # the attack's score does not hang on the weights, by one of its lines in this grid
 
     @property
     def label(self) -> str:

@@ -64,8 +64,12 @@ class Along:
 
 
 def strongest(groups: Iterable[Group], role: str) -> Group | None:
-    """The line of that role with the highest headline."""
-    return max((g for g in groups if g.role == role and g.excess), key=lambda g: g.excess.estimate if g.excess else 0.0, default=None)
+    """The line of that role with the highest headline; flagged attacks aside."""
+    return max(
+        (g for g in groups if g.role == role and g.excess and not g.flagged),
+        key=lambda g: g.excess.estimate if g.excess else 0.0,
+        default=None,
+    )
 
 
 def lead(attack: Group, others: Iterable[Group]) -> Lead:

@@ -32,7 +32,8 @@ def headline_column(headline: Headline) -> Column:
 
     def cell(group: Group) -> str:
         excess = group.excess
-        bold = "**" if group.role == "attack" and excess and excess.low > headline.chance and len(group.per_seed) > 1 else ""
+        counts = group.role == "attack" and not group.flagged
+        bold = "**" if counts and excess and excess.low > headline.chance and len(group.per_seed) > 1 else ""
         return f"{bold}{of_headline(group)}{bold}"
 
     return Column(f"{headline.words} [95 % CI]", cell)
@@ -56,7 +57,7 @@ def ranking(groups: Sequence[Group], columns: Sequence[Column]) -> list[str]:
         rows.append(
             [
                 *(escape(group.axis.get(name, "")) if start else "" for name in names),
-                str(place) if group.excess else NONE,
+                str(place) if group.excess and not group.flagged else NONE,
                 attack_name(group),
                 access(group.access),
                 *(column.cell(group) for column in columns),

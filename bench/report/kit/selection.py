@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.api import EXCESS_RECALL
+
 BANDS = ("best", "median", "worst")
 PER_BAND = 2  # images shown of each band; few, because the published table keeps their pixels
 GALLERY_SETTINGS = 6  # of a grid, the strongest
@@ -11,8 +13,8 @@ GALLERY_PAIRS = 60  # of all settings of a gallery: some 600 KB of picture at 32
 
 
 def figure_cells(scores: pd.DataFrame) -> set[str]:
-    """For each grid, data set and setting, the first seed of the attack (controls aside) with the highest mean excess recall, where cells
-    without scores count as 0."""
+    """For each grid, data set and setting, the first seed of the attack (controls and flagged ones aside) with the highest mean excess
+    recall, where cells without scores count as 0."""
     return set(shown_cells(scores)["cell_id"])
 
 
@@ -21,8 +23,10 @@ def shown_cells(scores: pd.DataFrame) -> pd.DataFrame:
 
     Settings that differ in anything but the seed are shown apart, so ``--set dataset=...`` gets its own strip.
     """
+    from bench.report.kit.flagged import fair
     from bench.report.kit.groups import setting_key
 
+    scores = fair(scores, lambda _: EXCESS_RECALL)
     scored = (scores["status"] == "ok") & scores["excess_recall"].notna()
     ok = scores[(scores["role"] == "attack") & (scored | (scores["status"] != "ok"))]
     if not scored[ok.index].any():

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.metrics.intervals import Interval, wilson
+from bench.report.kit.transplants import FLAG
 
 if TYPE_CHECKING:
     from bench.report.kit.groups import Group
@@ -142,8 +143,10 @@ def plain(value: Any) -> str:
 
 
 def attack_name(group: Group) -> str:
-    """Name, marked when it is a control."""
-    return f"*{escape(group.name)}* (control)" if group.role == "control" else escape(group.name)
+    """Name, marked when it is a control, or its score does not hang on the weights."""
+    if group.role == "control":
+        return f"*{escape(group.name)}* (control)"
+    return f"{escape(group.name)} (**{FLAG}**)" if group.flagged else escape(group.name)
 
 
 def axis_labels(group: Group, names: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ class Informed(Track):
     version: ClassVar[int] = 1
     stacks: ClassVar[bool] = False  # the shadows of one target fill the machine; another target brings others
     models: ClassVar[tuple[str, ...]] = ("mlp",)
+    no_transplant: ClassVar[str] = "attacks of this track keep what they worked out of the networks, and would read it again"
     # the papers' window is not asked for here, and PSNR is the squared error again
     unpublished: ClassVar[frozenset[str]] = frozenset({"ssim_w3", "psnr"})
     unpublished_of_controls: ClassVar[frozenset[str]] = frozenset({"lpips", "ncc", "mse"})

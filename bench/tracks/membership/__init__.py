@@ -29,6 +29,7 @@ class Membership(Track):
         chance=0.5,
         picture="membership",
         caption="Members told from controls",
+        ranked=("n_members", "n_controls"),
     )
 
     def columns(self, table: str) -> Sequence[Any]:

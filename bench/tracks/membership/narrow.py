@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from bench import tracks
 from bench.targets.fresh import copies, copy
 from bench.tracks.membership.release import Release
 from bench.tracks.reconstruction.narrow import of_tiers, public, pure
+
+
+def transplant(release: Release, other: Release) -> Release:
+    """The release with another network in it: the weights are those of ``other``, of the same architecture; candidates, their labels and
+    the mean image stay."""
+    return dataclasses.replace(release, weights=other.weights, forward=other.forward)
 
 
 def narrow(release: Release, needs: frozenset[str]) -> Release:

@@ -46,6 +46,17 @@ def narrow(release: Release, needs: frozenset[str]) -> Release:
     return Release(**public(release), **passed)
 
 
+def transplant(release: Release, other: Release) -> Release:
+    """The release with another network in it: weights, initial weights and the oracle, with the mean that it subtracts, are those of
+    ``other``. Mean image, public images and the number of training images stay.
+
+    Args:
+        release, other: of one architecture; a field that the release lacks it has not afterwards.
+    """
+    network = {name: getattr(other, name) for name in ("weights", "forward", "initial_weights", "oracle") if hasattr(release, name)}
+    return dataclasses.replace(release, **network)
+
+
 def public(release: api.Release) -> dict[str, Any]:
     """What every release has, copied."""
     fields = {f.name: getattr(release.architecture, f.name) for f in dataclasses.fields(Architecture)}

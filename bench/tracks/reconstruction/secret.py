@@ -72,6 +72,18 @@ def secret_from(parts: Split, defense: Defense, name: str) -> Secret:
     return Secret(members, member_labels, controls, control_labels, mean_image=images.mean(0), planted=marks, other=other)
 
 
+def levelled(secret: Secret) -> Secret:
+    """The secret with controls of which the mean image tells as much as of members: moved by one and the same image, so that their mean is
+    the members'. What an attack matches because it adds the mean image to whatever it has, it then matches of both alike.
+
+    Members less their mean and controls less theirs are drawn alike, and of normal distribution they are so whatever the mean is; of images
+    of uneven contrast moved controls are rather nearer to the mean than members are. Pixels of the moved controls may lie outside [0, 1].
+    What else is known of the images is left out.
+    """
+    moved = secret.controls + (secret.members.mean(0) - secret.controls.mean(0))
+    return Secret(secret.members, secret.member_labels, moved, secret.control_labels, mean_image=secret.mean_image)
+
+
 def _stream(name: str) -> torch.Generator:
     return seeds.generator("defense", "data", name)
 
