@@ -42,6 +42,7 @@ OWN_HOME = Path(os.environ.get("RECONBENCH_HOME") or ROOT / ".reconbench").expan
 LONG = (
     "test_published.py",
     "test_cli.py",
+    "test_verify.py",
     "test_commands.py",
     "test_streams.py",
     "test_audit.py",
@@ -50,6 +51,7 @@ LONG = (
     "test_claims.py",
     "test_kkt.py",
     "test_guided_informed.py",
+    "test_cheats.py",
 )
 
 

@@ -68,6 +68,10 @@ ALLOWED: dict[str, set[str]] = {
         "bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry",
         "bench.home", "bench.report.kit", "bench.tracks", "bench.claims", "bench.regular",
     },
+    "bench.verify": {
+        "bench", "bench.api", "bench.errors", "bench.registry", "bench.home", "bench.data", "bench.grids", "bench.engine", "bench.store",
+        "bench.tracks", "bench.metrics", "bench.report.kit",
+    },
     "bench.publishing": {"bench", "bench.errors", "bench.say", "bench.store", "bench.report", "bench.engine"},
 }  # fmt: skip
 OF_US = {"bench.api", "bench.registry", "bench.capture", "bench.memory", "bench.precision"}  # the last three: what the machine is like
@@ -78,6 +82,7 @@ ENTRANCES = {
     "bench.publishing": {"bench.cli"},
     "bench.doctor": {"bench.cli"},
     "bench.check": {"bench.cli"},
+    "bench.verify": {"bench.cli"},
 }
 LIGHT = {
     "bench.cli",

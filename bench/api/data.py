@@ -31,6 +31,7 @@ class DataSource(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]  # one line for `ls`
     takes_path: ClassVar[bool] = False
+    mirrored: ClassVar[bool] = True  # whether an image's mirror image is of the same kind; not so of digits and letters
 
     def __init__(self, path: str = "") -> None:
         self.path = path

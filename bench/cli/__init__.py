@@ -1,9 +1,10 @@
-"""The command line: ``python -m bench run | ls | info | report | claims | score | audit | check | merge | fetch | doctor | anatomy``.
+"""The command line, ``python -m bench COMMAND``: run, ls, info, verify, report, claims, score, audit, check, merge, fetch, doctor, anatomy.
 
 Nothing heavy is imported at the top of any file here, so that ``--help`` and ``ls`` answer at once.
 
 =============  =========================================================================
 ``run``        run
+``verify``     verify
 ``look``       ls, info; in the words of ``describe``
 ``tables``     report, claims, anatomy, merge
 ``score``      score
@@ -28,7 +29,7 @@ from typing import Annotated
 import typer
 
 from bench import shadows, streams
-from bench.cli import audit, look, ready, run, score, tables
+from bench.cli import audit, look, ready, run, score, tables, verify
 from bench.cli.exits import BUG, INTERRUPTED, OK, USAGE
 from bench.errors import BenchError
 from bench.say import say
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., int]] = {  # in the order of --help
     "run": run.run,
     "ls": look.list_,
     "info": look.info,
+    "verify": verify.verify,
     "report": tables.report,
     "claims": tables.claims,
     "score": score.score,

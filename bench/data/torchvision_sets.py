@@ -209,6 +209,7 @@ class Mnist(TorchvisionSet):
     mode: ClassVar[str] = "L"
     shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
+    mirrored: ClassVar[bool] = False
     binary: ClassVar[tuple[str, str]] = ("even", "odd")
     positive: ClassVar[frozenset[int]] = frozenset({1, 3, 5, 7, 9})
 

@@ -17,8 +17,8 @@ import pandas as pd
 from bench import registry, tracks
 from bench.api import Row, Secret, Setting
 from bench.engine.answers import Answer, keep, kept
-from bench.engine.judge import judge
 from bench.engine.faults import blame
+from bench.engine.judge import judge
 from bench.engine.plan import id_of, protocol_of
 from bench.engine.progress import Progress, Silent
 from bench.engine.stored import cache_of, reconstructions

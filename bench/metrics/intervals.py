@@ -208,6 +208,15 @@ def t_interval(values: ArrayLike, *, level: float = LEVEL) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def difference_of(first: Interval, second: Interval) -> Interval:
+    """first − second, of two estimates from independent data, with the interval that follows from theirs (Zou and Donner 2008, MOVER):
+    each end adds, as squares, the distances that would move the difference there. Asymmetric where they are."""
+    estimate = first.estimate - second.estimate
+    below = math.hypot(first.estimate - first.low, second.high - second.estimate)
+    above = math.hypot(first.high - first.estimate, second.estimate - second.low)
+    return Interval(estimate, estimate - below, estimate + above)
+
+
 def _binomial(hits: int, n: int, steps: int) -> NDArray[np.float64]:
     """The probabilities of the shares 0, 1/steps, …, 1 of Binomial(n, hits/n)/n; shares between are rounded."""
     from scipy.special import gammaln, xlog1py, xlogy

@@ -16,6 +16,7 @@ from bench.report import same_code
 from bench.report.side_by_side import FIGURES, Fault, Made, make_all
 from bench.report.unchanged import Rendering, last_rendering, stamp
 from bench.store import atomic_write, cells_of, images_files, load_scores
+from bench.store.verified import load_verified
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,8 @@ def render(
     telling(pages + 2, "leaderboard")
     if first is not None and picture not in kept and (drawn := glance.picture(seen[first.slug].groups)) is not None:
         contents[picture] = drawn
-    text = board.page([grid.page(seen[grid.slug].groups) for grid in grids], picture if picture in (*kept, *contents) else None)
+    shown = picture if picture in (*kept, *contents) else None
+    text = board.page([grid.page(seen[grid.slug].groups) for grid in grids], shown, load_verified(folder))
     names = sorted([*contents, *kept])
     marks = {grid.slug: seen[grid.slug].mark for grid in grids if grid.slug not in faults}
     listing = Rendering("0" if faults else now, names, marks).comment()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench import tracks
 from bench.api import Headline
+from bench.report import verified
 from bench.report.kit.groups import Group, in_words
 from bench.report.kit.lead import ALPHA, OPEN, Along, Lead, along, beyond, lead, leads
 from bench.report.kit.page import Page
@@ -15,22 +16,29 @@ from bench.report.kit.ranking import access, coverage
 from bench.report.kit.text import GENERATED, NONE, clean, escape, interval, of_headline, table, value_of
 from bench.report.kit.transplants import ALPHA as SUSPECT
 from bench.report.kit.transplants import FLAG
+from bench.report.verified import Standings
 from bench.schema import protocol_number
+from bench.store.verified import Verified
 
 WIDEST = 160  # characters of a row as it is shown
 
 
-def page(pages: Sequence[Page], picture: str | None) -> str:
-    """The whole of leaderboard.md."""
+def page(pages: Sequence[Page], picture: str | None, rows: Sequence[Verified] = ()) -> str:
+    """The whole of leaderboard.md.
+
+    Args:
+        rows: of the table of verified attacks.
+    """
     lines = [GENERATED, "", "# Leaderboard: what trained networks give away of their training images", ""]
     if not pages:
         return "\n".join([*lines, "There are no results yet. `python -m bench run --grid quick` makes some.", ""])
-    boards = _boards(pages)
-    lines += [*_answer(boards), ""]
+    found_out = verified.standings(pages, rows)
+    boards = {track: _verified_first(found, found_out) for track, found in _boards(pages).items()}
+    lines += [*_answer(boards, found_out), ""]
     lines += [f"![Attacks and controls: {escape(pages[0].title)}]({picture})", ""] if picture else []
-    lines += ["## Attacks", "", *_how_chosen(), ""]
+    lines += ["## Attacks", "", *_how_chosen(found_out), ""]
     for track, found in boards.items():
-        lines += [f"### {escape(track)}: {escape(tracks.of_row(track).summary)}", "", *_attacks(found), ""]
+        lines += [f"### {escape(track)}: {escape(tracks.of_row(track).summary)}", "", *_attacks(found, found_out), ""]
     if any(best.flagged for found in boards.values() for best in found):
         lines += [*_flagged(), ""]
     lines += ["## Questions", "", *_questions(pages), ""]
@@ -100,6 +108,15 @@ def _order(best: Best) -> tuple[bool, float, str]:
     return (best.flagged, math.inf if best.lead.interval is None else -best.lead.interval.estimate, best.lead.attack.attack)
 
 
+def _verified_first(found: Sequence[Best], found_out: Standings) -> list[Best]:
+    """In the same order otherwise; those flagged come last."""
+    return sorted(found, key=lambda best: (best.flagged, verified.ORDER.get(_verified(best, found_out), 1)))
+
+
+def _verified(best: Best, found_out: Standings) -> str:
+    return verified.word(found_out, best.lead.attack.track, best.lead.attack.attack)
+
+
 def _networks(group: Group) -> tuple[str, ...]:
     """What tells the networks of a line from others, the seed aside."""
     return (group.track, *(str(value) for value in group.setting.values()))
@@ -109,7 +126,7 @@ def _headline(track: str) -> Headline:
     return tracks.of_row(track).headline
 
 
-def _answer(boards: Mapping[str, Sequence[Best]]) -> list[str]:
+def _answer(boards: Mapping[str, Sequence[Best]], found_out: Standings) -> list[str]:
     """The page in a few sentences."""
     lines = [
         "**Answer.** Small networks are trained on a handful of images and attacked. What comes back of the training images (*members*)",
@@ -118,23 +135,26 @@ def _answer(boards: Mapping[str, Sequence[Best]]) -> list[str]:
         "",
     ]
     for track, every in boards.items():
-        found = [best for best in every if not best.flagged]
+        found = [best for best in every if not best.flagged and _verified(best, found_out) != verified.FLAGGED]
         surely = sum(best.ahead > 0 for best in found)
-        aside = f" Of {len(every) - len(found)} more the score does not hang on the weights." if len(found) < len(every) else ""
-        first = f", the furthest **{escape(found[0].lead.attack.attack)}** ({interval(found[0].lead.interval)})" if surely else ""
+        aside = f" Flagged: {len(every) - len(found)}." if len(found) < len(every) else ""
+        which = "of those verified " if found and _verified(found[0], found_out) == "yes" else ""
+        first = f", {which}the furthest **{escape(found[0].lead.attack.attack)}** ({interval(found[0].lead.interval)})" if surely else ""
         lines += [f"- {escape(track)}: {surely} of {len(found)} attacks are ahead of every control somewhere{first}.{aside}"]
     made = "**Command.** `python -m bench report` makes this page from the rows of all grids."
     return [*lines, "", f"{made} The claims of the papers are tested on [a page of their own](claims.md)."]
 
 
-def _how_chosen() -> list[str]:
+def _how_chosen(found_out: Standings) -> list[str]:
+    meaning, *why = verified.notes(found_out)
     return [
         "One line an attack, at the setting where it is most surely ahead: where the lower end of its lead is highest. So a line says",
         "what can happen, not what usually does; *ahead at* says at how many of all settings that it was put to the lead is above 0",
         "at 95 %: where it failed or does not apply it is not ahead. A *lead* is what the attack has less what the strongest control has",
         "on the very same networks, paired by seed (Student's t); a seed at which the attack failed counts as one that tells nothing.",
         "Brackets are 95 % intervals. A name leads to the grid. Behind a number stands its score protocol, where a later one is in force",
-        "now. *Verified*: repeated on networks whose training images are withheld; none is yet.",
+        f"now. {meaning}",
+        *why,
     ]
 
 
@@ -146,27 +166,29 @@ def _flagged() -> list[str]:
     ]
 
 
-def _attacks(found: Sequence[Best]) -> list[str]:
+def _attacks(found: Sequence[Best], found_out: Standings) -> list[str]:
     """The table of a track."""
     if not found:
         return ["No attack has scores."]
     tiers = [best.lead.attack.access.split("+") for best in found]
     common = [tier for tier in tiers[0] if all(tier in mine for mine in tiers)]
-    rows = [_row(best, [tier for tier in own if tier not in common]) for best, own in zip(found, tiers, strict=True)]
+    rows = [
+        _row(best, [tier for tier in own if tier not in common], _verified(best, found_out)) for best, own in zip(found, tiers, strict=True)
+    ]
     headline = found[0].lead.attack.headline
     head = ["attack", "also given", "data set, setting", headline.words, "strongest control", "lead", "ahead at", "verified"]
     given = f" All attacks are given: {access('+'.join(common))}." if common else ""
     return [f"{headline.in_full[0].upper()}{headline.in_full[1:]}.{given}", "", *table(head, rows, right=[3, 5, 6])]
 
 
-def _row(best: Best, also: Sequence[str]) -> list[str]:
+def _row(best: Best, also: Sequence[str], word: str) -> list[str]:
     """A line, its setting cut off where there is no room."""
     group, control, link = best.lead.attack, best.lead.control, f"]({best.page.slug}.md)"
     beside = f"{escape(control.attack, 24)} {value_of(control, control.excess.estimate)}" if control and control.excess else NONE
     name = f"[{escape(group.attack, 24)}{link}" + (f" **{FLAG}**" if best.flagged else "")
     row = [
         name, access("+".join(also)), "", of_headline(group) + _earlier(group), beside, interval(best.lead.interval),
-        f"{best.ahead} of {best.tried}", "no",
+        f"{best.ahead} of {best.tried}", word,
     ]  # fmt: skip
     row[2] = _where(group, max(8, WIDEST - sum(map(len, row)) + len(link) - 3 * len(row)))
     return row

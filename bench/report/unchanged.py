@@ -12,6 +12,7 @@ import pandas as pd
 from bench import regular
 from bench.schema import to_table
 from bench.store import SCORES_FILE, images_files
+from bench.store.verified import FILE as VERIFIED_FILE
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,15 @@ def last_rendering(folder: Path) -> Rendering:
 
 
 def stamp(folder: Path) -> str:
-    """Hash of the tables, and of the claims that attacks declare."""
+    """Hash of the tables, that of verified attacks among them, and of the claims that attacks declare."""
     from bench.claims import declarations
 
     digest = hashlib.sha256()
     for path in [folder / SCORES_FILE, *images_files(folder)]:
         digest.update(path.read_bytes() if path.is_file() else b"\0")
     digest.update(declarations.fingerprint().encode())
+    if (folder / VERIFIED_FILE).is_file():
+        digest.update(regular.read(folder / VERIFIED_FILE))
     return digest.hexdigest()[:16]
 
 

@@ -2,7 +2,8 @@
 
 There are two places. A ``Store`` is a folder of small part files, one pair per append, each written whole or not at all, so that a
 kill loses nothing that was finished and several writers can share it. A *results folder* holds ``scores.parquet`` and
-``images/GRID.parquet``, which ``publish`` rewrites with fresh rows taking the place of older ones under the same key.
+``images/GRID.parquet``, which ``publish`` rewrites with fresh rows taking the place of older ones under the same key. Beside them lies
+``verified.csv`` (``bench.store.verified``), where attacks were verified.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 
+from bench.data.blind import for_workers
 from bench.engine.canary import partners
 from bench.engine.executors.process import Process, heard
 from bench.engine.messages import Died, Ready, Setup
@@ -107,7 +108,7 @@ def _setups(plan: Plan, places: Mapping[int, int], device: str, jobs: int, memor
     threads = None if "OMP_NUM_THREADS" in os.environ else max(1, cores // jobs)
     made = []
     for number in range(jobs):
-        environment = {"CUDA_VISIBLE_DEVICES": cards[number % len(cards)]} if cards else {}
+        environment = for_workers() | ({"CUDA_VISIBLE_DEVICES": cards[number % len(cards)]} if cards else {})
         sharing = len(range(number % len(cards), jobs, len(cards))) if cards else jobs
         made.append(Setup(os.getpid(), environment, plan.loaded, versions, plugin_files(), device, sharing, threads, memory_gib, no_cache))
     return made

@@ -1,0 +1,151 @@
+"""``verify``: attacks on targets that nobody could know beforehand, beside public ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli import options
+from bench.cli.exits import INTERRUPTED, OK, SOME_FAILED, interrupt_on_sigterm
+from bench.cli.folders import local_results, probe, results_dir
+from bench.cli.reading import check_memory, load_plugins, seconds_of
+from bench.errors import BenchError
+from bench.say import say
+
+if TYPE_CHECKING:
+    from bench.grids.model import Grid
+    from bench.grids.read import Loaded
+    from bench.verify.run import Verification
+
+
+def verify(
+    grid: options.Grid,
+    attack: options.Attacks = [],  # noqa: B006
+    set_: options.Set = [],  # noqa: B006
+    seeds: options.Seeds = "",
+    scale: options.Scale = "",
+    device: options.Device = "auto",
+    jobs: options.Jobs = None,
+    timeout: options.Timeout = "",
+    memory: options.Memory = None,
+    plugin: options.Plugins = [],  # noqa: B006
+    keep: Annotated[bool, typer.Option("--keep", help="leave the store of the blind targets (default: it is deleted at the end)")] = False,
+    out: options.Out = "",
+    json: options.Json = False,
+) -> int:
+    """Run a grid on targets of a secret split (RECONBENCH_SALT, or a salt drawn for the run), and compare with public ones."""
+    from bench.data.blind import taken
+
+    check_memory(memory)
+    if jobs is not None and not 1 <= jobs <= 512:
+        raise BenchError(f"--jobs {jobs}: not understood", expected="worker processes, 1 to 512", got=str(jobs), hint="-j 4")
+    seconds = seconds_of(timeout) if timeout else None
+    with taken() as salt:  # before a plug-in is loaded
+        brought = load_plugins(plugin)
+        loaded = _loaded(grid, scale, set_, seeds, attack, brought)
+        folder = results_dir(out) if out or not (set_ or seeds or plugin) else local_results()
+        public = folder if out and (folder / "scores.parquet").exists() else results_dir("")
+        probe(folder)
+        interrupt_on_sigterm()  # or blind targets would stay behind
+        from bench.engine.progress import choose
+        from bench.engine.run import pick_device
+        from bench.verify.run import How
+        from bench.verify.run import verify as run
+
+        found = run(loaded, salt, How(pick_device(device), jobs or 1, seconds, memory), public, choose(), brought, keep)
+    if found.interrupted:
+        say("interrupted: nothing was kept of it" + ("" if keep else ", and the blind targets are gone"))
+        return INTERRUPTED
+    _publish(found, folder)
+    if json:
+        import json as json_module
+        from dataclasses import asdict
+
+        print(json_module.dumps({"salt_digest": found.salt_digest, "verdicts": found.verdicts(), "rows": [asdict(r) for r in found.rows]}))
+    else:
+        _tell(found)
+    return OK if set(found.verdicts().values()) == {"verified"} and not found.left else SOME_FAILED
+
+
+def _loaded(grid: str, scale: str, set_: list[str], seeds: str, attack: list[str], brought: list[str]) -> Loaded:
+    """The grid as it is asked for."""
+    import dataclasses
+
+    from bench.grids.points import expand
+    from bench.grids.read import load
+    from bench.grids.select import override, select_seeds
+
+    loaded = load(grid, scale=scale)
+    changed = override(loaded.grid, set_)
+    changed = _chosen(select_seeds(changed, seeds) if seeds else changed, attack, brought)
+    expand(changed, loaded.source)
+    return dataclasses.replace(loaded, grid=changed, overrides=tuple(set_))
+
+
+def _chosen(grid: Grid, asked: list[str], brought: list[str]) -> Grid:
+    """The grid with the attacks to be judged, those asked for or brought or else all, and with all its controls."""
+    from bench import registry
+    from bench.grids.select import select_attacks
+
+    def is_control(name: str) -> bool:
+        entry = registry.entries("attack").get(name)
+        return entry is not None and registry.literal(entry, "role") == "control"
+
+    controls = [spec.name for spec in grid.attacks if is_control(spec.name)]
+    chosen = asked or brought
+    grid = select_attacks(grid, [*chosen, *controls] if chosen else [], extra=brought)
+    if all(is_control(spec.name) for spec in grid.attacks):
+        raise BenchError(
+            "there is no attack to verify", expected="an attack of the grid, --attack NAME, or --plugin FILE", got="controls alone"
+        )
+    return grid
+
+
+def _publish(found: Verification, folder: Any) -> None:
+    """The rows into the folder's table, and its board made again where it has one."""
+    from bench import publishing
+    from bench.store.verified import add_verified
+
+    path = add_verified(folder, found.rows)
+    if (folder / "scores.parquet").exists():
+        publishing.render(folder, only_if_changed=True)
+    say(f"verified rows are in {path}")
+
+
+def _tell(found: Verification) -> None:
+    """A table, and the verdicts in words."""
+    from tabulate import tabulate
+
+    from bench.report.kit.groups import axis_of
+    from bench.report.kit.text import NONE, clean
+
+    def shown(value: Any) -> str:
+        return NONE if value is None else f"{value:+.2f}"
+
+    lines = []
+    for row, one in found.lines:
+        apart = one.difference if one else None
+        lines.append(
+            {
+                "setting": clean((", ".join(axis_of(row).values()) or row["dataset_display"]).replace(", blind", ""), 40),
+                "attack": clean(row["attack"], 40) + ("" if one else " (control)"),
+                "public": shown(one.public.estimate if one and one.public else None),
+                "blind": shown(row["blind"]),
+                "difference": f"{apart.estimate:+.2f} [{apart.low:+.2f}, {apart.high:+.2f}]" if apart else NONE,
+                "seeds": row["seeds"],
+                "verdict": one.verdict if one else "",
+            }
+        )
+    print(tabulate(lines, headers="keys", disable_numparse=True))
+    for name, word in found.verdicts().items():
+        reasons = list(dict.fromkeys(row.reason for row in found.rows if row.attack == name and row.reason and row.verdict == word))
+        print(f"{clean(name, 60)}: {word}" + (f": {clean('; '.join(reasons), 400)}" if reasons else ""))
+    kept = {row.isolation for row in found.rows}
+    print(f"salt {found.salt_digest}; isolation of the attacks: {', '.join(sorted(kept))}")
+    if kept & {"none", "imported"}:
+        say("an attack that shares the process of its judge can find the secret there: read the code of a plug-in before you believe this")
+    if found.left:
+        say(f"the grid's budget of time is spent: {found.left} cells were left to run")
+    if found.kept:
+        say(f"the targets are in {found.kept}; delete them before another plug-in runs")
