@@ -177,9 +177,8 @@ def verdicts():
     ("claim", "grid"),
     [
         ("binary_works", "haim2022"),
-        ("binary_beats_controls", "haim2022"),
         ("margin_is_recovered", "haim2022"),
-        ("multiclass_works", "buzaglo2023"),
+        ("more_classes_give_more", "multiclass"),
         ("squared_loss_works", "losses"),
         ("weight_decay_quantity", "weight_decay"),
         ("falls_with_samples", "dataset_size"),

@@ -34,7 +34,7 @@ def check_claims(cls: type[Attack]) -> None:
                 f"claim {claim.name!r}: no grid is named {grid!r}.{did_you_mean(grid, builtin())}",
             )
         where, *sides = conditions(cls.name, claim)
-        for part in (where, *sides):
+        for part in (where, *sides, *claim.across):
             attacks = part.get("attack", where.get("attack", cls.name))
             for attack in attacks if isinstance(attacks, tuple) else (attacks,):
                 owner = cls if attack == cls.name else registry.get("attack", attack)

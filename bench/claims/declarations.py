@@ -19,6 +19,7 @@ from bench.schema import columns
 
 COMPARISON = re.compile(r"([<>]) *(-?[0-9.]+(?:e-?\d+)?)")  # what a condition may ask of a number
 _TESTS = get_args(get_type_hints(Claim)["test"])
+SIDED = ("difference", "beats", "interaction")  # tests of one side against another
 _SIDES = get_args(get_type_hints(Claim)["expected"])
 
 
@@ -96,25 +97,35 @@ def _faults(claim: Claim) -> Iterable[str]:
         yield f"test is {claim.test!r}, not one of {', '.join(_TESTS)}"
     if claim.expected not in _SIDES:
         yield f"expected is {claim.expected!r}, not one of {', '.join(_SIDES)}"
+    if not isinstance(claim.family, str):
+        yield f"family is {claim.family!r}, not a text"
     if not math.isfinite(claim.level):
         yield f"level is {claim.level!r}"
+    if claim.margin is not None and not 0 < claim.margin < math.inf:
+        yield f"margin is {claim.margin!r}, not a number above 0"
     if len(claim.words) != 2:
         yield f"words is {claim.words!r}, not two"
     scores, images = ({column.name for column in columns(table)} for table in ("scores", "images"))
     if claim.test != "concordance":
         known = images if claim.test == "margin" else scores
-        for column in filter(None, (claim.column, claim.minus)):
+        for column in filter(None, (claim.column, claim.minus, claim.null)):
             if column not in known:
                 yield f"column {column!r} does not exist.{did_you_mean(column, known)}"
-    for key, wanted in (pair for part in (claim.where, claim.a, claim.b) for pair in part.items()):
+    for key, wanted in (pair for part in (claim.where, claim.a, claim.b, *claim.across) for pair in part.items()):
         if not key.startswith(("param:", "axis:")) and key not in scores:
             yield f"column {key!r} does not exist.{did_you_mean(key, scores)}"
         if isinstance(wanted, str) and wanted[:1] in "<>" and wanted and not COMPARISON.fullmatch(wanted):
             yield f"{wanted!r} is no comparison with a number"
     if claim.minus and claim.test in ("concordance", "margin"):
         yield f"minus has no meaning for the test {claim.test}"
-    if bool(claim.a and claim.b) != (claim.test in ("difference", "beats")) or bool(claim.a) != bool(claim.b):
-        yield "a and b are for the tests difference and beats, which need both"
+    if bool(claim.a) != (claim.test in SIDED) or (bool(claim.b) != bool(claim.a) and claim.test != "works"):
+        yield f"a and b are for the tests {', '.join(SIDED)}, which need both"
+    if len(claim.across) != (2 if claim.test == "interaction" else 0):
+        yield "across is for the test interaction, which needs two"
+    if claim.null and (claim.test != "works" or claim.minus):
+        yield "null is for the test works, without minus"
+    if claim.test in ("works", "beats") and claim.expected == "either":
+        yield f"the test {claim.test} needs a side: above or below"
     if claim.test == "trend" and claim.along not in SETTING:
         yield f"along is {claim.along!r}, not a setting column.{did_you_mean(claim.along, SETTING)}"
     if claim.test == "margin" and claim.along not in ("margin", "multiplier"):

@@ -8,7 +8,8 @@ target, not for other targets. ``bootstrap_seeds`` resamples seeds and, in each,
 seeds (fewer than about eight) a bootstrap over seeds is too narrow, for it can only draw the seeds it has. ``bootstrap_shares`` is the
 same where the values are hits, worked out instead of drawn. ``t_interval`` over the seeds'
 means is the honest one there; it is wide with three seeds, as it should be. A bootstrap of a share that is exactly 0 or 1 has no width on
-that side; ``wilson`` has. Images of one cell are not quite independent under one-to-one pairing, since they share the candidates.
+that side; ``wilson`` has, and ``newcombe`` of sums and differences of shares, which ``bootstrap_shares`` falls back on. Images of one cell
+are not quite independent under one-to-one pairing, since they share the candidates.
 """
 
 from __future__ import annotations
@@ -103,6 +104,28 @@ def wilson(successes: int, trials: int, *, level: float = LEVEL) -> Interval:
     return Interval(share, max(0.0, min(share, float(centre - half))), min(1.0, max(share, float(centre + half))))
 
 
+def newcombe(added: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]] = (), *, level: float = LEVEL) -> Interval:
+    """A sum of shares less a sum of others, with the hybrid score interval of Newcombe (1998, method 10), which keeps a width at 0 : 0.
+
+    Each end lies as far from the estimate as the Wilson ends of the single shares on that side do from theirs, added in squares: of each
+    share alone that is its Wilson interval. The shares are taken for independent of each other, and the images of each for independent
+    draws, so it answers for other images, not for other targets.
+
+    Args:
+        added, taken: hits and of how many.
+
+    Raises:
+        BenchError: no share at all, no trials of one, or hits outside 0..trials.
+    """
+    if not (added or taken):
+        raise BenchError("a share is not usable", expected="hits and of how many, once or more", got="none")
+    plus, minus = ([wilson(*share, level=level) for share in side] for side in (added, taken))
+    estimate = sum(one.estimate for one in plus) - sum(one.estimate for one in minus)
+    down = [*(one.estimate - one.low for one in plus), *(one.high - one.estimate for one in minus)]
+    up = [*(one.high - one.estimate for one in plus), *(one.estimate - one.low for one in minus)]
+    return Interval(estimate, estimate - math.hypot(*down), estimate + math.hypot(*up))
+
+
 def bootstrap_difference(
     a: ArrayLike, b: ArrayLike, rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> Interval:
@@ -159,7 +182,8 @@ def bootstrap_shares(
 
     A resample of n images with h hits among them has Binomial(n, h/n) hits. A resample of one of S seeds is a mixture of these, and the
     sum of S of them has the mixture's S-fold convolution for its distribution: a power of its Fourier transform, on a lattice of steps
-    1/lcm(n, control_n). Where that is finer than 1/2**12 (seeds of many different sizes), shares are rounded to 1/2**12.
+    1/lcm(n, control_n). Where that is finer than 1/2**12 (seeds of many different sizes), shares are rounded to 1/2**12. Where nothing
+    varies, as at 0 : 0 hits in every seed, no resample differs from another; the ends are then those of ``newcombe``, of all images.
 
     Args:
         hits, n: hits and images of the members, one entry a seed.
@@ -182,7 +206,12 @@ def bootstrap_shares(
         members, controls = _transform(h, of, steps, size), _transform(control_h, control_of, steps, size)
         mixtures += times / seeds * np.stack([members * controls.conj(), members, controls])
     first, second = (sides[0] / sides[1]).mean(), (sides[2] / sides[3]).mean()
-    excess, one, other = _of_the_sums([first - second, first, second], mixtures, seeds, steps, size, level)
+    drawn = _of_the_sums([first - second, first, second], mixtures, seeds, steps, size, level)
+    a, b = [tuple(sides[:2].sum(axis=1).tolist())], [tuple(sides[2:].sum(axis=1).tolist())]
+    excess, one, other = (
+        found if found.low < found.high else Interval(found.estimate, *newcombe(*shares, level=level)[1:])
+        for found, shares in zip(drawn, ((a, b), (a,), (b,)), strict=True)
+    )
     return excess, one, other
 
 

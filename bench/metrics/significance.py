@@ -1,23 +1,35 @@
-"""Is a mean over a few seeds above or below a level: Student's t test, Holm's correction for many tests, and how many seeds would tell.
+"""Is a mean over a few seeds above a level, near it, or the least of several above it; Holm's correction; what so few seeds can show.
 
 The t test takes the values of the seeds for draws of a normal distribution, which cannot be checked with a handful. It is used all the
 same, since a sign-flip test of k seeds cannot fall below 2**(1 − k), and five seeds could then never pass a correction. Where all values
 are equal a t test has no meaning, and the sign-flip test, exact, takes its place.
+
+**The strongest of several controls.** Let δ_c be the mean of attack minus control c, and θ = min δ_c, what is left beside the strongest
+one. Picking the best control of each seed would be unfair to the attack (of two equal controls the better one of a seed is better than
+either), picking the best on average and testing it alone unfair to the controls. So each is tested by itself:
+
+- θ > level says that *every* δ_c is above it. Its denial is a union, "some δ_c is not", and the intersection–union test (Berger 1982)
+  rejects it where every single test does: p = max p_c. Whichever δ_c is not above the level, its own test errs with a chance of α at
+  most, and all of them together err no more often. No correction is due, and many controls make no false win.
+- θ < level says that *some* δ_c is below it. Its denial is an intersection, and so p = m · min p_c for m controls (Bonferroni).
+
+``beside_the_least`` gives both together, two-sided: twice the lesser of the two. ``least_mean`` is the interval that belongs to it: its
+low end is the least of the ends of the single intervals, its high end the least of theirs at 1 − (1 − level)/m. With one control both
+are Student's.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.errors import BenchError
-from bench.metrics.intervals import Interval, t_interval
+from bench.metrics.intervals import LEVEL, Interval, t_interval
 
 SAME = 1e-9  # spreads below this, in the values' unit, are rounding
-MOST_SEEDS = 1000
 
 
 def one_mean(values: ArrayLike, level: float = 0.0) -> tuple[Interval, float]:
@@ -55,44 +67,113 @@ def direction(values: ArrayLike, alpha: float = 0.05) -> int | None:
     return 0 if p_value > alpha else 1 if mean.estimate > 0 else -1
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def beside_the_least(lines: Sequence[ArrayLike], level: float = 0.0) -> tuple[float, bool]:
+    """The two-sided p-value of the least of several means being ``level``, in [0, 1], and whether it rather lies above.
+
+    Args:
+        lines: of each comparison the values of its seeds; their numbers may differ.
+
+    Raises:
+        BenchError: no lines, no values, or NaN or infinity among them.
+    """
+    above, below = _all_above(lines, level), _some_below(lines, level)
+    return min(1.0, 2 * min(above, below)), above < below
+
+
+def least_mean(lines: Sequence[ArrayLike], interval: Callable[[int, float], Interval] | None = None, *, level: float = LEVEL) -> Interval:
+    """The least of several means, with the interval that belongs to ``beside_the_least``.
+
+    Args:
+        interval: of the line of that place, at that level; Student's t where there is none.
+
+    Raises:
+        BenchError: no lines, no values, or NaN or infinity among them.
+    """
+    _some(lines)
+    of = interval or (lambda place, at: t_interval(lines[place], level=at))
+    single = [of(i, level) for i in range(len(lines))]
+    wider = [of(i, 1 - (1 - level) / len(lines)) for i in range(len(lines))]
+    return Interval(min(one.estimate for one in single), min(one.low for one in single), min(one.high for one in wider))
+
+
+def equivalence(lines: Sequence[ArrayLike], level: float, margin: float) -> float:
+    """The p-value of the least of several means being ``margin`` or more away from ``level``, in [0, 1]: two one-sided tests (TOST).
+
+    A small one says that it is nearer than the margin. The larger of the two p-values counts, so the two need no correction.
+
+    Raises:
+        BenchError: a margin that is not above 0; no lines, no values, or NaN or infinity among them.
+    """
+    if not margin > 0:
+        raise BenchError("margin of an equivalence is not usable", expected="a number above 0", got=repr(margin))
+    return max(_all_above(lines, level - margin), _some_below(lines, level + margin))
+
+
+def _all_above(lines: Sequence[ArrayLike], level: float) -> float:
+    """p-value of "some mean is at the level or below"."""
+    return max(_one_sided(values, level) for values in _some(lines))
+
+
+def _some_below(lines: Sequence[ArrayLike], level: float) -> float:
+    """p-value of "every mean is at the level or above"."""
+    return min(1.0, len(lines) * min(_one_sided(-np.asarray(values, dtype=np.float64), -level) for values in _some(lines)))
+
+
+def _one_sided(values: ArrayLike, level: float) -> float:
+    """p-value of "the mean is at the level or below", half of that of ``one_mean`` on its own side."""
+    interval, p = one_mean(values, level)
+    return p / 2 if interval.estimate > level else 1 - p / 2
+
+
+def _some(lines: Sequence[ArrayLike]) -> Sequence[ArrayLike]:
+    if not len(lines):
+        raise BenchError("there is nothing to compare", expected="the values of one comparison or more", got="none")
+    return lines
+
+
+def holm(p_values: Sequence[float], of: Sequence[Hashable] | None = None) -> list[float]:
     """Holm's step-down correction (1979): p-values such that rejecting those up to α errs at all with a chance of at most α.
 
     The i-th smallest of m is multiplied by m − i + 1, never below one that was smaller, at most 1. The order of the answer is that given.
+
+    Args:
+        of: what each test is about, where several are about one thing and at most one of their null hypotheses can be true, as "the
+            effect is 0" and "the effect is the margin or more". So a factor counts the things of which a test is left, not the tests
+            (Shaffer 1986): as many as can be true at once.
     """
+    about = range(len(p_values)) if of is None else of
+    left = Counter(about)
     corrected = [0.0] * len(p_values)
     highest = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+    for i in sorted(range(len(p_values)), key=lambda i: p_values[i]):
+        highest = max(highest, min(1.0, len(+left) * p_values[i]))
         corrected[i] = highest
+        left[about[i]] -= 1
     return corrected
 
 
-def seeds_needed(values: ArrayLike, level: float, alpha: float, power: float = 0.8) -> int | None:
-    """How many seeds would tell the mean from ``level`` with that power, if mean and spread stay as they are among these values.
+def could_show(values: ArrayLike, alpha: float, power: float = 0.8) -> float | None:
+    """The smallest effect that a two-sided t test of so many values would have shown with that power, if their spread is the true one.
 
-    The smallest n with t(n − 1, 1 − α/2) + t(n − 1, power) ≤ √n·|mean − level| / spread, the usual approximation; of equal values the
-    smallest n at which the sign-flip test can fall to α.
+    In the values' unit. The δ at which a noncentral t of n − 1 degrees of freedom and noncentrality √n·δ/spread exceeds t(n − 1, 1 − α/2)
+    with a chance of ``power``; the chance of a verdict on the wrong side, below 10⁻³ there, is not counted in.
 
     Args:
-        alpha: the level of significance that one test has to meet, in (0, 1).
+        alpha: the level of significance that the test has to meet, in (0, 1).
 
     Returns:
-        None: no number of seeds would, for the mean is at the level; or more than ``MOST_SEEDS``.
+        None: fewer than two values, or values that are all equal, whose spread tells nothing.
 
     Raises:
-        BenchError: fewer than two values, or an alpha outside (0, 1).
+        BenchError: alpha or power outside (0, 1), or alpha above power.
     """
-    from scipy.special import stdtrit
+    from scipy.special import nctdtrinc, stdtrit
 
+    if not 0 < alpha < power < 1:
+        raise BenchError("an effect that could be shown cannot be told", expected="0 < alpha < power < 1", got=f"{alpha}, {power}")
     x = np.asarray(values, dtype=np.float64).ravel()
-    if len(x) < 2 or not 0 < alpha < 1:
-        raise BenchError("number of seeds cannot be told", expected="two values or more, alpha in (0, 1)", got=f"{len(x)} values, {alpha}")
-    distance, spread = abs(float(x.mean()) - level), float(x.std(ddof=1))
-    if distance < SAME:
-        return None
+    spread = float(x.std(ddof=1)) if len(x) > 1 else 0.0
     if spread < SAME:
-        return math.ceil(1 - math.log2(alpha))
-    n = np.arange(2, MOST_SEEDS + 1)
-    enough = stdtrit(n - 1, 1 - alpha / 2) + stdtrit(n - 1, power) <= np.sqrt(n) * distance / spread
-    return int(n[enough.argmax()]) if enough.any() else None
+        return None
+    limit = stdtrit(len(x) - 1, 1 - alpha / 2)
+    return float(nctdtrinc(len(x) - 1, 1 - power, limit)) * spread / float(np.sqrt(len(x)))

@@ -11,7 +11,8 @@ import pandas as pd
 
 from bench import tracks
 from bench.claims.declarations import Declared
-from bench.claims.findings import Finding, in_grid
+from bench.claims.findings import in_grid
+from bench.claims.verdicts import Finding
 from bench.report.aggregate import aggregate
 from bench.report.kit.flagged import fair
 from bench.report.kit.groups import Group

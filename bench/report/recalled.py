@@ -19,7 +19,7 @@ import pandas as pd
 from bench import tracks
 from bench.claims import declarations
 from bench.claims.declarations import Declared
-from bench.claims.findings import Finding
+from bench.claims.verdicts import Finding, Line
 from bench.errors import BenchError
 from bench.metrics.intervals import Interval
 from bench.report import same_code
@@ -67,7 +67,7 @@ def recall(folder: Path, grid: Grid, key: str) -> Seen | None:
 def keep(folder: Path, grid: Grid, key: str, seen: Seen) -> None:
     """For `recall`."""
     groups = [{**{name: getattr(one, name) for name in (*LINE, "excess")}, "per_seed": [*one.per_seed.items()]} for one in seen.groups]
-    findings = [[i, one.grid, [*one.values.items()], one.reason, one.beside, one.verdict] for i, one in seen.findings.items()]
+    findings = [[i, one.grid, _lines(one), one.reason, one.verdict] for i, one in seen.findings.items()]
     text = json.dumps({"mark": seen.mark, "groups": groups, "findings": findings})
     with suppress(OSError, BenchError):  # a home that cannot be written
         place = _place(folder, grid)
@@ -98,6 +98,11 @@ def _groups(said: Sequence[dict[str, Any]]) -> list[Group]:
     ]
 
 
+def _lines(one: Finding) -> list[Any]:
+    return [[name, [*line.values.items()], line.beside, line.shares] for name, line in one.lines.items()]
+
+
 def _finding(said: list[Any], claims: Sequence[Declared]) -> Finding:
-    i, grid, values, reason, beside, verdict = said
-    return Finding(claims[i].owner, claims[i].claim, grid, dict(values), reason, beside, verdict)
+    i, grid, lines, reason, verdict = said
+    known = {name: Line(dict(values), beside, shares) for name, values, beside, shares in lines}
+    return Finding(claims[i].owner, claims[i].claim, grid, known, reason, verdict)

@@ -110,7 +110,7 @@ def counts(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
 
 @given(counts(), st.sampled_from([0.5, 0.75, 0.95]))
 def test_bootstrap_of_shares_is_every_resample_counted(seeds: list[tuple[int, int, int, int]], level: float) -> None:
-    """All choices of seeds, and in each all choices of images, one by one, in exact fractions."""
+    """All choices of seeds, and in each all choices of images, one by one, in exact fractions; without any choice, the score interval."""
 
     def means(hits: int, n: int) -> Counter[Fraction]:
         values = [1] * hits + [0] * (n - hits)
@@ -122,14 +122,17 @@ def test_bootstrap_of_shares_is_every_resample_counted(seeds: list[tuple[int, in
             slot[a, b] += Fraction(many * more, n**n * control_n**control_n * len(seeds))
     got = intervals.bootstrap_shares(*map(list, zip(*seeds, strict=True)), level=level)
     tail = Fraction(1 - level) / 2
-    for interval, of in zip(got, (lambda a, b: a - b, lambda a, b: a, lambda a, b: b), strict=True):
+    a, n, b, m = (sum(side) for side in zip(*seeds, strict=True))
+    scores = [intervals.newcombe(*shares, level=level) for shares in (([(a, n)], [(b, m)]), ([(a, n)],), ([(b, m)],))]
+    for interval, of, score in zip(got, (lambda a, b: a - b, lambda a, b: a, lambda a, b: b), scores, strict=True):
         chances: dict[Fraction, Fraction] = defaultdict(Fraction)
         for drawn in itertools.product(slot.items(), repeat=len(seeds)):
             value = sum(of(*pair) for pair, _ in drawn) / Fraction(len(seeds))
             chances[value] += math.prod(chance for _, chance in drawn)
         low = min(x for x in chances if sum(c for y, c in chances.items() if y <= x) >= tail)
         high = max(x for x in chances if sum(c for y, c in chances.items() if y >= x) >= tail)
-        assert interval == pytest.approx((float(sum(x * c for x, c in chances.items())), float(low), float(high)), abs=1e-12)
+        ends = (float(low), float(high)) if low < high else (score.low, score.high)
+        assert interval == pytest.approx((float(sum(x * c for x, c in chances.items())), *ends), abs=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(20, 20, 20, 20), (83, 97, 89, 101)])
@@ -164,9 +167,62 @@ def test_lengths_of_transforms_are_those_of_scipy(least: int) -> None:
     assert intervals._fast_length(least) == next_fast_len(least, real=True)
 
 
-def test_shares_of_zero_and_one_have_no_width_and_sizes_may_differ() -> None:
+def test_shares_of_zero_and_one_have_the_width_of_their_counts_and_sizes_may_differ() -> None:
     excess, members, controls = intervals.bootstrap_shares([3, 8, 1], [3, 8, 1], [0, 0, 0], [5, 5, 9])
-    assert (excess, members, controls) == ((1, 1, 1), (1, 1, 1), (0, 0, 0))
+    assert excess == pytest.approx(intervals.newcombe([(12, 12)], [(0, 19)]))
+    assert members == pytest.approx(intervals.wilson(12, 12))
+    assert controls == pytest.approx(intervals.wilson(0, 19))
+    assert excess.low < 1 == excess.high
+    excess, members, controls = intervals.bootstrap_shares([0, 0], [20, 20], [0, 0], [20, 20])
+    assert excess == pytest.approx((0, -intervals.wilson(0, 40).high, intervals.wilson(0, 40).high))
+    excess, members, controls = intervals.bootstrap_shares([5, 7], [20, 20], [0, 0], [20, 20])
+    assert controls == pytest.approx(intervals.wilson(0, 40)), "the other side has a width of its own"
+    assert members.low < members.estimate < members.high
+
+
+def test_newcombe_against_his_own_table() -> None:
+    """Newcombe 1998, table II, method 10."""
+    for shares, known in (
+        (((56, 70), (48, 80)), (0.2, 0.0524, 0.3339)),
+        (((9, 10), (3, 10)), (0.6, 0.1705, 0.8090)),
+        (((10, 10), (0, 20)), (1.0, 0.6791, 1.0)),
+        (((0, 10), (0, 20)), (0.0, -0.1611, 0.2775)),
+    ):
+        assert intervals.newcombe([shares[0]], [shares[1]]) == pytest.approx(known, abs=1e-4)
+    assert intervals.newcombe([(3, 20)]) == pytest.approx(intervals.wilson(3, 20))
+    turned = intervals.newcombe([(48, 80)], [(56, 70)])
+    assert turned == pytest.approx((-0.2, -0.3339, -0.0524), abs=1e-4)
+    four = intervals.newcombe([(0, 20), (0, 20)], [(0, 20), (0, 20)])
+    assert four.high == pytest.approx(2**0.5 * intervals.wilson(0, 20).high), "two shares, independent of each other"
+    with pytest.raises(BenchError, match="not usable"):
+        intervals.newcombe([])
+    with pytest.raises(BenchError, match="not usable"):
+        intervals.newcombe([(1, 0)])
+
+
+@pytest.mark.parametrize(("n", "of_controls"), [(20, 20), (100, 100), (500, 500), (40, 200)])
+def test_intervals_at_few_hits_cover_what_they_should(n: int, of_controls: int) -> None:
+    """Every pair of counts, with its chance: no draws, so no slack for them. The chances are those of shares at and near 0 : 0."""
+    for share, other in ((0.0, 0.0), (0.001, 0.0), (0.002, 0.002), (0.005, 0.001), (0.01, 0.01), (0.02, 0.0)):
+        most = int(stats.binom.ppf(1 - 1e-6, n, share)), int(stats.binom.ppf(1 - 1e-6, of_controls, other))
+        held = 0.0
+        for a, b in itertools.product(range(most[0] + 1), range(most[1] + 1)):
+            got = intervals.newcombe([(a, n)], [(b, of_controls)])
+            held += stats.binom.pmf(a, n, share) * stats.binom.pmf(b, of_controls, other) * (got.low <= share - other <= got.high)
+        assert held >= 0.93, (share, other, held)
+
+
+def test_intervals_over_seeds_cover_what_they_should_where_hits_are_rare() -> None:
+    """Simulated, 300 draws of each: 0.93 less three standard errors of their share."""
+    rng = numpy_generator("rare")
+    for seeds, n, share in ((3, 20, 0.002), (5, 20, 0.005), (8, 50, 0.0005)):
+        boards = Counter(tuple(map(tuple, board)) for board in rng.binomial(n, share, (300, 2, seeds)).tolist())
+        held = 0
+        for (a, b), times in boards.items():
+            got = intervals.bootstrap_shares(list(a), [n] * seeds, list(b), [n] * seeds)[0]
+            held += times * (got.low <= 0 <= got.high)
+            assert got.low < got.high
+        assert held / 300 >= 0.93 - 3 * np.sqrt(0.05 * 0.95 / 300)
 
 
 def test_counts_that_are_no_shares_are_refused() -> None:

@@ -21,9 +21,23 @@ from bench import registry, report
 from bench.api import Claim, Setting
 from bench.check import check_plugin
 from bench.claims.declarations import Declared, declared, faults
-from bench.claims.findings import BROKEN, CONTRADICTED, INCONCLUSIVE, NO_ROWS, REPRODUCED, Finding, concordance, findings, judge
+from bench.claims.effects import concordance
+from bench.claims.findings import findings
+from bench.claims.verdicts import (
+    BROKEN,
+    CONTRADICTED,
+    NO_CONTROL,
+    NO_ROWS,
+    OPEN,
+    REPRODUCED,
+    UNDECIDED,
+    Finding,
+    Line,
+    judge,
+)
 from bench.cli import main
-from bench.metrics.significance import seeds_needed
+from bench.metrics.intervals import newcombe
+from bench.metrics.significance import beside_the_least, could_show, least_mean
 from bench.report import claims_page
 from bench.report.kit.text import escape
 from bench.store import images_files, load_results, publish, setting_row, to_table
@@ -34,7 +48,7 @@ pytestmark = pytest.mark.usefixtures("clean_registry")
 
 
 def claim(**more) -> Claim:
-    return Claim(**({"name": "it_works", "text": "It works.", "source": "ours", "grids": ("g",), "test": "works"} | more))
+    return Claim(**({"name": "it_works", "text": "It works.", "source": "ours", "grids": ("g",), "test": "level"} | more))
 
 
 def row(seed: int, excess: float, attack: str = "haim_kkt", **more) -> dict:
@@ -43,15 +57,32 @@ def row(seed: int, excess: float, attack: str = "haim_kkt", **more) -> dict:
     params, axis = more.pop("params", {}), more.pop("axis", {})
     made = setting_row(Setting.model_validate({**own, "seed": seed}))
     return {
-        **made, "grid": "g", "cell_id": f"{attack}-{seed}-{params}-{own}-{axis}", "attack": attack, "attack_params": params,
-        "attack_defaults": {}, "axis": axis, "status": "ok", "recall_members": max(excess, 0) + 0.1, "recall_controls": 0.1,
-        "excess_recall": excess, "n_members": 100, "n_controls": 100, "dataset_display": made["dataset"], **more,
+        **made, "grid": "g", "cell_id": f"{attack}-{seed}-{params}-{own}-{axis}", "attack": attack, "role": "attack",
+        "attack_params": params, "attack_defaults": {}, "axis": axis, "status": "ok", "recall_members": max(excess, 0) + 0.1,
+        "recall_controls": 0.1, "excess_recall": excess, "n_members": 100, "n_controls": 100, "dataset_display": made["dataset"], **more,
     }  # fmt: skip
+
+
+def control(seed: int, excess: float, attack: str = "heldout_images", **more) -> dict:
+    """A score row of a control."""
+    return row(seed, excess, attack, role="control", **more)
+
+
+def table(rows: list[dict]) -> pd.DataFrame:
+    """Score rows, and in each grid a control at a setting of its own: without one nothing is claimed."""
+    beside = [control(0, 0.0, "mean_image", dataset="gratings", grid=grid) for grid in sorted({r["grid"] for r in rows})]
+    return to_table([*rows, *beside], "scores").to_pandas()
+
+
+def judged(effects: dict[str, list[float]] | list[float], name: str = "it_works", **more) -> Finding:
+    """A finding with those values, beside each thing that has a name; not judged yet."""
+    lines = effects if isinstance(effects, dict) else {"": effects}
+    return Finding("haim_kkt", claim(name=name, **more), "g", {k: Line(dict(enumerate(v))) for k, v in lines.items()})
 
 
 def one(said: Claim, rows: list[dict], images: list[dict] | None = None, owner: str = "haim_kkt") -> Finding:
     """The finding of a single claim in its single grid."""
-    scores = to_table(rows, "scores").to_pandas()
+    scores = table(rows)
     [found] = findings(scores, to_table(images or [], "images").to_pandas(), [Declared(owner, said)])
     return found
 
@@ -80,23 +111,26 @@ def test_beside_a_claim_about_a_watermark_stand_planted_labels():
     assert found.beside == "planted labels 60.0 % : 5.0 % against planted labels 10.0 % : 5.0 %"
 
 
-def test_a_weak_effect_is_inconclusive_and_says_how_many_seeds_are_missing():
+def test_a_weak_effect_is_open_and_its_line_says_what_its_seeds_could_have_shown():
     values = [0.05, -0.02, 0.04, 0.03]
     found = one(claim(), [row(s, e) for s, e in enumerate(values)])
-    assert found.verdict == INCONCLUSIVE
+    assert found.verdict == OPEN
     assert found.p > 0.05
-    assert found.more == seeds_needed(values, 0.0, 0.05) - 4
-    assert found.more > 1
+    assert found.shown == could_show(values, 0.05)
+    page = claims_page.page([found])
+    assert f"| {found.shown:.3f} | 4 |" in page
+    assert "needed" not in page, "no page invites anyone to stop when it suits"
 
 
 def test_the_family_of_tests_decides_what_one_test_would_have_decided_alone():
     rows = [row(s, 0.1 + 3 * e) for s, e in enumerate(SPREAD)]
     assert one(claim(), rows).verdict == REPRODUCED
     weak = [Declared("haim_kkt", claim(name=f"claim_{i}")) for i in range(20)]
-    found = findings(to_table(rows, "scores").to_pandas(), pd.DataFrame(), weak)
-    assert {f.verdict for f in found} == {INCONCLUSIVE}
+    found = findings(table(rows), pd.DataFrame(), weak)
+    assert {f.verdict for f in found} == {OPEN}
     assert found[0].corrected == pytest.approx(20 * found[0].p)
-    assert found[0].more >= 1
+    assert found[0].tests == 20
+    assert found[0].shown == pytest.approx(could_show(list(found[0].values.values()), 0.05 / 20))
 
 
 def test_no_rows_one_seed_and_equal_seeds():
@@ -106,27 +140,26 @@ def test_no_rows_one_seed_and_equal_seeds():
     failed = one(claim(), [row(s, 0.3, status="failed", reason="boom") for s in range(3)])
     assert (failed.verdict, failed.values) == (NO_ROWS, {})
     single = one(claim(), [row(0, 0.3)])
-    assert single.verdict == INCONCLUSIVE
+    assert single.verdict == OPEN
     assert "a single seed" in single.reason
-    assert "| at least 1 |" in claims_page.page([single])
     equal = one(claim(), [row(s, 0.3) for s in range(4)])
     assert equal.p == 2**-3
-    assert equal.verdict == INCONCLUSIVE
-    assert equal.more == 2  # 2**-5 is the first below 0.05
+    assert equal.verdict == OPEN
+    assert equal.shown is None, "without a spread nothing is told"
     assert one(claim(), [row(s, 0.3) for s in range(6)]).verdict == REPRODUCED
     zero = one(claim(), [row(s, 0.0) for s in range(6)])
-    assert (zero.verdict, zero.p, zero.more) == (INCONCLUSIVE, 1, None)
+    assert (zero.verdict, zero.p, zero.shown) == (OPEN, 1, None)
 
 
 def test_a_larger_scale_of_a_grid_is_a_line_of_its_own_where_it_has_rows():
     rows = [row(s, 0.3 + e) for s, e in enumerate(SPREAD)]
     rows += [r | {"grid": "g_full", "status": "failed", "reason": "no memory"} for r in rows] + [r | {"grid": "g_other"} for r in rows]
-    small, full = findings(to_table(rows, "scores").to_pandas(), pd.DataFrame(), [Declared("haim_kkt", claim())])
+    small, full = findings(table(rows), pd.DataFrame(), [Declared("haim_kkt", claim())])
     assert (small.grid, small.verdict) == ("g", REPRODUCED)
     assert (full.grid, full.verdict) == ("g_full", NO_ROWS)
     assert "`python -m bench run --grid g --scale full`" in claims_page.page([small, full])
     of_others = [r | {"attack": "mean_image"} if r["grid"] == "g_full" else r for r in rows]
-    [only] = findings(to_table(of_others, "scores").to_pandas(), pd.DataFrame(), [Declared("haim_kkt", claim())])
+    [only] = findings(table(of_others), pd.DataFrame(), [Declared("haim_kkt", claim())])
     assert only.grid == "g"
 
 
@@ -216,7 +249,9 @@ def test_the_best_control_is_the_one_to_beat():
     rows = [row(s, 0.3 + e) for s, e in enumerate(SPREAD)]
     rows += [row(s, 0.0, "mean_image") for s in range(5)] + [row(s, 0.4, "heldout_images") for s in range(5)]
     said = claim(test="beats", a={"attack": "haim_kkt"}, b={"attack": ("mean_image", "heldout_images")})
-    assert one(said, rows).verdict == CONTRADICTED
+    found = one(said, rows)
+    assert (found.verdict, found.against) == (CONTRADICTED, "heldout_images")
+    assert found.beside == "200/500 : 50/500 against 250/500 : 50/500"
     assert one(dataclasses.replace(said, test="difference"), rows).verdict == REPRODUCED  # of their mean
 
 
@@ -232,7 +267,7 @@ def test_a_trend_is_the_slope_a_doubling():
     assert one(claim(test="trend", along="weight_decay"), rows).verdict == NO_ROWS  # all are 0, which has no logarithm
 
 
-@pytest.mark.parametrize(("slope", "verdict"), [(0.1, "helps"), (-0.1, "hurts"), (0.0, INCONCLUSIVE)])
+@pytest.mark.parametrize(("slope", "verdict"), [(0.1, "helps"), (-0.1, "hurts"), (0.0, OPEN)])
 def test_a_question_without_a_side_gets_its_answer(slope, verdict):
     said = claim(test="trend", along="epochs", expected="either", words=("helps", "hurts"))
     rows = [row(s, 0.4 + (slope + e) * k, epochs=1000 * 2**k) for s, e in enumerate(SPREAD) for k in range(3)]
@@ -290,9 +325,139 @@ def test_members_near_the_margin_are_told_by_their_ranks_beside_the_controls():
     assert found.effect.estimate < -0.4
     assert "ρ −0." in found.beside
     assert one(said, *margin_rows(-0.4)).verdict == CONTRADICTED
-    assert one(said, *margin_rows(0.0)).verdict == INCONCLUSIVE
+    assert one(said, *margin_rows(0.0)).verdict == OPEN
     assert one(dataclasses.replace(said, along="multiplier", expected="above"), rows, images).verdict == REPRODUCED
     assert "no margin" in one(said, rows).reason
+
+
+# --- controls -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_works_faces_every_control_of_its_setting_each_by_itself():
+    """Beside the mean of the controls, and beside all but the strongest, it would be reproduced."""
+    rows = [row(s, 0.3 + e) for s, e in enumerate(SPREAD)]
+    weak = [control(s, 0.0, "mean_image") for s in range(5)]
+    strong = [control(s, 0.29 - e, "first_layer_weights") for s, e in enumerate(SPREAD)]
+    said = claim(test="works")
+    assert one(said, [*rows, *weak]).verdict == REPRODUCED
+    found = one(said, [*rows, *weak, *strong])
+    assert (found.verdict, found.against) == (OPEN, "first_layer_weights")
+    beside = [[0.3 + e - (0.29 - e) for e in SPREAD], [0.3 + e for e in SPREAD]]
+    assert found.p == pytest.approx(beside_the_least(beside)[0])
+    assert found.effect == pytest.approx(least_mean(beside))
+    assert found.beside == "200/500 : 50/500 against 195/500 : 50/500"
+    beaten = one(said, [*rows, *weak, *(r | {"excess_recall": 0.5} for r in strong)])
+    assert (beaten.verdict, beaten.effect.estimate) == (CONTRADICTED, pytest.approx(-0.2))
+
+
+def test_a_claim_that_puts_the_effect_below_faces_every_control_too():
+    rows = [row(s, 0.0, mse_mean=0.1 + e / 10) for s, e in enumerate(SPREAD)]
+    said = claim(test="works", column="mse_mean", expected="below")
+    far, near = (
+        [control(s, 0.0, name, mse_mean=error) for s in range(5)] for name, error in (("mean_image", 0.5), ("nearest_shadow", 0.2))
+    )
+    found = one(said, [*rows, *far, *near])
+    assert (found.verdict, found.against) == (REPRODUCED, "nearest_shadow")
+    assert found.effect.low < -0.1 < found.effect.high < 0
+    assert found.effect.estimate == pytest.approx(-0.1)
+    near = [r | {"mse_mean": 0.05} for r in near]
+    assert one(said, [*rows, *far, *near]).verdict == CONTRADICTED
+
+
+def test_the_nearest_public_image_is_a_control_like_the_others():
+    informed = {"track": "informed", "recall_members": 0.87, "excess_recall": 0.6}
+    rows = [row(s, 0.0, **informed | {"recall_members": 0.87 + e, "pool_recall": 0.997}) for s, e in enumerate(SPREAD)]
+    rows += [control(s, 0.0, "nearest_shadow", **informed | {"recall_members": 0.5, "pool_recall": 0.997}) for s in range(5)]
+    said = claim(test="works", column="recall_members")
+    assert one(said, rows).verdict == REPRODUCED
+    found = one(dataclasses.replace(said, null="pool_recall"), rows)
+    assert (found.verdict, found.against) == (CONTRADICTED, "pool_recall")
+    assert found.effect.estimate == pytest.approx(-0.127)
+
+
+def test_controls_of_another_track_seed_or_setting_are_not_those_of_the_setting():
+    rows = [row(s, 0.3 + e) for s, e in enumerate(SPREAD)]
+    elsewhere = [control(s, 0.9, "nearest_shadow", track="informed") for s in range(5)]
+    elsewhere += [control(s, 0.9, "heldout_images", weight_decay=0.01) for s in range(5)]
+    elsewhere += [control(s + 50, 0.9, "mean_image") for s in range(5)]
+    found = one(claim(test="works"), [*rows, *elsewhere])
+    assert (found.verdict, found.lines) == (NO_CONTROL, {})
+    assert "no control has scores at a setting of the claim" in found.reason
+    assert one(claim(test="works"), [*rows, *elsewhere, *(control(s, 0.0) for s in range(5))]).verdict == REPRODUCED
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"test": "works"},
+        {"test": "level"},
+        {"test": "difference", "a": {"weight_decay": "> 0"}, "b": {"weight_decay": 0}},
+        {"test": "trend", "along": "weight_decay"},
+    ],
+)
+def test_a_grid_without_a_control_cannot_make_a_claim(more):
+    rows = [row(s, (0.3 + e) * (1 + decay * 100), weight_decay=decay) for s, e in enumerate(SPREAD) for decay in (0, 0.01, 0.02)]
+    broken = [control(s, 0.0, weight_decay=decay, status="failed", reason="boom") for s in range(5) for decay in (0, 0.01, 0.02)]
+    said = [Declared("haim_kkt", claim(**more))]
+    [found] = findings(to_table([*rows, *broken], "scores").to_pandas(), pd.DataFrame(), said)
+    assert (found.verdict, found.effect) == (NO_CONTROL, None)
+    assert "| no control (the grid holds no control with scores) | — |" in claims_page.page([found])
+    for r in broken:
+        r["status"] = "ok"
+    [found] = findings(to_table([*rows, *broken], "scores").to_pandas(), pd.DataFrame(), said)
+    assert found.verdict == REPRODUCED
+
+
+def test_a_control_that_is_not_everywhere_is_faced_where_it_is_and_that_is_said():
+    rows = [row(s, 0.3 + e, weight_decay=decay) for s, e in enumerate(SPREAD) for decay in (0, 0.01)]
+    rows += [control(s, 0.0, weight_decay=decay) for s in range(5) for decay in (0, 0.01)]
+    some = [control(s, 0.4, "row_kmeans", weight_decay=0) for s in range(3)]
+    found = one(claim(test="works"), [*rows, *some])
+    assert found.against == "row_kmeans"
+    assert found.effect.estimate == pytest.approx(-0.1)
+    assert "row_kmeans: at 1 of 2 points only" in found.reason
+    assert "row_kmeans: at 3 of 5 seeds only" in found.reason
+
+
+def test_a_control_that_is_claimed_to_work_does_not_face_itself():
+    rows = [control(s, 0.3 + e, "louder_mean") for s, e in enumerate(SPREAD)] + [control(s, 0.0, "mean_image") for s in range(5)]
+    found = one(claim(test="works"), rows, owner="louder_mean")
+    assert (found.verdict, list(found.lines)) == (REPRODUCED, ["mean_image"])
+
+
+def test_where_all_seeds_have_the_same_value_the_interval_comes_from_the_counts():
+    """0 : 0 everywhere: the t interval has no width, and no effect is not proven by that."""
+    zero = {"recall_members": 0.0, "recall_controls": 0.0}
+    found = one(claim(), [row(s, 0.0, **zero) for s in range(5)])
+    assert found.effect == pytest.approx(newcombe([(0, 500)], [(0, 500)]))
+    assert found.effect.low < 0 < found.effect.high
+    beside = one(claim(test="works"), [row(s, 0.0, **zero) for s in range(5)] + [control(s, 0.0, **zero) for s in range(5)])
+    assert beside.effect == pytest.approx(newcombe([(0, 500), (0, 500)], [(0, 500), (0, 500)]))
+    one_in_ten = one(claim(expected="below"), [row(s, 0.1, recall_members=0.1, recall_controls=0.0) for s in range(5)])
+    assert one_in_ten.effect == pytest.approx(newcombe([(50, 500)], [(0, 500)]))
+    assert "[−0.0076, +0.0076]" in claims_page.page([found])
+
+
+# --- interaction ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_interaction_is_the_difference_of_two_differences_paired_by_seed():
+    """Decay adds 0.3 to an ordinary start and takes 0.1 from a small one; seeds differ by more, and a start without a pair counts not."""
+    rows = []
+    for s, e in enumerate(SPREAD):
+        for start, values in ((None, (0.0, 0.3 + e / 5)), (1e-4, (0.4, 0.3)), (1e-3, (0.9,))):
+            rows += [row(s, 0.1 * s + v, init_scale=start, weight_decay=d) for v, d in zip(values, (0, 0.01), strict=False)]
+    said = claim(
+        test="interaction", a={"weight_decay": 0.01}, b={"weight_decay": 0}, across=({"init_scale": None}, {"init_scale": "< 0.0005"})
+    )
+    found = one(said, rows)
+    assert found.verdict == REPRODUCED
+    assert found.effect.estimate == pytest.approx(0.4)
+    assert one(dataclasses.replace(said, across=said.across[::-1]), rows).effect.estimate == pytest.approx(-0.4)
+    assert "that with init_scale = default − that with init_scale &lt; 0.0005" in claims_page.page([found])
+    without = [r for r in rows if not (r["init_scale"] == 1e-4 and r["weight_decay"])]
+    nothing = one(said, without)
+    assert (nothing.verdict, nothing.reason) == (NO_ROWS, "no setting has both sides in both circumstances")
 
 
 # --- properties -----------------------------------------------------------------------------------------------------------------------
@@ -303,8 +468,8 @@ EFFECTS = st.lists(st.floats(-1, 1, allow_nan=False, width=32), min_size=2, max_
 @given(EFFECTS, st.floats(0, 2), st.lists(EFFECTS, max_size=3))
 def test_shifting_every_seed_up_never_turns_reproduced_into_contradicted(values, shift, others):
     def verdict(effects: list[float]) -> str:
-        rest = [Finding("a", claim(name=f"other_{i}"), "g", dict(enumerate(other))) for i, other in enumerate(others)]
-        return judge([Finding("a", claim(), "g", dict(enumerate(effects))), *rest])[0].verdict
+        rest = [judged(other, f"other_{i}") for i, other in enumerate(others)]
+        return judge([judged(effects), *rest])[0].verdict
 
     before, after = verdict(values), verdict([v + shift for v in values])
     assert not (before == REPRODUCED and after == CONTRADICTED)
@@ -320,10 +485,12 @@ def test_the_order_of_rows_changes_nothing(random):
         Declared("haim_kkt", claim(name="b", test="difference", a={"weight_decay": "> 0"}, b={"weight_decay": 0})),
         Declared("haim_kkt", claim(name="c", test="margin", column="ssim", along="margin", expected="below")),
     ]
-    scores, table = to_table(rows, "scores").to_pandas(), to_table(images, "images").to_pandas()
-    first = claims_page.page(findings(scores, table, said))
+    said.append(Declared("haim_kkt", claim(name="d", test="works")))
+    rows += [control(s, 0.05, weight_decay=decay) for s in range(5) for decay in (0, 0.01)]
+    scores, pixels = table(rows), to_table(images, "images").to_pandas()
+    first = claims_page.page(findings(scores, pixels, said))
     state = random.randrange(2**32)
-    assert claims_page.page(findings(scores.sample(frac=1, random_state=state), table.sample(frac=1, random_state=state), said)) == first
+    assert claims_page.page(findings(scores.sample(frac=1, random_state=state), pixels.sample(frac=1, random_state=state), said)) == first
 
 
 # --- declarations ---------------------------------------------------------------------------------------------------------------------
@@ -348,6 +515,17 @@ def test_claims_are_read_without_pytorch_and_are_those_of_the_classes():
         ({"test": "guess"}, "not one of"),
         ({"expected": "up"}, "not one of"),
         ({"level": float("nan")}, "level"),
+        ({"family": 7}, "family"),
+        ({"margin": 0.0}, "margin"),
+        ({"margin": float("inf")}, "margin"),
+        ({"margin": "small"}, "TypeError"),
+        ({"null": "pool_recall"}, "null is for the test works"),
+        ({"test": "works", "null": "pool_recal"}, "Did you mean"),
+        ({"test": "works", "expected": "either"}, "needs a side"),
+        ({"test": "works", "a": {"attack": "haim_kkt"}}, "need both"),
+        ({"test": "interaction", "a": {"weight_decay": 1}, "b": {"weight_decay": 0}}, "needs two"),
+        ({"across": ({}, {})}, "needs two"),
+        ({"test": "interaction", "a": {"lr": 1}, "b": {"lr": 0}, "across": ({"los": 1}, {})}, "Did you mean"),
         ({"level": "high"}, "TypeError"),
         ({"column": "excess_recal"}, "Did you mean"),
         ({"where": {"activatoin": "relu"}}, "Did you mean"),
@@ -366,7 +544,7 @@ def test_claims_are_read_without_pytorch_and_are_those_of_the_classes():
 def test_faults_of_a_declaration_are_named_and_break_its_own_line_only(more, because):
     wrong = claim(**more)
     assert any(because.lower() in fault.lower() for fault in faults(wrong)), faults(wrong)
-    scores = to_table([row(s, 0.3 + e) for s, e in enumerate(SPREAD)], "scores").to_pandas()
+    scores = table([row(s, 0.3 + e) for s, e in enumerate(SPREAD)])
     found = findings(scores, pd.DataFrame(), [Declared("haim_kkt", wrong), Declared("haim_kkt", claim(name="good"))])
     assert {f.verdict for f in found[:-1]} == {BROKEN}
     assert found[-1].verdict == REPRODUCED
@@ -374,7 +552,7 @@ def test_faults_of_a_declaration_are_named_and_break_its_own_line_only(more, bec
 
 
 def test_two_claims_of_one_name_are_one_claim_and_a_fault():
-    scores = to_table([row(s, 0.3 + e) for s, e in enumerate(SPREAD)], "scores").to_pandas()
+    scores = table([row(s, 0.3 + e) for s, e in enumerate(SPREAD)])
     first, second = findings(scores, pd.DataFrame(), [Declared("haim_kkt", claim()), Declared("multiclass_kkt", claim())])
     assert (first.verdict, second.verdict) == (REPRODUCED, BROKEN)
 
@@ -455,6 +633,7 @@ def test_rendering_writes_the_page_and_the_leaderboard_links_to_it(rendered: Pat
     assert "](claims.md)" in (rendered / "leaderboard.md").read_text()
     page = (rendered / "claims.md").read_text()
     assert page.startswith(report.markdown.GENERATED)
+    assert "## Haim et al. 2022" in page
     assert "| quick | **reproduced** |" in page
 
 
@@ -475,23 +654,22 @@ def test_a_grid_named_claims_does_not_take_the_page(tmp_path):
 
 def test_the_published_rows_list_every_declared_claim_once():
     said, _ = declared()
-    page = claims_page.page(findings(*load_results(ROOT / "results"), said))
-    table, _, behind = page.partition("\n## ")[0].partition("<details>")
+    found = findings(*load_results(ROOT / "results"), said)
+    page = claims_page.page(found)
+    paper, _, measured = page.partition("\n## Where a verdict comes from")
     for one_ in said:
-        assert table.count(escape(one_.claim.text, 600)) == 1, one_.claim.name
-        assert table.count(f"(`{one_.claim.name}`)") == 1
-        assert behind.count(f"| `{one_.claim.name}` |") == 1
-        assert page.count(f"- `{one_.claim.name}`:") == 1
-    shown, sources = (
-        [line.split(" | ") for line in text.splitlines() if line.startswith("| ") and "| claim |" not in line] for text in (table, behind)
-    )
-    for line, source in zip(shown, sources, strict=True):
-        assert line[1] == source[2], "the same grid"
-        assert line[2].startswith(("**", "inconclusive", "no rows: `python -m bench run --grid ")), line
-        decided = line[2].startswith(("**", "inconclusive"))
-        assert (" : " in source[-1]) == decided, f"members without their controls: {source}"
-        if line[2].startswith("inconclusive"):
-            assert source[-2] != "—"
+        assert paper.count(f"{escape(one_.claim.text, 600)} (`{one_.claim.name}`) |") == 1, one_.claim.name
+        assert paper.count(f"\n| `{one_.claim.name}` |") == 1
+        assert measured.count(f"- `{one_.claim.name}`:") == 1
+    assert [line[3:] for line in paper.splitlines() if line.startswith("## ")] == list(dict.fromkeys(one_.claim.family for one_ in said))
+    behind = [line[2:-2].split(" | ") for line in paper.splitlines() if line.startswith(("| `", "| ″"))]
+    assert len(behind) == len(found)
+    families = list(dict.fromkeys(one_.claim.family for one_ in said))
+    for line, one_ in zip(behind, sorted(found, key=lambda one_: families.index(one_.family)), strict=True):
+        assert line[1] == one_.grid
+        assert line[2].startswith(("**", *UNDECIDED)), line
+        assert (" : " in line[-1]) == (one_.effect is not None), f"members without their controls: {line}"
+        assert (line[-3] != "—") == (one_.shown is not None)
 
 
 def test_the_command_reads_published_rows(tmp_path, capsys):
@@ -501,5 +679,5 @@ def test_the_command_reads_published_rows(tmp_path, capsys):
         shutil.copy(path, target)
     assert main(["claims", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("reproduced") and "binary_works (quick)" in line for line in shown)
+    assert any(line.startswith("reproduced") and "binary_works (haim2022)" in line for line in shown)
     assert main(["claims", "--out", str(tmp_path / "nowhere")]) == 1
