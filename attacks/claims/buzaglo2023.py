@@ -80,7 +80,7 @@ OF_CLASSES = (
 OF_WEIGHT_DECAY = (
     Claim(
         name="weight_decay_quantity",
-        text="From an ordinary start, weight decay makes more training images come back than no decay from that start.",
+        text="From PyTorch's ordinary start, weight decay makes more training images come back than no decay from that start.",
         source=f"{PAPER}, abstract; {BEFORE}, abstract",
         family=FAMILY,
         grids=DECAYS,
@@ -92,7 +92,7 @@ OF_WEIGHT_DECAY = (
     ),
     Claim(
         name="weight_decay_quality",
-        text="From an ordinary start, weight decay makes them come back in higher quality than no decay from that start.",
+        text="From PyTorch's ordinary start, weight decay makes them come back in higher quality than no decay from that start.",
         source=f"{PAPER}, abstract",
         family=FAMILY,
         grids=DECAYS,

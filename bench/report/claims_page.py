@@ -161,7 +161,7 @@ def _method() -> list[str]:
         "the setting (each data set, each value of the other axes), and lines that are compared are paired there; the mean over the",
         "points is the seed's value. Points that some seed lacks are left out for all. The effect is the mean over the seeds, its",
         "interval Student's t over them, without correction; where all seeds have the very same value, a score interval from the counts",
-        "(Newcombe's), which keeps a width at 0 : 0. Seeds are fixed in the grid file before any of them is run.",
+        "(Newcombe's), which keeps a width at 0 : 0. The seeds are those that the grid file names.",
         "",
         "**Controls.** What is said to work faces every control of its setting, each by itself and over all seeds, never the best one of",
         "each seed. It is *reproduced* only where every one of these tests passes (intersection–union: the largest p counts, and no number",
