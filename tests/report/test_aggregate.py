@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.metrics.intervals import newcombe, t_interval
 from bench.report import aggregate as aggregate_module
 from bench.report.aggregate import aggregate
 from bench.report.compare import compare, summary_table
@@ -84,6 +85,20 @@ def test_differences_pair_seeds_and_start_at_the_first_value_with_scores() -> No
     assert found.interval is not None
     assert found.interval.low > 0
     assert "raises" in found.verdict
+
+
+def test_a_difference_that_is_the_same_at_every_seed_has_the_width_of_its_counts() -> None:
+    rows, _ = fake.grid("losses", "loss", ["bce", "mse"], {"regression_kkt": [0.2, 0.9]}, seeds=5)
+    for row in rows:
+        row |= {"recall_members": 0.0, "recall_controls": 0.0, "excess_recall": 0.0}
+    groups = aggregate(frame(rows))
+    (found,) = differences(groups)
+    of = groups[0].hits["members"][1]
+    assert found.interval == pytest.approx(newcombe([(0, of), (0, of)], [(0, of), (0, of)]))
+    assert found.interval.low < 0 < found.interval.high
+    rows[0] |= {"recall_members": 0.5, "excess_recall": 0.5}
+    (found,) = differences(aggregate(frame(rows)))
+    assert found.interval == pytest.approx(t_interval([-0.5, 0, 0, 0, 0])), "where seeds differ it is Student's"
 
 
 def test_figures_show_the_strongest_attack_of_each_setting() -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bench.api import EXCESS_RECALL, Headline, Share
-from bench.metrics.intervals import Interval, t_interval
-from bench.metrics.significance import direction
+from bench.metrics.intervals import Interval, newcombe, t_interval
+from bench.metrics.significance import SAME, direction
 from bench.report.kit.transplants import Transplants
 from bench.schema import SETTING_COLUMNS
 
@@ -144,12 +144,21 @@ def differences(groups: Sequence[Group]) -> list[Difference]:
         for group in scored[1:]:
             paired = sorted(set(group.per_seed) & set(baseline.per_seed))
             deltas = [group.per_seed[seed] - baseline.per_seed[seed] for seed in paired]
-            interval = t_interval(deltas) if len(deltas) > 1 else None
+            interval = _interval(deltas, group, baseline) if len(deltas) > 1 else None
             estimate = float(np.mean(deltas)) if deltas else None
             result.append(
                 Difference(name, group.label, baseline.label, interval, estimate, len(paired), direction(deltas), group.headline.words)
             )
     return result
+
+
+def _interval(deltas: Sequence[float], group: Group, baseline: Group) -> Interval:
+    """Student's t over the seeds; where all differ by the very same, as at 0 : 0, the score interval of the counts, which has a width."""
+    counted = all({"members", "controls"} <= set(one.hits) for one in (group, baseline))
+    if not counted or np.ptp(deltas) > SAME or set(group.per_seed) != set(baseline.per_seed):
+        return t_interval(deltas)
+    (a, b), (c, d) = ((one.hits["members"], one.hits["controls"]) for one in (group, baseline))
+    return Interval(float(np.mean(deltas)), *newcombe([a, d], [b, c])[1:])
 
 
 def axis_of(row: Mapping[str, Any]) -> dict[str, str]:
