@@ -19,7 +19,7 @@ import pandas as pd
 from bench import tracks
 from bench.claims import declarations
 from bench.claims.declarations import Declared
-from bench.claims.verdicts import Finding, Line
+from bench.claims.verdicts import Finding, Line, Shares
 from bench.errors import BenchError
 from bench.metrics.intervals import Interval
 from bench.report import same_code
@@ -98,11 +98,16 @@ def _groups(said: Sequence[dict[str, Any]]) -> list[Group]:
     ]
 
 
+def _pairs(shares: list[Any]) -> Shares:
+    added, taken = ([(hits, n) for hits, n in side] for side in shares)
+    return added, taken
+
+
 def _lines(one: Finding) -> list[Any]:
     return [[name, [*line.values.items()], line.beside, line.shares] for name, line in one.lines.items()]
 
 
 def _finding(said: list[Any], claims: Sequence[Declared]) -> Finding:
     i, grid, lines, reason, verdict = said
-    known = {name: Line(dict(values), beside, shares) for name, values, beside, shares in lines}
+    known = {name: Line(dict(values), beside, shares and _pairs(shares)) for name, values, beside, shares in lines}
     return Finding(claims[i].owner, claims[i].claim, grid, known, reason, verdict)

@@ -22,7 +22,7 @@ from bench.api import Claim, Setting
 from bench.check import check_plugin
 from bench.claims.declarations import Declared, declared, faults
 from bench.claims.effects import concordance
-from bench.claims.findings import findings
+from bench.claims.findings import findings, in_grid
 from bench.claims.verdicts import (
     BROKEN,
     CONTRADICTED,
@@ -38,7 +38,8 @@ from bench.claims.verdicts import (
 from bench.cli import main
 from bench.metrics.intervals import newcombe
 from bench.metrics.significance import beside_the_least, could_show, least_mean
-from bench.report import claims_page
+from bench.report import claims_page, recalled
+from bench.report.grid import Grid, Seen
 from bench.report.kit.text import escape
 from bench.store import images_files, load_results, publish, setting_row, to_table
 
@@ -627,6 +628,22 @@ def test_a_plugin_whose_claims_are_none_breaks_no_page(tmp_path, declaration):
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_recalled_of_a_finding_is_judged_alike(tmp_path, monkeypatch):
+    """Controls by name, counts where seeds do not differ, and reasons come back from the file as they went in."""
+    monkeypatch.setenv("RECONBENCH_HOME", str(tmp_path / "home"))
+    zero = {"recall_members": 0.0, "recall_controls": 0.0}
+    rows = [row(s, 0.0, **zero) for s in range(5)] + [control(s, 0.0, **zero) for s in range(5)]
+    rows += [control(s, 0.1 + e, "mean_image") for s, e in enumerate(SPREAD[:4])]
+    said = [Declared("haim_kkt", claim(test="works")), Declared("haim_kkt", claim(name="level"))]
+    seen = in_grid("g", table(rows), pd.DataFrame(), said)
+    assert {line.shares is None for one_ in seen.values() for line in one_.lines.values()} == {True, False}
+    grid = Grid("g", "g", table(rows), [], said)
+    recalled.keep(tmp_path, grid, "key", Seen("mark", [], seen))
+    back = recalled.recall(tmp_path, grid, "key").findings
+    assert claims_page.page(judge(list(back.values()))) == claims_page.page(judge(list(seen.values())))
+    assert "[−0.0076, +0.0076]" in claims_page.page(judge(list(back.values())))
 
 
 def test_rendering_writes_the_page_and_the_leaderboard_links_to_it(rendered: Path):
