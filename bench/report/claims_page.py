@@ -48,7 +48,8 @@ def page(findings: Sequence[Finding], broken: Sequence[str] = ()) -> str:
     lines += [] if families else ["", "No attack declares a claim."]
     lines += ["", *(f"- {escape(text)}" for text in broken), *([""] if broken else [])]
     lines += ["## Where a verdict comes from", "", *_method(), ""]
-    lines += ["## What is measured", "", *(f"- `{escape(name)}`: {text}" for name, text in _measures(findings).items())]
+    measures = [f"- `{escape(name)}`: {text}" for name, text in _measures(findings).items()]
+    lines += ["## What is measured", "", *folded("Columns, rows and source of each claim", measures)]
     return "\n".join(lines).rstrip() + "\n"
 
 
