@@ -36,6 +36,7 @@ from bench.verify.verdict import Judged, judged
 
 HERE = "none"  # what held an attack apart from the secret, where rows do not say: it ran in the process that knows it
 Row = dict[str, Any]
+Version = tuple[str, str]  # of the attack, and of the score protocol
 Line = tuple[str, str, str, str]  # attack, parameters, sweep, setting: what public and blind rows have in common
 
 
@@ -92,7 +93,7 @@ def verify(
     faults = {row["cell_id"]: _fault(row, after, missing) for row in before if row["status"] == "ok"}
     told = [{**row, **_numbers(after.get(row["cell_id"]), row)} for row in before]
     mine = _by_line(told)
-    versions = {line: rows[0]["attack_version"] for line, rows in mine.items() if rows[0]["role"] == "attack"}
+    versions = {line: _version(rows[0]) for line, rows in mine.items() if rows[0]["role"] == "attack"}
     public = _public(loaded, how, published, progress, versions)
     settings = {name: sum(rows[0]["attack"] == name and rows[0]["role"] == "attack" for rows in mine.values()) for name, *_ in mine}
     for line, rows in mine.items():
@@ -135,14 +136,16 @@ def _setting(row: Mapping[str, Any]) -> str:
     return json.dumps(setting.model_dump(mode="json", exclude_defaults=True) | {"dataset": setting.dataset}, sort_keys=True)
 
 
-def _public(loaded: Loaded, how: How, published: Path, progress: Progress, versions: Mapping[Line, str]) -> dict[Line, list[Row]]:
+def _version(row: Mapping[str, Any]) -> Version:
+    return row["attack_version"] or "", row["protocol"] or ""
+
+
+def _public(loaded: Loaded, how: How, published: Path, progress: Progress, versions: Mapping[Line, Version]) -> dict[Line, list[Row]]:
     """The public rows of these lines, each of its version: those published, or else those of the store, run if need be."""
 
     def of(frame: pd.DataFrame) -> dict[Line, list[Row]]:
         frame = frame[(frame["grid"] == loaded.grid.name) & frame["attack"].isin([line[0] for line in versions])]
-        found = {
-            line: [row for row in rows if row["attack_version"] == versions.get(line)] for line, rows in _by_line(records(frame)).items()
-        }
+        found = {line: [row for row in rows if _version(row) == versions.get(line)] for line, rows in _by_line(records(frame)).items()}
         return {line: rows for line, rows in found.items() if rows}
 
     found = of(load_scores(published))
