@@ -211,10 +211,10 @@ def test_scores_of_two_protocols_never_meet_in_one_effect():
 
     earlier = rows("v1", range(12), (0.0, 0.01), 0.0)
     for decays in ((0.0,), (0.0, 0.01)):
-        found = one(said, [*earlier, *rows("v2", range(3), decays, 0.5)])
+        found = one(said, [*earlier, *rows("v2", range(3), decays, 0.3)])
         assert list(found.values.values()) == pytest.approx([0.3] * 12)
         assert f"{3 * len(decays)} cells of another score protocol left out" in found.reason
-    found = one(said, [*earlier[:6], *rows("v2", range(3), (0.0, 0.01), 0.5)])
+    found = one(said, [*earlier[:6], *rows("v2", range(3), (0.0, 0.01), 0.3)])
     assert list(found.values.values()) == pytest.approx([0.3] * 3)
     apart = [*rows("v1", range(12), (0.0,), 0.0), *rows("v2", range(12), (0.01,), 0.0)]
     assert one(said, apart).verdict == NO_ROWS
