@@ -1,6 +1,6 @@
 """What the leaderboard says of attacks that were repeated on targets whose members nobody could know (``verified.csv``, `bench verify`).
 
-A row counts for the version of the attack that the board shows, and the latest one for its setting. Verified attacks come first, those that
+A row counts for the version and the source of the attack that the board shows, and the latest one for its setting. Verified attacks come first, those that
 were flagged last; in a folder without such a table nothing changes.
 """
 
@@ -29,16 +29,18 @@ Standings = Mapping[tuple[str, str], Standing]  # track, attack
 
 
 def standings(pages: Iterable[Page], rows: Sequence[Verified]) -> Standings:
-    """Of each attack whose shown version has verified rows, what came of them."""
+    """Of each attack whose shown version has verified rows of the same source, what came of them. Old rows do not tell their source."""
     if not rows:
         return {}
-    shown: set[tuple[str, str, str]] = set()
+    shown: dict[tuple[str, str, str], set[str]] = {}
     for page in pages:
-        columns = (page.rows[name].fillna("").astype(str) for name in ("track", "attack", "attack_version"))
-        shown |= set(zip(*columns, strict=True))
+        columns = (page.rows[name].fillna("").astype(str) for name in ("track", "attack", "attack_version", "attack_source"))
+        for *key, source in zip(*columns, strict=True):
+            shown.setdefault((key[0], key[1], key[2]), set()).add(source)
     latest: dict[tuple[str, ...], Verified] = {}
     for row in sorted(rows, key=lambda row: row.date):
-        if (row.track, row.attack, row.attack_version) in shown:
+        sources = shown.get((row.track, row.attack, row.attack_version), set())
+        if sources & {row.attack_source, ""}:
             latest[row.track, row.attack, row.attack_params, row.sweep, row.grid, row.setting] = row
     found: dict[tuple[str, str], list[Verified]] = {}
     for row in latest.values():

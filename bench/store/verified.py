@@ -28,7 +28,7 @@ class Verified:
 
     attack: str
     attack_version: str
-    attack_source: str  # 16 hex digits of its file's SHA-256
+    attack_source: str  # as score rows have it
     attack_params: str  # JSON, those that differ from its defaults
     sweep: str  # JSON
     grid: str

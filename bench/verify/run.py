@@ -6,7 +6,6 @@ The salt is held while blind targets are there, and no longer. Public cells that
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from bench import registry, tracks
+from bench import tracks
 from bench.data import blind
 from bench.engine import run as engine
 from bench.engine import stored
@@ -192,7 +191,7 @@ def _verified(line: Line, rows: Sequence[Row], one: Judged, salt_digest: str) ->
     return Verified(
         attack=line[0],
         attack_version=first["attack_version"] or "",
-        attack_source=source_of(line[0]),
+        attack_source=first["attack_source"] or "",
         attack_params=line[1],
         sweep=line[2],
         grid=first["grid"],
@@ -213,14 +212,6 @@ def _verified(line: Line, rows: Sequence[Row], one: Judged, salt_digest: str) ->
         code_version=first["code_version"] or "",
         date=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
-
-
-def source_of(attack: str) -> str:
-    """16 hex digits of the SHA-256 of the file that an attack is in; empty where it is in none."""
-    try:
-        return hashlib.sha256(Path(registry.entries("attack")[attack].origin).read_bytes()).hexdigest()[:16]
-    except (OSError, KeyError):
-        return ""
 
 
 def _number(value: float | None) -> str:

@@ -90,3 +90,11 @@ def test_a_folder_with_such_rows_is_rendered_again(tmp_path):
     assert "| yes |" in after
     report.render(tmp_path, only_if_changed=True)
     assert (tmp_path / "leaderboard.md").read_text() == after
+
+
+def test_a_row_of_another_source_does_not_count(page):
+    verified_row = row("weak", "verified", attack_source="aaaabbbbccccdddd")
+    assert dict(shown(board.page([page], None, [verified_row])))["weak"] == "yes"  # rows that do not tell their source
+    for source, word in (("aaaabbbbccccdddd", "yes"), ("1111222233334444", "no")):
+        page.rows["attack_source"] = source
+        assert dict(shown(board.page([page], None, [verified_row])))["weak"] == word
