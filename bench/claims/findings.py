@@ -1,8 +1,8 @@
 """What came of each claim in each of its grids: the effect at every seed, beside all that it is compared with, and what is left out.
 
 Where a grid holds no control with scores, nothing is claimed on it, whatever the test. Scores of two protocols of a track are never
-compared: of rows of several, a claim has those by which most seeds tell, the latest first. Effects are in ``bench.claims.effects``, verdicts
-in ``bench.claims.verdicts``.
+compared: of rows of several, a claim has those by which most seeds tell, the latest first. Effects are in ``bench.claims.effects``,
+verdicts in ``bench.claims.verdicts``.
 """
 
 from __future__ import annotations

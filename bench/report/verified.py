@@ -1,7 +1,7 @@
 """What the leaderboard says of attacks that were repeated on targets whose members nobody could know (``verified.csv``, `bench verify`).
 
-A row counts for the version and the source of the attack that the board shows, and the latest one for its setting. Verified attacks come first, those that
-were flagged last; in a folder without such a table nothing changes.
+A row counts for the version and the source of the attack that the board shows, and the latest one for its setting. Verified attacks come
+first, those that were flagged last; in a folder without such a table nothing changes.
 """
 
 from __future__ import annotations

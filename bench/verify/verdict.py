@@ -1,9 +1,9 @@
 """Public less blind: is an attack clearly worse where nobody could know the members?
 
 *Flagged* is an attack that is surely worse on blind targets, by more than `MARGIN`: its margin was declared before anything was run, since
-images that were moved and turned are a little different. *Verified* is one that cannot be worse by more than `MOST`, which was set after one
-trial run of three seeds and before any verdict was published. Between the two more seeds must tell. Seeds do not pair public and blind targets, whose members have nothing in
-common, so the two are taken as independent.
+images that were moved and turned are a little different. *Verified* is one that cannot be worse by more than `MOST`, which was set after
+one trial run of three seeds and before any verdict was published. Between the two more seeds must tell. Seeds do not pair public and blind
+targets, whose members have nothing in common, so the two are taken as independent.
 """
 
 from __future__ import annotations
