@@ -35,6 +35,8 @@ class Headline:
     per_cent: str = ""  # what the shares are of, where they are told in per cent; empty: they are told as hits
     picture: str = "headline"  # kind of its picture: the end of a file name
     caption: str = ""  # what the picture shows; empty: the words
+    null: str = ""  # score column of what a look-up that needs no network gets of `share`: one more control of every line
+    null_words: str = ""  # and what tables call it
     tie: str = ""  # score column by which lines of equal headline are ranked, higher first
     ranked: tuple[str, ...] = ()  # where it is an AUC of members against controls: the two columns that count them
 

@@ -22,6 +22,7 @@ from bench import tracks
 from bench.api import Headline
 from bench.metrics.intervals import Interval, bootstrap_shares, t_interval
 from bench.report.kit.groups import FACTS, SETTING, Group, axis_of, counts, setting_key
+from bench.report.kit.lead import lead
 from bench.report.kit.rows import records
 from bench.report.kit.transplants import met
 
@@ -64,7 +65,20 @@ def aggregate(scores: pd.DataFrame, images: pd.DataFrame | None = None) -> list[
     wrong = {(group.grid, group.attack) for group in groups if group.role != "control" and group.transplants and group.transplants.suspect}
     for group in groups:
         group.flagged = (group.grid, group.attack) in wrong
+    _lead(groups)
     return sorted(groups, key=_order)
+
+
+def _lead(groups: Sequence[Group]) -> None:
+    """Sets each attack's line beside the controls of its setting."""
+    settings: dict[tuple[Any, ...], list[Group]] = {}
+    for group in groups:
+        settings.setdefault((group.grid, group.track, group.section, group.axis_index, group.label), []).append(group)
+    for mine in settings.values():
+        for group in mine:
+            if group.role == "attack" and group.excess:
+                found = lead(group, mine)
+                group.lead, group.surely = found.interval, found.surely
 
 
 class _Means:
@@ -119,6 +133,10 @@ def _group(
     if not scored:
         return group
     group.per_seed = {int(row["seed"] or 0): float(row[headline.column]) for row in scored}
+    if headline.null and headline.share is not None:
+        told = {int(row["seed"] or 0): row for row in scored if row[headline.null] is not None}
+        group.null = {seed: float(row[headline.null]) for seed, row in told.items()}
+        group.share = {seed: float(row[headline.share.column]) for seed, row in told.items()}
     if group.role == "attack":
         group.missed = sorted({seed for seed, _, _ in group.reasons} - set(group.per_seed))
     group.hyperparameters = _hyperparameters(first) or {}

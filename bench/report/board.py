@@ -13,7 +13,7 @@ from bench.report.kit.groups import Group, in_words
 from bench.report.kit.lead import ALPHA, OPEN, Along, Lead, along, beyond, lead, leads
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import access, coverage
-from bench.report.kit.text import GENERATED, NONE, clean, escape, interval, of_headline, table, value_of
+from bench.report.kit.text import GENERATED, NONE, clean, escape, interval, of_headline, table
 from bench.report.kit.transplants import ALPHA as SUSPECT
 from bench.report.kit.transplants import FLAG
 from bench.report.verified import Standings
@@ -150,8 +150,9 @@ def _how_chosen(found_out: Standings) -> list[str]:
     return [
         "One line an attack, at the setting where it is most surely ahead: where the lower end of its lead is highest. So a line says",
         "what can happen, not what usually does; *ahead at* says at how many of all settings that it was put to the lead is above 0",
-        "at 95 %: where it failed or does not apply it is not ahead. A *lead* is what the attack has less what the strongest control has",
-        "on the very same networks, paired by seed (Student's t); a seed at which the attack failed counts as one that tells nothing.",
+        "at 95 %: where it failed or does not apply it is not ahead. A *lead* is what is left of the attack beside the strongest control",
+        "on the very same networks, paired by seed, each control by a test of its own; a seed at which the attack failed counts as one",
+        "that tells nothing.",
         "Brackets are 95 % intervals. A name leads to the grid. Behind a number stands its score protocol, where a later one is in force",
         f"now. {meaning}",
         *why,
@@ -183,8 +184,8 @@ def _attacks(found: Sequence[Best], found_out: Standings) -> list[str]:
 
 def _row(best: Best, also: Sequence[str], word: str) -> list[str]:
     """A line, its setting cut off where there is no room."""
-    group, control, link = best.lead.attack, best.lead.control, f"]({best.page.slug}.md)"
-    beside = f"{escape(control.attack, 24)} {value_of(control, control.excess.estimate)}" if control and control.excess else NONE
+    group, link = best.lead.attack, f"]({best.page.slug}.md)"
+    beside = f"{escape(best.lead.least, 24)} {best.lead.beside}" if best.lead.least else NONE
     name = f"[{escape(group.attack, 24)}{link}" + (f" **{FLAG}**" if best.flagged else "")
     row = [
         name, access("+".join(also)), "", of_headline(group) + _earlier(group), beside, interval(best.lead.interval),

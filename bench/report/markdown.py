@@ -181,7 +181,9 @@ def _columns(groups: Sequence[Group]) -> list[str]:
     chance = " / ".join(f"{value:g}" for value in dict.fromkeys(group.headline.chance for group in groups))
     own = {name: text for track in _tracks(groups) for section in sections_of(track) for name, text in section.meanings().items()}
     meanings = {
-        "#": f"rank among the lines of one setting; of lines in bold the interval lies above {chance or 0}, over two seeds or more",
+        "#": "rank among the lines of one setting; lines in bold are surely ahead of every control of their setting, paired by seed",
+        "minus strongest control": "what is left beside the control beside which least is left, paired by seed; each control is tested by "
+        "itself, and the interval holds for all of them",
         "attack": "its name; *(control)* marks what an attack has to beat: a null model, or a trivial look at the weights",
         "access": "what the attack was given: the released weights, the mean of the training images, …",
         **own,

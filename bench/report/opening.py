@@ -65,13 +65,12 @@ def answer(groups: Sequence[Group]) -> list[str]:
 
 def _best(found: Sequence[Lead], names: Sequence[str]) -> str:
     one = max(found, key=lambda lead: lead.sureness)
-    group, control = one.attack, one.control
+    group = one.attack
     where = escape(in_words(group.axis, names))
     said = f"{escape(group.name)}{f' at {where}' if where else ''}: {group.headline.words} {of_headline(group)}"
-    if control is None or control.excess is None:
+    if not one.least:
         return f"{said}, where no control has scores."
-    beside = value_of(control, control.excess.estimate)
-    return f"{said}, against {beside} of the strongest control ({escape(control.name)}), a lead of {interval(one.interval)}."
+    return f"{said}, against {one.beside} of the strongest control ({escape(one.least)}), a lead of {interval(one.interval)}."
 
 
 def _axis(one: Along, group: Group) -> str:
@@ -105,18 +104,17 @@ def short(page: Page) -> list[str]:
     for section, groups in parts.items():
         names, rows = axis_names(groups), []
         for one in leads(groups):
-            group, control = one.attack, one.control
-            beside = [NONE, NONE] if control is None else [escape(control.name), of_headline(control)]
-            seeds = str(len(one.deltas) or group.ok)
+            group = one.attack
+            beside = [escape(one.least) or NONE, one.beside if one.control is None else of_headline(one.control)]
             where = ", ".join(escape(group.axis.get(name, "")) for name in names) or "all"
-            rows.append([where, escape(group.name), of_headline(group), *beside, interval(one.interval), seeds])
+            rows.append([where, escape(group.name), of_headline(group), *beside, interval(one.interval), str(one.seeds)])
         if rows:
             words = f"{groups[0].headline.words} [95 % CI]"
             head = [escape(", ".join(names)) or "setting", "strongest attack", words, "strongest control", words, "lead [95 % CI]", "seeds"]
             lines += [f"*{escape(section)}*", ""] if len(parts) > 1 else []
             lines += [*table(head, rows, right=[2, 4, 5, 6]), ""]
     note = (
-        "Lead: what the attack has less what the control has on the same networks, paired by seed, with Student's t interval. Controls are"
+        "Lead: what is left of the attack beside the strongest control on the same networks, paired by seed, each control a comparison of "
+        "its own. Controls are those of this grid; the leaderboard takes those of all grids."
     )
-    note += " those of this grid; the leaderboard takes those of all grids."
     return ["## At a glance", "", *lines, note, ""] if lines else []

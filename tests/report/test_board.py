@@ -15,6 +15,7 @@ from bench.report import board
 from bench.report.aggregate import aggregate
 from bench.report.kit import lead
 from bench.report.kit.page import Page
+from bench.report.kit.ranking import Ranking
 from bench.report.kit.text import folded, table
 from bench.report.opening import answer, command, opening, short
 from bench.store import to_table
@@ -47,13 +48,42 @@ def page():
 def test_a_lead_is_paired_by_seed_over_the_strongest_control(page):
     first, second = lead.leads(page.groups)
     assert (first.control.attack, second.control.attack) == ("mean_image", "mean_image")
-    assert second.deltas == pytest.approx(np.subtract(FAR, NEAR))
-    assert second.interval == pytest.approx(t_interval(np.subtract(FAR, NEAR)))
+    assert second.deltas["mean_image"] == pytest.approx(np.subtract(FAR, NEAR))
+    assert second.deltas["heldout_images"] == pytest.approx(FAR)
+    assert second.interval[:2] == pytest.approx(t_interval(np.subtract(FAR, NEAR))[:2])
+    wider = t_interval(np.subtract(FAR, NEAR), level=0.975).high  # whichever of the two it stands beside
+    assert second.interval.high == pytest.approx(min(wider, t_interval(FAR, level=0.975).high))
     assert (first.surely, second.surely) == (0, 1)
     assert lead.beyond([first, second]) == "1 of 2"
     assert (lead.beyond([second]), lead.beyond([first]), lead.beyond([])) == ("yes", "open", "open")
     behind = lead.lead(second.control, [second.attack])  # no control there
-    assert (behind.control, behind.interval, behind.surely) == (None, None, 0)
+    assert (behind.least, behind.control, behind.interval, behind.surely) == ("", None, None, 0)
+
+
+def test_a_line_is_bold_where_it_is_surely_ahead_of_every_control():
+    """The strongest on average is not enough: an attack far ahead of one control may be level with another."""
+    values = {("strong", 0): FAR, ("level", 0): [0.31, 0.3, 0.29, 0.3, 0.3], ("mean_image", 0): NEAR}
+    rows, _ = fake.grid("one", "weight_decay", [0.0], {name: [0.1] for name, _ in values}, seeds=5, thumbnails=False)
+    erratic, _ = fake.grid("one", "weight_decay", [0.0], {"heldout_images": [0.1]}, seeds=5, thumbnails=False)
+    both = page_of(excess([*rows, *erratic], values | {("heldout_images", 0): [0.3, -0.1, 0.35, -0.1, 0.1]}))
+    surely = {group.attack: group.surely for group in both.groups}
+    assert surely == {"strong": 1, "level": 0, "mean_image": 0, "heldout_images": 0}
+    alone = page_of(excess(rows, values))
+    assert {group.attack: group.surely for group in alone.groups} == {"strong": 1, "level": 1, "mean_image": 0}
+    shown = "\n".join(Ranking().lines(both))
+    assert "**+0.52 [" in shown
+    assert "**+0.30 [" not in shown
+    assert "| minus strongest control [95 %] |" in shown
+
+
+def test_what_a_look_up_gets_is_one_more_control():
+    rows, _ = fake.grid("one", "weight_decay", [0.0], {"informed_adversary": [0.9], "nearest_shadow": [0.1]}, seeds=5, thumbnails=False)
+    for row in rows:
+        row |= {"track": "informed", "pool_recall": 0.997, "recall_members": 0.87 + 0.01 * (row["seed"] % 2)}
+    (one,) = lead.leads(page_of(rows).groups)
+    assert one.least == "nearest public image"
+    assert (one.control, one.beside, one.surely) == (None, "1.00", -1)
+    assert one.interval.estimate == pytest.approx(0.874 - 0.997)
 
 
 def test_an_axis_matters_where_most_is_apart_from_least(page):
@@ -126,7 +156,7 @@ def test_failing_at_weak_seeds_does_not_pay(page):
     one = page_of(rows)
     assert [group.attack for group in one.groups] == ["honest", "choosy", "mean_image"]
     (found,) = [lead.lead(group, one.groups) for group in one.groups if group.attack == "choosy"]
-    assert found.deltas == pytest.approx(np.subtract([0.5, 0.6, 0.0, 0.45, 0.0], NEAR))
+    assert found.deltas["mean_image"] == pytest.approx(np.subtract([0.5, 0.6, 0.0, 0.45, 0.0], NEAR))
     text = board.page([one], None)
     assert text.index("| [honest]") < text.index("| [choosy]")
 

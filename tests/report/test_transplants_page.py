@@ -148,7 +148,7 @@ def test_the_page_has_the_figures_and_is_legible():
 def test_the_board_lists_it_last_and_says_why():
     text = board.page([page_of(rows_of(CHEAT))], None)
     assert "1 of 1 attacks are ahead" in text
-    assert "Of 1 more the score does not hang on the weights." in text
+    assert "Flagged: 1." in text
     names = [line.split("]")[0][3:] for line in text.splitlines() if line.startswith("| [") and "decay.md" in line]
     assert names[:2] == ["haim_kkt", "copied"]
     assert "| [copied](decay.md) **not from the weights** |" in text

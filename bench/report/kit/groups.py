@@ -49,12 +49,16 @@ class Group:
     intervals: dict[str, Interval | None] = field(default_factory=dict)  # what its track adds, by name
     means: dict[str, float | None] = field(default_factory=dict)  # over ok seeds; None if any ok seed has none
     per_seed: dict[int, float] = field(default_factory=dict)  # seed → the headline
+    share: dict[int, float] = field(default_factory=dict)  # seed → the headline's share, where it has a null
+    null: dict[int, float] = field(default_factory=dict)  # seed → what a look-up gets of it
     missed: list[int] = field(default_factory=list)  # of an attack with scores, the seeds without; the ranking has them at chance
     cell_ids: dict[int, str] = field(default_factory=dict)  # seed → cell with scores
     hyperparameters: dict[str, Any] = field(default_factory=dict)  # all of them, or none where the rows do not tell their defaults
     lpips_reasons: list[str] = field(default_factory=list)
     targets: dict[str, dict[str, float | None]] = field(default_factory=dict)  # target_id → facts of the trained network
     transplants: Transplants | None = None  # what it found where the network was another seed's; None: none was made
+    lead: Interval | None = None  # of an attack: what is left of it beside the strongest control of its setting (`kit.lead`)
+    surely: int = 0  # 1: surely ahead of every one of them
     flagged: bool = False  # the attack's score does not hang on the weights, by one of its lines in this grid
 
     @property

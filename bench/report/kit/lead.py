@@ -1,5 +1,5 @@
-"""How far attacks are ahead of what beats nobody: the lead of the strongest attack over the strongest control on the same networks, paired
-by seed; and where along an axis most comes back.
+"""How far attacks are ahead of what beats nobody: the lead of an attack over the strongest control on the same networks, paired by seed.
+And where along an axis most comes back.
 
 Rows hold a question in words alone. These are the answers that follow from any grid's rows: one about controls, one about each axis.
 """
@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.metrics.intervals import Interval, t_interval
-from bench.metrics.significance import direction, one_mean
+from bench.metrics.intervals import Interval
+from bench.metrics.significance import beside_the_least, least_mean, one_mean
 from bench.report.kit.groups import Group, axis_names
+from bench.report.kit.text import NONE, number, value_of
 
 ALPHA = 0.05
 OPEN = "open"
@@ -24,21 +25,51 @@ OPEN = "open"
 
 @dataclass(frozen=True)
 class Lead:
-    """One attack beside the strongest control on the same networks."""
+    """One attack beside every control on the same networks. What is left beside the strongest one is its lead.
+
+    Each control is a comparison of its own, paired by seed; the attack is surely ahead where it is ahead of every single one
+    (``bench.metrics.significance.beside_the_least``), so that neither a lucky control nor a lucky choice among them decides.
+    """
 
     attack: Group
-    control: Group | None  # None: no control has scores there
-    deltas: list[float]  # headline of the attack less that of the control, one a seed that the control has; a failed attack's is chance
+    controls: Mapping[str, Group]  # by name, those that share a seed with it
+    deltas: Mapping[str, list[float]]  # headline of the attack less that of each control, one a seed; a failed attack's is chance
+
+    @functools.cached_property
+    def least(self) -> str:
+        """The control beside which least is left; empty: no control has scores there."""
+        return min(self.deltas, key=lambda name: (float(np.mean(self.deltas[name])), name), default="")
+
+    @property
+    def control(self) -> Group | None:
+        """That control's line; None where there is none, or where it is the look-up of the headline's ``null``."""
+        return self.controls.get(self.least)
+
+    @property
+    def beside(self) -> str:
+        """What that control gets, as tables have it."""
+        control = self.control
+        if control is not None and control.excess is not None:
+            return value_of(control, control.excess.estimate)
+        return number(float(np.mean(list(self.attack.null.values())))) if self.least and self.attack.null else NONE
+
+    @property
+    def seeds(self) -> int:
+        """Of the comparison with that control."""
+        return len(self.deltas[self.least]) if self.least else self.attack.ok
 
     @functools.cached_property
     def interval(self) -> Interval | None:
-        """Mean with Student's t interval over the seeds; without ends of a single seed; None without any."""
-        return t_interval(self.deltas) if self.deltas else None
+        """The lead, with its 95 % interval over the seeds; without ends of a single seed; None without any control."""
+        return least_mean(list(self.deltas.values())) if self.deltas else None
 
     @functools.cached_property
     def surely(self) -> int:
-        """1: ahead at 95 %; −1: behind; 0: neither is sure."""
-        return (direction(self.deltas) or 0) if self.deltas else 0
+        """1: ahead of every control at 95 %; −1: behind one; 0: neither is sure."""
+        if not self.deltas:
+            return 0
+        p, above = beside_the_least(list(self.deltas.values()))
+        return 0 if p > ALPHA else 1 if above else -1
 
     @property
     def sureness(self) -> tuple[int, float]:
@@ -73,10 +104,17 @@ def strongest(groups: Iterable[Group], role: str) -> Group | None:
 
 
 def lead(attack: Group, others: Iterable[Group]) -> Lead:
-    """An attack's line beside the strongest control among others on the same networks."""
-    control = strongest(others, "control")
-    seeds = sorted(set(attack.ranked) & set(control.per_seed)) if control else []
-    return Lead(attack, control, [attack.ranked[seed] - control.per_seed[seed] for seed in seeds] if control else [])
+    """An attack's line beside the controls among others on the same networks, and beside its headline's ``null``."""
+    controls: dict[str, Group] = {}
+    deltas: dict[str, list[float]] = {}
+    for control in others:
+        seeds = sorted(set(attack.ranked) & set(control.per_seed)) if control.role == "control" and control.excess else []
+        if seeds and len(seeds) > len(deltas.get(control.name, ())):  # of two grids that ran it the one that shares more seeds
+            controls[control.name] = control
+            deltas[control.name] = [attack.ranked[seed] - control.per_seed[seed] for seed in seeds]
+    if attack.null:
+        deltas[attack.headline.null_words] = [attack.share[seed] - value for seed, value in sorted(attack.null.items())]
+    return Lead(attack, controls, deltas)
 
 
 def leads(groups: Sequence[Group]) -> list[Lead]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from bench.api import Headline, Section
 from bench.report.kit.groups import Group, axis_names
 from bench.report.kit.page import Page
-from bench.report.kit.text import NONE, attack_name, escape, hits, of_headline, seconds, table
+from bench.report.kit.text import NONE, attack_name, escape, hits, interval, of_headline, seconds, table
 
 _TIERS = {"final_weights": "weights"}
 
@@ -27,16 +27,17 @@ SEEDS = Column("seeds", lambda group: str(group.ok))
 TIME = Column("time", lambda group: seconds(group.means.get("seconds_attack")))
 
 
-def headline_column(headline: Headline) -> Column:
-    """What ranks a line, in bold where an attack's interval over two seeds or more lies above chance."""
+LEAD = Column("minus strongest control [95 %]", lambda group: interval(group.lead) if group.role == "attack" else "")
+
+
+def headline_columns(headline: Headline) -> list[Column]:
+    """What ranks a line, in bold where an attack is surely ahead of every control of its setting, paired by seed; and its lead."""
 
     def cell(group: Group) -> str:
-        excess = group.excess
-        counts = group.role == "attack" and not group.flagged
-        bold = "**" if counts and excess and excess.low > headline.chance and len(group.per_seed) > 1 else ""
+        bold = "**" if group.surely > 0 and not group.flagged else ""
         return f"{bold}{of_headline(group)}{bold}"
 
-    return Column(f"{headline.words} [95 % CI]", cell)
+    return [Column(f"{headline.words} [95 % CI]", cell), LEAD]
 
 
 def hit_columns(headline: Headline) -> list[Column]:
@@ -95,4 +96,4 @@ class Ranking(Section):
 
     def columns(self, headline: Headline) -> Sequence[Column]:
         """What stands between the access and the coverage."""
-        return [headline_column(headline), *hit_columns(headline), SEEDS, TIME]
+        return [*headline_columns(headline), *hit_columns(headline), SEEDS, TIME]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from bench.api import Section, Track, TrackWork
+from bench.api import EXCESS_RECALL, Headline, Section, Track, TrackWork
 from bench.registry import register
 from bench.tracks.informed.release import Release, Secret
 
@@ -26,6 +27,8 @@ class Informed(Track):
     # the papers' window is not asked for here, and PSNR is the squared error again
     unpublished: ClassVar[frozenset[str]] = frozenset({"ssim_w3", "psnr"})
     unpublished_of_controls: ClassVar[frozenset[str]] = frozenset({"lpips", "ncc", "mse"})
+
+    headline: ClassVar[Headline] = replace(EXCESS_RECALL, null="pool_recall", null_words="nearest public image")
 
     def columns(self, table: str) -> Sequence[Any]:
         """See Track."""

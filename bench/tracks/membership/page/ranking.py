@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from bench.api import Headline
 from bench.report.kit.groups import Group
-from bench.report.kit.ranking import SEEDS, TIME, Column, Ranking, headline_column
+from bench.report.kit.ranking import SEEDS, TIME, Column, Ranking, headline_columns
 from bench.report.kit.text import NONE
 
 
@@ -18,7 +18,7 @@ class OfScores(Ranking):
 
     def columns(self, headline: Headline) -> Sequence[Column]:
         """See Ranking."""
-        return [headline_column(headline), Column("found at 1 % FPR", _found), SEEDS, TIME]
+        return [*headline_columns(headline), Column("found at 1 % FPR", _found), SEEDS, TIME]
 
     def meanings(self) -> dict[str, str]:
         """See Section."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.api import Headline
 from bench.report.kit.groups import Group
-from bench.report.kit.ranking import SEEDS, TIME, Column, Ranking, headline_column, hit_columns
+from bench.report.kit.ranking import SEEDS, TIME, Column, Ranking, headline_columns, hit_columns
 from bench.report.kit.text import NONE, general, hits, interval, number
 
 
@@ -16,7 +16,7 @@ class OfImages(Ranking):
     def columns(self, headline: Headline) -> Sequence[Column]:
         """See Ranking."""
         return [
-            headline_column(headline),
+            *headline_columns(headline),
             *hit_columns(headline),
             _mean("AUC", "auc"),
             _mean("TPR @ 1 % FPR", "tpr_at_1fpr"),

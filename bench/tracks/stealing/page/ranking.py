@@ -13,7 +13,7 @@ from bench.api import Headline, Section
 from bench.metrics.intervals import Interval
 from bench.report.kit.groups import Group, axis_names
 from bench.report.kit.page import Page
-from bench.report.kit.ranking import TIME, Column, Ranking, headline_column
+from bench.report.kit.ranking import TIME, Column, Ranking, headline_columns
 from bench.report.kit.settings import compared
 from bench.report.kit.text import NONE, axis_heads, axis_labels, escape, few, general, hits, interval, number, table
 
@@ -58,7 +58,7 @@ class OfCopies(Ranking):
         return [
             Column("asks about", _asks_about, left=True),
             Column("thief", _thief, left=True),
-            headline_column(headline),
+            *headline_columns(headline),
             Column("planted labels [95 % CI]", _planted),
             _share("unplanted labels", "planted_transfer_controls"),
             Column("by clean networks", lambda group: _per_cent(group.controls.estimate if group.controls else None)),
