@@ -16,6 +16,7 @@ The rooms, in the order in which that line passes through them:
 ``targets``    how networks are trained to be attacked, many at once, and cached
 ``metrics``    SSIM, LPIPS, NCC, PSNR, MSE: one file a metric, with unit, range, direction; matching, intervals
 ``tracks``     what a kind of attack is after and gets to see, how its result becomes rows, and what a page says of it
+``apart``      attacks in processes of their own, which are handed narrowed releases and nothing else
 ``grids``      YAML files that span settings, attacks and seeds
 ``engine``     plans the cells of a grid, runs them, loses nothing; ``engine.executors``: here, in workers, on Ray
 ``store``      the Parquet tables: schema, atomic append, merge, resume

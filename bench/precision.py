@@ -179,6 +179,12 @@ def _as_newer(older: Switches) -> tuple[str, ...]:
     return gpu, convolutions, convolutions, "bf16" if products == "medium" else "ieee", "ieee", "ieee"
 
 
+def note(rounding: Rounding) -> None:
+    """Tells all watches what was in force elsewhere, in a process that worked for this one."""
+    for watch in _watches:
+        watch.seen.add(rounding)
+
+
 def _note() -> None:
     for watch in _watches:
         watch.seen.add(in_force(watch.device))

@@ -10,6 +10,7 @@ the class), so that listing needs no torch and a broken file breaks only itself.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import importlib
@@ -18,7 +19,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -75,6 +76,7 @@ class Entry:
     entry_point: EntryPoint | None = None
     facts: dict[str, Any] | None = None  # literal class attributes: paper, role, needs, track, version
     claims: str = ""  # source text of the declaration of its claims, if it has one
+    made: Callable[[Any], type] | None = None  # makes ``cls``, which stands for a class whose file is not imported in this process
 
 
 def register(cls: type) -> type:
@@ -124,11 +126,8 @@ def load_plugin(path: str | Path) -> list[Entry]:
     Raises:
         BenchError: the file is missing, raises at import, registers nothing, or takes a name that is taken.
     """
-    path = path_of(path).resolve()
-    if not path.is_file():
-        raise BenchError(f"plug-in file not found: {path}", expected="a Python file", hint="check the path given to --plugin")
-    module_name = f"reconbench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    module = _import(lambda: _import_file(module_name, path), str(path))
+    path = plugin_path(path)
+    module = _import(lambda: _import_file(plugin_module(path), path), str(path))
     found = [_entry_of(cls, str(path)) for cls in _registered_in(module)]
     if not found:
         raise BenchError(
@@ -136,6 +135,55 @@ def load_plugin(path: str | Path) -> list[Entry]:
             expected="at least one class marked @register (from bench.registry import register)",
             hint="see attacks/README.md for a complete example",
         )
+    return _take(found)
+
+
+def stand_in(path: str, makers: Sequence[Callable[[Any], type]], room: Any = None) -> list[Entry]:
+    """Makes classes known that stand for those of a file which is not imported here.
+
+    Args:
+        makers: each makes one, given the room; they can be pickled.
+        room: where the file is imported (``bench.apart.room.Room``), to be asked; None: nobody is.
+
+    Raises:
+        BenchError: a name that is taken, or no name.
+    """
+    return _take([dataclasses.replace(_entry_of(register(make(room)), path), made=make) for make in makers])
+
+
+def stand_in_for(entry: Entry, make: Callable[[Any], type], room: Any) -> None:
+    """Makes a class known that stands for that of an entry point, whose package is then not imported here."""
+    _plugins[entry.kind, entry.name] = dataclasses.replace(entry, cls=register(make(room)), made=make)
+
+
+def loaders() -> list[Callable[[], list[Entry]]]:
+    """What makes the same plug-ins known in another process, to be pickled; what stands for a class here does so there."""
+    found: list[Callable[[], list[Entry]]] = []
+    for path in plugin_files():
+        makers = [entry.made for entry in _plugins.values() if entry.origin == path and entry.made is not None]
+        found.append(functools.partial(stand_in, path, makers) if makers else functools.partial(load_plugin, path))
+    return found
+
+
+def plugin_path(path: str | Path) -> Path:
+    """A plug-in's file, as it is known.
+
+    Raises:
+        BenchError: there is none.
+    """
+    path = path_of(path).resolve()
+    if not path.is_file():
+        raise BenchError(f"plug-in file not found: {path}", expected="a Python file", hint="check the path given to --plugin")
+    return path
+
+
+def plugin_module(path: Path) -> str:
+    """The name of the module that a plug-in's file becomes."""
+    return f"reconbench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+
+
+def _take(found: list[Entry]) -> list[Entry]:
+    """Makes plug-ins known, if their names are free."""
     for entry in found:
         for other in [*_static(entry.kind), *_plugins.values()]:
             if (other.kind, other.name) == (entry.kind, entry.name) and other.origin != entry.origin:
@@ -149,7 +197,7 @@ def load_plugin(path: str | Path) -> list[Entry]:
 
 def plugin_files() -> list[str]:
     """The files that ``load_plugin`` has loaded, for processes that must know the same plug-ins."""
-    return list(dict.fromkeys(entry.origin for entry in _plugins.values()))
+    return list(dict.fromkeys(entry.origin for entry in _plugins.values() if entry.entry_point is None))
 
 
 def entries(kind: Kind) -> dict[str, Entry]:

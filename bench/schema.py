@@ -202,6 +202,13 @@ _SCORES_AFTER: tuple[Column, ...] = (
     Column("device", TEXT, "device of the attack"),
     Column("rounding_train", TEXT, f"{_ROUNDING} training allowed; null: trained before this was kept"),
     Column("rounding_attack", TEXT, f"{_ROUNDING} the attack allowed, of all cells that ran with it; scoring allows none"),
+    Column(
+        "isolation",
+        TEXT,
+        "what held the attack apart from the secret: bwrap, a process of its own in a sandbox; process, one without; imported, one, but "
+        "the process that knows the secret had to import the plug-in's file; none, it ran in the process that knows the secret; "
+        "null: not recorded",
+    ),
     Column("code_version", TEXT, "version of this program"),
     Column("data_digest", TEXT, "digest of the data set's content"),
     Column("versions", TEXT, "library versions", json=True),
@@ -233,7 +240,7 @@ IMAGE_KEY = ("cell_id", "split", "index")
 STATUSES = ("ok", "skipped", "failed", "timeout")
 COST_COLUMNS = ("seconds_train", "seconds_attack", "seconds_score", "seconds_transplant", "peak_memory_mb", "device")
 TRANSPLANT_COLUMNS = ("transplant", "transplant_members", "transplant_controls", "transplant_seed", "transplant_reason")
-PROVENANCE_COLUMNS = ("rounding_train", "rounding_attack", "code_version", "versions", "python", "platform", "finished_at")
+PROVENANCE_COLUMNS = ("rounding_train", "rounding_attack", "isolation", "code_version", "versions", "python", "platform", "finished_at")
 LABEL_COLUMNS = ("grid_title", "grid_question", "grid_published", "gallery", "axis", "axis_index")  # of the grid's file, not of the cell
 
 

@@ -19,6 +19,8 @@ if SIDE_BY_SIDE:
 
 # Idle OpenMP threads sleep instead of spinning: on a machine shared with others spinning costs ten times the work. Read when torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Attacks run next to the secret: their own processes take seconds to start. tests/apart has them.
+os.environ["RECONBENCH_SANDBOX"] = "off"
 os.environ.pop("MPLBACKEND", None)  # of a notebook that started the suite; tests that import matplotlib themselves would not start
 
 ROOT = Path(__file__).resolve().parent.parent

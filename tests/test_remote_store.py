@@ -24,11 +24,11 @@ from s3 import KEY, SECRET, make_bucket, running, uri
 from test_store import NOW, images, score
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
-from bench import doctor, line, registry
+from bench import doctor, faults, line, registry
 from bench import files as F
 from bench import store as S
 from bench.cli import main
-from bench.engine import faults, stored
+from bench.engine import stored
 from bench.errors import BenchError, StorageError
 from bench.targets.cache import TargetCache
 

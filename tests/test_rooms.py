@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench.schema": {"bench", "bench.api", "bench.errors", "bench.registry"},
     "bench.granted": {"bench.errors"},
     "bench.api": {"bench.errors"},
+    "bench.faults": {"bench.errors"},
     "bench.registry": {"bench.api", "bench.errors", "bench.regular"},
     "bench.data": {"bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.regular"},
     "bench.metrics": {
@@ -49,11 +50,16 @@ ALLOWED: dict[str, set[str]] = {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.data", "bench.targets", "bench.metrics",
         "bench.regular",
     },
+    # between tracks and engine: of what a run knows it is handed narrowed releases alone
+    "bench.apart": {
+        "bench.api", "bench.registry", "bench.errors", "bench.faults", "bench.memory", "bench.precision", "bench.sealed",
+        "bench.torch_state", "bench.tracks", "bench.files", "bench.home", "bench.regular",
+    },
     "bench.grids": {"bench", "bench.api", "bench.registry", "bench.errors", "bench.regular"},
     "bench.engine": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.files", "bench.memory", "bench.sealed",
         "bench.torch_state", "bench.schema", "bench.data", "bench.targets", "bench.tracks", "bench.grids", "bench.store",
-        "bench.line", "bench.say", "bench.posix", "bench.precision", "bench.cards", "bench.regular",
+        "bench.line", "bench.say", "bench.posix", "bench.precision", "bench.cards", "bench.regular", "bench.apart", "bench.faults",
     },
     # store, claims and report read rows only: no data, no targets, no attacks, and not the engine
     "bench.store": {
@@ -70,7 +76,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bench.verify": {
         "bench", "bench.api", "bench.errors", "bench.registry", "bench.home", "bench.data", "bench.grids", "bench.engine", "bench.store",
-        "bench.tracks", "bench.metrics", "bench.report.kit",
+        "bench.tracks", "bench.metrics", "bench.report.kit", "bench.apart",
     },
     "bench.publishing": {"bench", "bench.errors", "bench.say", "bench.store", "bench.report", "bench.engine"},
 }  # fmt: skip

@@ -12,15 +12,16 @@ from bench.api.defense import Defense, Planted, Rehearsal
 from bench.api.headline import EXCESS_RECALL, Headline, Share
 from bench.api.metric import Metric
 from bench.api.oracle import Oracle
+from bench.api.part import Ask, Part
 from bench.api.plain import Plain, plain_values
 from bench.api.release import Release, Tier
 from bench.api.section import Section
 from bench.api.setting import KINKED, Activation, Loss, Setting
 from bench.api.target import Secret, Target
-from bench.api.track import Row, Track, TrackWork
+from bench.api.track import Answering, Row, Track, TrackWork
 
 __all__ = [
-    "DIVERGED", "EXCESS_RECALL", "KINKED", "OWN_LOSS", "Activation", "Architecture", "Attack", "Candidates", "Claim", "DataSource",
-    "Defense", "Headline", "ImageSet", "Loss", "Metric", "Objective", "Oracle", "Plain", "Planted", "Rehearsal", "Release", "Row", "Secret",
-    "Section", "Setting", "Share", "Target", "Tier", "Track", "TrackWork", "plain_values",
+    "DIVERGED", "EXCESS_RECALL", "KINKED", "OWN_LOSS", "Activation", "Answering", "Architecture", "Ask", "Attack", "Candidates",
+    "Claim", "DataSource", "Defense", "Headline", "ImageSet", "Loss", "Metric", "Objective", "Oracle", "Part", "Plain", "Planted",
+    "Rehearsal", "Release", "Row", "Secret", "Section", "Setting", "Share", "Target", "Tier", "Track", "TrackWork", "plain_values",
 ]  # fmt: skip

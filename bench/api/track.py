@@ -19,7 +19,24 @@ Row = dict[str, Any]  # one line of results/scores.parquet or results/images/; t
 
 
 @runtime_checkable
-class TrackWork(Protocol):
+class Answering(Protocol):
+    """What of a track's work is needed where an attack runs."""
+
+    def fingerprint(self, release: Any) -> str:
+        """Hash of every tensor in a release: the same before and after an attack, or else the attack changed its release."""
+
+    def check_answer(self, answer: object, release: Any) -> Any:
+        """An attack's answer in the form that is scored; of an answer in that form, the same again. Raises AttackFault."""
+
+    def rounded(self, answer: Any) -> Any:
+        """An answer in the precision in which it is kept."""
+
+    def pack(self, answer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """An answer as tensors and plain facts, for the file."""
+
+
+@runtime_checkable
+class TrackWork(Answering, Protocol):
     """The half of a track that needs PyTorch: a module, or anything with these functions. The engine calls them and nothing else.
 
     Two more are optional, and asked for by their names. ``transplant(release, other)`` is a release like ``release`` in which all that
@@ -38,20 +55,8 @@ class TrackWork(Protocol):
     def narrow(self, release: Any, needs: frozenset[str]) -> Any:
         """A target's release with the granted tiers only, in fresh copies."""
 
-    def fingerprint(self, release: Any) -> str:
-        """Hash of every tensor in a release: the same before and after an attack, or else the attack changed its release."""
-
-    def check_answer(self, answer: object, release: Any) -> Any:
-        """An attack's answer in the form that is scored. Raises AttackFault."""
-
     def alike(self, a: Any, b: Any, tolerance: float) -> bool:
         """Whether two answers are the same, to within a tolerance; 0: bit by bit."""
-
-    def rounded(self, answer: Any) -> Any:
-        """An answer in the precision in which it is kept."""
-
-    def pack(self, answer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """An answer as tensors and plain facts, for the file."""
 
     def unpack(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Any:
         """The inverse of `pack`."""
@@ -103,6 +108,11 @@ class Track(ABC):
             images: image rows, a data frame, or None where they are not at hand.
         """
         return None
+
+    @property
+    def answering(self) -> Answering:
+        """What of `work` a process of attacks has a use for, by itself where the rest need not be imported for it."""
+        return self.work
 
     @property
     @abstractmethod

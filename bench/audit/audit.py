@@ -30,10 +30,10 @@ from bench.artefacts.truth import Truth
 from bench.audit import page
 from bench.audit.scoring import Judgement, judge
 from bench.audit.verdict import Verdict, verdict
-from bench.engine.faults import PluginExitError, blame
 from bench.engine.prepare import PlannedAttack, hyperparameters, prepare
 from bench.engine.stacks import RUNS_AT_ONCE
 from bench.errors import BenchError, did_you_mean
+from bench.faults import PluginExitError, blame
 from bench.grids.model import AttackSpec, Sweep
 from bench.grids.syntax import value_of
 from bench.memory import budget, in_pieces

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bench.engine.faults import blame
+from bench.faults import blame
 from bench.torch_state import restored
 
 

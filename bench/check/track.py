@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import get_args
 
+from bench.apart.room import handed
 from bench.api import Section, Tier, Track, TrackWork
 from bench.check.networks import ARCHITECTURES
 from bench.check.outcomes import Outcome, Tests, need
@@ -37,6 +38,10 @@ def check_track(cls: type[Track]) -> list[Outcome]:
         mine = track.work.narrow(whole, cls.tiers)
         need(track.work.fingerprint(mine) == track.work.fingerprint(mine), "the same release has two fingerprints")
 
+    def apart() -> None:
+        whole, _ = track.work.example(ARCHITECTURES[0], 1)
+        handed(track.work.narrow(whole, cls.tiers), cls.name)
+
     def sections() -> None:
         own = list(track.sections())
         need(all(isinstance(section, Section) for section in own), "not all of them are a bench.api.Section")
@@ -48,5 +53,6 @@ def check_track(cls: type[Track]) -> list[Outcome]:
     tests.run("its headline is made of score columns", headline)
     tests.run("has what the engine calls (bench.api.TrackWork)", lambda: need(isinstance(track.work, TrackWork), "a function is missing"))
     tests.run("its example can be narrowed to what it grants", release)
+    tests.run("its release can be handed to a process of attacks (bench.api.Part)", apart)
     tests.run("its sections of a page have names of their own", sections)
     return tests.outcomes

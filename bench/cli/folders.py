@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.regular import path_of
+
+if TYPE_CHECKING:
+    from bench.grids.read import Loaded
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -41,3 +45,11 @@ def no_results(folder: Path) -> BenchError:
         got="none",
         hint=f"python -m bench run --grid quick --out {shlex.quote(str(folder))}",
     )
+
+
+def shadows(loaded: Loaded) -> bool:
+    """Whether a user's file would write into the page of a built-in grid."""
+    from bench.grids.read import builtin
+
+    mine = builtin().get(loaded.grid.name)
+    return mine is not None and mine != Path(loaded.source).resolve()

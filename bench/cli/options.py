@@ -80,4 +80,15 @@ Republish = Annotated[
     bool, typer.Option("--republish", help="replace rows of the published table also where this run agrees with them (for maintainers)")
 ]
 Pdb = Annotated[bool, typer.Option("--pdb", help="open Python's debugger where an attack raises an exception; with -j 1 alone")]
+Sandbox = Annotated[
+    str,
+    typer.Option(
+        "--sandbox",
+        metavar="auto|none|bwrap",
+        envvar="RECONBENCH_SANDBOX",
+        show_envvar=False,
+        help="attacks run in processes of their own; auto: in a sandbox where there is one; bwrap: in no case without; none: without; "
+        "off: in this process, next to the secret (also RECONBENCH_SANDBOX)",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON summary on stdout, everything else on stderr")]

@@ -8,16 +8,42 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench.apart.room import Room
     from bench.engine.executors.cluster import Cluster
 
 
-def load_plugins(paths: Iterable[str]) -> list[str]:
-    """Loads the files and returns the names of the attacks in them."""
+def load_plugins(paths: Iterable[str], room: Room | None = None) -> list[str]:
+    """Loads the files and returns the names of the attacks in them.
+
+    Args:
+        room: where files that bring attacks alone are imported; None: here.
+    """
     if not paths:
         return []
     from bench import registry
+    from bench.apart import described
 
-    return [entry.name for path in paths for entry in registry.load_plugin(path) if entry.kind == "attack"]
+    found = [registry.load_plugin(path) if room is None else described.load_plugin(path, room) for path in paths]
+    return [entry.name for entries in found for entry in entries if entry.kind == "attack"]
+
+
+def load_packages(attacks: Iterable[str], room: Room | None) -> None:
+    """Attacks among these that installed packages bring are imported apart, if there is a room."""
+    if room is not None:
+        from bench.apart import described
+
+        described.load_packages(attacks, room)
+
+
+def room_of(sandbox: str, pdb: bool, device: str) -> Room | None:
+    """Where attacks run apart; None: in this process, where the debugger sees them."""
+    if pdb and sandbox == "bwrap":
+        raise BenchError("--pdb opens in this process, and --sandbox bwrap keeps attacks out of it", expected="one of them")
+    if pdb or sandbox == "off":
+        return None
+    from bench.apart.room import Room
+
+    return Room(sandbox, gpu=device != "cpu")
 
 
 def check_memory(memory: float | None) -> None:

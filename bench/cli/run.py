@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,8 +11,8 @@ import typer
 from bench.cli import options
 from bench.cli.again import typed_again
 from bench.cli.exits import OK, interrupt_on_sigterm, of_run
-from bench.cli.folders import local_results, probe, results_dir
-from bench.cli.reading import check_memory, cluster_of, load_plugins, seconds_of
+from bench.cli.folders import local_results, probe, results_dir, shadows
+from bench.cli.reading import check_memory, cluster_of, load_packages, load_plugins, room_of, seconds_of
 from bench.cli.summary import counts, failures, show_plan, tell
 from bench.errors import BenchError
 from bench.say import say
@@ -45,6 +44,7 @@ def run(
     pdb: options.Pdb = False,
     plugin: options.Plugins = [],  # noqa: B006
     out: options.Out = "",
+    sandbox: options.Sandbox = "auto",
     json: options.Json = False,
 ) -> int:
     """Run a grid: train, attack, score, publish, compare. Does only what is not done yet."""
@@ -67,9 +67,13 @@ def run(
             hint="--pdb --attack NAME --retry failed, for cells that have failed before",
         )
     cluster = cluster_of(executor, address, gpus, device)
-    brought = load_plugins(plugin)
+    room = room_of(sandbox, pdb, device)
+    if room is not None:
+        context.call_on_close(room.close)
+    brought = load_plugins(plugin, room)
     loaded = load(grid, scale=scale)
     own = [spec.name for spec in loaded.grid.attacks]
+    load_packages([*own, *attack], room)
     changed = override(loaded.grid, set_)
     changed = select_seeds(changed, seeds) if seeds else changed
     changed = select_attacks(changed, attack, extra=brought)
@@ -106,7 +110,7 @@ def run(
         ("--attack", attack and others),
     )
     why = [name for name, given in narrowing if given]
-    why += ["a grid file that bears a built-in grid's name"] if _shadows(loaded) else []
+    why += ["a grid file that bears a built-in grid's name"] if shadows(loaded) else []
     published = results_dir("")
     folder = results_dir(out) if out or not why else local_results()
     against = folder if out and (folder / "scores.parquet").exists() else published
@@ -140,6 +144,7 @@ def run(
         timeout=seconds,
         cluster=cluster,
         debug=post_mortem if pdb else None,
+        room=room,
     )
     again, pages = typed_again(context), 0.0
     result: dict[str, Any] = {"grid": planned.grid, "cells": counts(summary), "failures": failures(summary)}
@@ -170,11 +175,3 @@ def _with(loaded: Loaded, grid: Any, overrides: Sequence[str]) -> Loaded:
 
     expand(grid, loaded.source)
     return dataclasses.replace(loaded, grid=grid, overrides=tuple(overrides))
-
-
-def _shadows(loaded: Loaded) -> bool:
-    """Whether a user's file would write into the page of a built-in grid."""
-    from bench.grids.read import builtin
-
-    mine = builtin().get(loaded.grid.name)
-    return mine is not None and mine != Path(loaded.source).resolve()

@@ -56,6 +56,9 @@ def tell(summary: Summary, again: str, total: float, pages: float) -> None:
     ]
     took = f"{total:.0f} s" + (f": {summary.seconds:.0f} s for the cells, {pages:.0f} s for tables and pages" if pages >= 1 else "")
     say(f"{summary.grid}: {', '.join(parts) or 'nothing done'}, {summary.failed} failed of {summary.total} cells, {took}")
+    if summary.beside:
+        named = ", ".join(f"{name} ({held})" for name, held in summary.beside.items())
+        say(f"not apart from the secret, as the column `isolation` says: {named}")
     if summary.out_of_budget:
         say(f"the grid's budget of time is spent: {summary.left} cells are left to run; go on with\n  {again}")
     if not summary.failures:

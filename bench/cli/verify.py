@@ -8,8 +8,8 @@ import typer
 
 from bench.cli import options
 from bench.cli.exits import INTERRUPTED, OK, SOME_FAILED, interrupt_on_sigterm
-from bench.cli.folders import local_results, probe, results_dir
-from bench.cli.reading import check_memory, load_plugins, seconds_of
+from bench.cli.folders import local_results, probe, results_dir, shadows
+from bench.cli.reading import check_memory, load_packages, load_plugins, room_of, seconds_of
 from bench.errors import BenchError
 from bench.say import say
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def verify(
+    context: typer.Context,
     grid: options.Grid,
     attack: options.Attacks = [],  # noqa: B006
     set_: options.Set = [],  # noqa: B006
@@ -29,6 +30,7 @@ def verify(
     jobs: options.Jobs = None,
     timeout: options.Timeout = "",
     memory: options.Memory = None,
+    sandbox: options.Sandbox = "auto",
     plugin: options.Plugins = [],  # noqa: B006
     keep: Annotated[bool, typer.Option("--keep", help="leave the store of the blind targets (default: it is deleted at the end)")] = False,
     out: options.Out = "",
@@ -42,9 +44,14 @@ def verify(
         raise BenchError(f"--jobs {jobs}: not understood", expected="worker processes, 1 to 512", got=str(jobs), hint="-j 4")
     seconds = seconds_of(timeout) if timeout else None
     with taken() as salt:  # before a plug-in is loaded
-        brought = load_plugins(plugin)
+        room = room_of(sandbox, False, device)
+        if room is not None:
+            context.call_on_close(room.close)
+        brought = load_plugins(plugin, room)
         loaded = _loaded(grid, scale, set_, seeds, attack, brought)
-        folder = results_dir(out) if out or not (set_ or seeds or plugin) else local_results()
+        load_packages([spec.name for spec in loaded.grid.attacks], room)
+        narrowed = bool(set_ or seeds or plugin) or shadows(loaded)
+        folder = results_dir(out) if out or not narrowed else local_results()
         public = folder if out and (folder / "scores.parquet").exists() else results_dir("")
         probe(folder)
         interrupt_on_sigterm()  # or blind targets would stay behind
@@ -53,7 +60,7 @@ def verify(
         from bench.verify.run import How
         from bench.verify.run import verify as run
 
-        found = run(loaded, salt, How(pick_device(device), jobs or 1, seconds, memory), public, choose(), brought, keep)
+        found = run(loaded, salt, How(pick_device(device), jobs or 1, seconds, memory, room), public, choose(), brought, keep)
     if found.interrupted:
         say("interrupted: nothing was kept of it" + ("" if keep else ", and the blind targets are gone"))
         return INTERRUPTED

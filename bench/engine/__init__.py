@@ -3,7 +3,6 @@
 ===============  ======================================================================
 ``plan``         from a grid to cells, with ``prepare`` and ``kinds`` (attacks), ``sweeps`` and ``runs`` (draws), ``checks`` (what is
                  refused), ``canonical`` (keys)
-``faults``       who is to blame when something is raised
 ``rows``         a cell as a row, with ``provenance``; ``stored``: what the store has of them
 ``stacks``       how cells are cut so that each part fits in memory
 ``training``     targets, a stack at a time

@@ -1,10 +1,11 @@
 """Attacks the targets of a batch: all runs of its cells in stacks that fit in memory, each on a release of its own.
 
 If a stack raises, each cell is tried alone, so that only the culprit fails. Every run gets a copy of its release, narrowed to the attack's
-access tier, and a generator named by the cell and the run; a release that comes back changed fails the cell. The runs of a sweep are kept
-one by one as they end: what is interrupted goes on with the next run, and a longer sweep begins with the runs of a shorter one. A sweep
-that is raced goes rung by rung (``race``). It keeps its runs apart and makes a stack again of which one is missing: how a run is rounded
-hangs on what it is stacked with, and a resumed race must come to the winners of one that nobody interrupted.
+access tier, and a generator named by the cell and the run; a release that comes back changed fails the cell. In a ``Room`` the attack runs
+in a process of its own, and its answers come back in the precision in which they are kept. The runs of a sweep are kept one by one as they
+end: what is interrupted goes on with the next run, and a longer sweep begins with the runs of a shorter one. A sweep that is raced goes
+rung by rung (``race``). It keeps its runs apart and makes a stack again of which one is missing: how a run is rounded hangs on what it is
+stacked with, and a resumed race must come to the winners of one that nobody interrupted.
 """
 
 from __future__ import annotations
@@ -13,22 +14,25 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from bench import seeds, tracks
-from bench.api import Release, Target
+from bench.apart.attempt import attempt
+from bench.api import Target
 from bench.engine.answers import Answer, file_name, keep, read
-from bench.engine.faults import PluginExitError, blame
 from bench.engine.plan import Cell, answer_id, runs_id
 from bench.engine.prepare import PlannedAttack
 from bench.engine.race import Rung, best
 from bench.engine.stacks import RUNS_AT_ONCE, run_bytes
 from bench.errors import AttackFault, StorageError
+from bench.faults import blame
 from bench.files import Files
 from bench.memory import fitting
-from bench.torch_state import restored
+
+if TYPE_CHECKING:
+    from bench.apart.room import Room
 
 
 @dataclass
@@ -38,6 +42,7 @@ class Stack:
     limit: int  # runs in one stack at most
     size: int | None = None  # the largest that went through
     halvings: int = 0
+    peak: float | None = None  # MiB that the attack's own process took at most, where it had one
 
     def halve(self, limit: int) -> None:
         """Memory has run out; no more than so many from now on."""
@@ -97,6 +102,7 @@ def attack(
     memory: int,
     runs: Runs,
     debug: Callable[[Exception], None] | None = None,
+    room: Room | None = None,
 ) -> tuple[list[list[Ended] | str], Stack]:
     """For each cell its runs as they ended, or why there are none; and how they were stacked.
 
@@ -108,10 +114,10 @@ def attack(
     answers: list[list[Ended] | str] = []
     if len(cells) > 1:
         with contextlib.suppress(Exception):  # one of them has spoiled the batch: each alone
-            return _attempt(cells, targets, stack, runs), stack
+            return _attempt(cells, targets, stack, runs, room), stack
     for cell in cells:
         try:
-            answers += _attempt([cell], targets, stack, runs)
+            answers += _attempt([cell], targets, stack, runs, room)
         except StorageError:
             raise
         except Exception as error:
@@ -121,7 +127,9 @@ def attack(
     return answers, stack
 
 
-def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: Stack, kept_runs: Runs) -> list[list[Ended] | str]:
+def _attempt(
+    cells: Sequence[Cell], targets: Mapping[str, Target], stack: Stack, kept_runs: Runs, room: Room | None
+) -> list[list[Ended] | str]:
     """All runs of the cells, rung by rung; of each cell the best by the attack's own account go on to the next."""
     planned = cells[0].attack
     if planned.cls is None:
@@ -138,7 +146,7 @@ def _attempt(cells: Sequence[Cell], targets: Mapping[str, Target], stack: Stack,
                 except AttackFault as fault:
                     faults[cell.id] = blame(fault)
         runs = [(cell, k) for cell in cells if cell.id not in faults for k in going[cell.id]]
-        faults |= _climb(planned, rung, runs, targets, stack, kept_runs)
+        faults |= _climb(planned, rung, runs, targets, stack, kept_runs, room)
         for cell, k in runs:
             if cell.id not in faults:
                 ended[cell.id][k] = Ended(kept_runs.done[cell.id, rung.name(k)], rung)
@@ -152,55 +160,54 @@ def _climb(
     targets: Mapping[str, Target],
     stack: Stack,
     kept_runs: Runs,
+    room: Room | None,
 ) -> dict[str, str]:
     """The runs of a rung that are not done yet, stack by stack. Returns cell id → what is wrong with an answer of its runs."""
-    track = tracks.get(planned.track).work
-    attacked = {cell.target_id: targets[cell.target_id].release for cell, _ in runs}
-    prints = {name: track.fingerprint(track.narrow(release, planned.needs)) for name, release in attacked.items()}
     done = [kept_runs.find(cell, rung.name(k)) for cell, k in runs]
     whole = stack.limit if planned.raced else 1
     left = [run for i, run in enumerate(runs) if not all(done[i - i % whole : i - i % whole + whole])]
     faults: dict[str, str] = {}
     while left:
         began = time.perf_counter()
-        answers = _stacked(planned, rung, left[: stack.limit], targets, stack)
+        answers = _stacked(planned, rung, left[: stack.limit], targets, stack, room)
         seconds = (time.perf_counter() - began) / len(answers)
-        for (cell, k), (answer, release) in zip(left, answers, strict=False):  # out of memory, a stack answers for its first half
-            try:
-                if track.fingerprint(release) != prints[cell.target_id]:
-                    raise AttackFault(
-                        "the attack changed the release that it was given",
-                        expected="a release that is only read",
-                        hint="clone before writing",
-                    )
-                kept_runs.keep(cell, rung.name(k), track.check_answer(answer, release), seconds)
-            except AttackFault as fault:
-                faults.setdefault(cell.id, blame(fault))
+        for (cell, k), answer in zip(left, answers, strict=False):  # out of memory, a stack answers for its first half
+            if isinstance(answer, AttackFault):
+                faults.setdefault(cell.id, blame(answer))
+            else:
+                kept_runs.keep(cell, rung.name(k), answer, seconds)
         left = left[len(answers) :]
     return faults
 
 
 def _stacked(
-    planned: PlannedAttack, rung: Rung, runs: Sequence[tuple[Cell, int]], targets: Mapping[str, Target], stack: Stack
-) -> list[tuple[Any, Release]]:
+    planned: PlannedAttack,
+    rung: Rung,
+    runs: Sequence[tuple[Cell, int]],
+    targets: Mapping[str, Target],
+    stack: Stack,
+    room: Room | None,
+) -> list[Answer | AttackFault]:
     """One call of reconstruct_batch, each run with its own copy of its release; out of memory, the first half of the runs instead."""
     cls = planned.cls
     assert cls is not None
+    work = tracks.get(planned.track).work
+    apart = room if room is not None and room.origin(planned.spec.name, cls) is not None else None
 
-    def first(count: int) -> tuple[Any, list[Release]]:
+    def first(count: int) -> list[Answer | AttackFault]:
         some = runs[:count]
-        releases = [tracks.get(planned.track).work.narrow(targets[cell.target_id].release, planned.needs) for cell, _ in some]
+        names = [cell.target_id for cell, _ in some]
+        attacks = [planned.on(rung, k) for _, k in some]
+        releases = [work.narrow(targets[name].release, planned.needs) for name in names]
         generators = [seeds.generator("attack", runs_id(cell), k) for cell, k in some]
-        try:
-            with restored():
-                return cls.reconstruct_batch([planned.on(rung, k) for _, k in some], releases, generators), releases
-        except SystemExit as error:
-            raise PluginExitError(f"the attack called sys.exit({error.code})") from error
+        if apart is None:
+            prints = {name: work.fingerprint(release) for name, release in dict(zip(names, releases, strict=True)).items()}
+            return attempt(cls, work, attacks, releases, [prints[name] for name in names], generators)
+        device = next(iter(targets.values())).release.device
+        done = apart.attack(planned.spec.name, cls, attacks, releases, names, generators, device)
+        stack.peak = max((peak for peak in (stack.peak, done.peak) if peak is not None), default=None)
+        return done.answers
 
-    raw, releases = fitting(first, len(runs), stack.halve)
-    runs = runs[: len(releases)]
-    if not isinstance(raw, list | tuple) or len(raw) != len(runs):
-        came = f"{len(raw)} answers" if isinstance(raw, list | tuple) else type(raw).__name__
-        raise AttackFault("reconstruct_batch returned the wrong number of answers", expected=f"a list of {len(runs)}, one a run", got=came)
-    stack.size = max(stack.size or 0, len(runs))
-    return list(zip(raw, releases, strict=True))
+    answers = fitting(first, len(runs), stack.halve)
+    stack.size = max(stack.size or 0, len(answers))
+    return answers

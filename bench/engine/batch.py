@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,16 +19,20 @@ from bench.api import DIVERGED, OWN_LOSS, Objective, Release, Row, Target
 from bench.engine.answers import Answer, keep
 from bench.engine.attack import Ended, Runs, attack
 from bench.engine.canary import transplanted
-from bench.engine.faults import blame
 from bench.engine.judge import judge
 from bench.engine.plan import Cell
-from bench.engine.provenance import device_name, peak_memory_mb
+from bench.engine.provenance import device_name
 from bench.engine.rows import Result, describe, failed
 from bench.engine.sweeps import draws
 from bench.errors import StorageError
+from bench.faults import blame
 from bench.files import Files
 from bench.grids.model import Grid
+from bench.memory import peak_memory_mb
 from bench.precision import watched
+
+if TYPE_CHECKING:
+    from bench.apart.room import Room
 
 FACTS = ("train_accuracy", "test_accuracy", "train_loss", "epochs_run", "kkt_residual", "seconds_train", "rounding_train")
 
@@ -42,6 +47,7 @@ def run_batch(
     *,
     no_cache: bool = False,
     debug: Callable[[Exception], None] | None = None,
+    room: Room | None = None,
 ) -> Iterator[Result]:
     """Attacks the targets of the cells and yields one result a cell, in order.
 
@@ -51,10 +57,14 @@ def run_batch(
         memory: bytes that the runs of one stack may take, by the attack's estimate.
         no_cache: attack again also where a run of a sweep is kept.
         debug: is called with what an attack on one cell has raised, before the cell fails.
+        room: where attacks run apart; None: in this process.
 
     Raises:
         StorageError: the reconstructions cannot be written.
     """
+    planned = cells[0].attack
+    if room is not None and planned.cls is not None:
+        room.wait(planned.spec.name, planned.cls)
     began = time.perf_counter()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -62,13 +72,18 @@ def run_batch(
     saved = [_saved(targets[cell.target_id].release) for cell in cells]
     runs = Runs(files, afresh=no_cache)
     with watched(device) as watch:
-        answers, stack = attack(cells, targets, device, memory, runs, debug)
+        answers, stack = attack(cells, targets, device, memory, runs, debug, room)
     seconds = (time.perf_counter() - began) / len(cells)  # a batch runs together; its time is shared out evenly
-    cost = {"seconds_attack": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
+    cost = {"seconds_attack": seconds, "peak_memory_mb": stack.peak or peak_memory_mb(device), "device": device_name(device)}
     cost["rounding_attack"] = watch.coarsest
+    cost["isolation"] = "none" if room is None or planned.cls is None else room.isolation(planned.spec.name, planned.cls)
     answered = [cell for cell, answer in zip(cells, answers, strict=True) if not isinstance(answer, str)]
     beside = transplanted(
-        answered, targets, grid.seeds, device, lambda some, made: attack(some, made, device, memory, Runs(files, afresh=True))[0]
+        answered,
+        targets,
+        grid.seeds,
+        device,
+        lambda some, made: attack(some, made, device, memory, Runs(files, afresh=True), room=room)[0],
     )
     for cell, answer, before in zip(cells, answers, saved, strict=True):
         target = targets[cell.target_id]

@@ -30,11 +30,11 @@ import torch
 from bench import tracks
 from bench.api import Row, Setting, Target
 from bench.engine.attack import Ended
-from bench.engine.faults import blame
 from bench.engine.judge import judge
 from bench.engine.plan import Cell
 from bench.engine.prepare import PlannedAttack
 from bench.engine.training import train
+from bench.faults import blame
 from bench.targets.cache import TargetCache, target_id
 
 ONE_OF, REMAINDER = 4, 1  # seeds that meet a transplant

@@ -7,7 +7,7 @@ import pdb
 import sys
 import traceback
 
-from bench.engine.faults import blame
+from bench.faults import blame
 
 
 def post_mortem(error: Exception) -> None:

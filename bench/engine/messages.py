@@ -33,6 +33,7 @@ class Setup:
     memory_gib: float | None
     no_cache: bool
     digests: Mapping[str, str] = field(default_factory=dict)  # of data sets when the cells were planned; another machine may hold others
+    sandbox: str = "off"  # what attacks run in: a choice of ``bench.apart.room.Room``; off: in the worker itself
     returns: bool = False  # reconstructions travel with the rows, since the store here is not the one of the run
 
 

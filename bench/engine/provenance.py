@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import platform
-import resource
 import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -51,14 +49,6 @@ def code_version() -> str:
         return f"{bench.__version__}+g{git('rev-parse', '--short=8', 'HEAD')}" + (".dirty" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return bench.__version__
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory in MiB: on a GPU of this batch; on a CPU of the whole process so far, which is all that the system tells."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def device_name(device: torch.device) -> str:

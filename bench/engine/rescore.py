@@ -17,12 +17,12 @@ import pandas as pd
 from bench import registry, tracks
 from bench.api import Row, Secret, Setting
 from bench.engine.answers import Answer, keep, kept
-from bench.engine.faults import blame
 from bench.engine.judge import judge
 from bench.engine.plan import id_of, protocol_of
 from bench.engine.progress import Progress, Silent
 from bench.engine.stored import cache_of, reconstructions
 from bench.errors import BenchError
+from bench.faults import blame
 from bench.grids.read import options_of
 from bench.store import Store
 from bench.targets.cache import target_id

@@ -30,6 +30,7 @@ from bench.precision import check
 from bench.store import Store
 
 if TYPE_CHECKING:
+    from bench.apart.room import Room
     from bench.engine.executors.cluster import Cluster
 
 
@@ -45,6 +46,7 @@ class Summary:
     cached: int = 0
     left: int = 0  # cells that were to run and did not: interrupted, or out of budget
     failures: list[tuple[str, str]] = field(default_factory=list)  # cell in words, reason
+    beside: dict[str, str] = field(default_factory=dict)  # attack → its rows' `isolation`, where it was not apart though that was asked for
     interrupted: bool = False
     out_of_budget: bool = False
     seconds: float = 0.0
@@ -76,6 +78,7 @@ def run(
     timeout: float | None = None,
     cluster: Cluster | None = None,
     debug: Callable[[Exception], None] | None = None,
+    room: Room | None = None,
 ) -> Summary:
     """Runs what the plan has left, storing each cell as it ends.
 
@@ -85,12 +88,14 @@ def run(
         timeout: seconds that one training, or one batch of cells, may take.
         cluster: where the workers are, if not on this machine; ``device`` is not asked then.
         debug: is called with what an attack on one cell has raised, before the cell fails; in this process only.
+        room: where attacks run apart from the secret; workers have rooms of their own, of the same choice. None: where targets are trained.
 
     Raises:
         BenchError: the store cannot be written (the disk is full), or the GPU rounds products; what was stored before is kept.
     """
     began = time.monotonic()
     progress = progress or Silent()
+    sandbox = room.choice if room is not None else "off"
     waiting = [cell for cell in plan.cells if cell.state == "to run"]
     summary = Summary(plan.grid, len(plan.cells), cached=sum(cell.state == "cached" for cell in plan.cells), left=len(waiting))
     minutes = plan.loaded.grid.budget.minutes
@@ -98,17 +103,37 @@ def run(
     try:
         progress.start(len(waiting), summary.cached)
         _settled(plan, rows, summary)
+        if room is not None and (cluster is not None or (jobs or 1) > 1 or timeout is not None):
+            room.close()  # it has served the plan
         if cluster is not None:
             from bench.engine.executors import ray as on_ray
 
             source = on_ray.results(
-                waiting, plan, cluster, progress, deadline, jobs=jobs, timeout=timeout, memory_gib=memory_gib, no_cache=no_cache
+                waiting,
+                plan,
+                cluster,
+                progress,
+                deadline,
+                jobs=jobs,
+                timeout=timeout,
+                memory_gib=memory_gib,
+                no_cache=no_cache,
+                sandbox=sandbox,
             )
         elif (jobs or 1) > 1 or timeout is not None:
             from bench.engine.executors import workers
 
             source = workers.results(
-                waiting, plan, device.type, progress, deadline, jobs=jobs or 1, timeout=timeout, memory_gib=memory_gib, no_cache=no_cache
+                waiting,
+                plan,
+                device.type,
+                progress,
+                deadline,
+                jobs=jobs or 1,
+                timeout=timeout,
+                memory_gib=memory_gib,
+                no_cache=no_cache,
+                sandbox=sandbox,
             )
         else:
             from bench.engine.executors import serial
@@ -116,7 +141,7 @@ def run(
             if waiting:
                 check(device)
             source = serial.results(
-                waiting, plan, cache_of(no_cache), device, progress, deadline, budget(device, memory_gib), no_cache, debug
+                waiting, plan, cache_of(no_cache), device, progress, deadline, budget(device, memory_gib), no_cache, debug, room
             )
         # what a plug-in prints is no part of our output; and whatever ends this loop ends the workers
         with contextlib.redirect_stdout(sys.stderr), contextlib.closing(source) as parts:
@@ -124,6 +149,9 @@ def run(
                 rows.append([result.row for result in part], [image for result in part for image in result.images])
                 for result in part:
                     _count(summary, result)
+                    held = str(result.row.get("isolation"))
+                    if room is not None and held in ("none", "imported"):
+                        summary.beside[result.cell.attack.spec.name] = held
                     progress.finished(in_words(result.cell), result.status, result.reason)
         summary.out_of_budget = summary.left > 0
     except KeyboardInterrupt:

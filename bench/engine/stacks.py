@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 import torch
 
 from bench import tracks
-from bench.api import Target
+from bench.api import Attack, Target
 from bench.data.split import MAX_PUBLIC, MAX_TEST, PUBLIC_PER_MEMBER
 from bench.engine.plan import Cell
 from bench.targets.convolutions import activations_per_image
@@ -86,8 +86,11 @@ def batches(cells: Sequence[Cell], targets: Mapping[str, Target], device: torch.
 def run_bytes(cell: Cell, targets: Mapping[str, Target]) -> int:
     """What one run of the cell's attack takes, by the attack's own estimate; at least a copy of the release."""
     release = targets[cell.target_id].release
-    least = release.nbytes
+    least = int(release.nbytes)
+    one = next(iter(cell.attack.instances), None)
+    if one is None or type(one).memory is Attack.memory:  # no copy is made to be measured
+        return least if one is None else 4 * least
     try:
-        return max([least, *(attack.memory(release) for attack in cell.attack.instances[:1])])
+        return max(least, one.memory(tracks.get(cell.attack.track).work.narrow(release, cell.attack.needs)))
     except Exception:  # the plug-in's estimate is wrong, which is no reason not to run it
         return 4 * least

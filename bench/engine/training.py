@@ -9,7 +9,7 @@ import torch
 
 from bench import tracks
 from bench.api import Setting, Target
-from bench.engine.faults import blame, is_full
+from bench.faults import blame, is_full
 from bench.memory import is_out_of_memory
 from bench.targets.cache import TargetCache
 from bench.torch_state import restored

@@ -157,6 +157,12 @@ def _provenance(rows: pd.DataFrame) -> list[str]:
     ]
     if sources := _sources(rows):
         lines.insert(1, f"- attacks, by version and source: {sources}")
+    beside = rows[rows["isolation"].isin(["none", "imported"])] if "isolation" in rows else rows[:0]
+    if len(beside):
+        named = "; ".join(
+            f"{escape(held)}: {', '.join(map(escape, sorted(set(mine['attack']))))}" for held, mine in beside.groupby("isolation")
+        )
+        lines.append(f"- attacks that were not held apart from the secret: {named}")
     if len(finished):
         lines.append(f"- finished: {finished.min():%Y-%m-%d} to {finished.max():%Y-%m-%d} (UTC)")
     return [*lines, ""]

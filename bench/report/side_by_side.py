@@ -115,7 +115,7 @@ class _Crew:
         with contextlib.suppress(OSError, ImportError):  # a machine that lets none be started
             for _ in range(count):
                 mine, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(theirs, registry.plugin_files()), daemon=True, name="reconbench pages")
+                process = context.Process(target=_work, args=(theirs, registry.loaders()), daemon=True, name="reconbench pages")
                 process.start()
                 theirs.close()
                 self.members[mine] = process
@@ -171,11 +171,11 @@ class _Crew:
             self._dismiss(pipe)
 
 
-def _work(grids: Connection, plugins: Sequence[str]) -> None:
+def _work(grids: Connection, plugins: Sequence[Callable[[], object]]) -> None:
     """The life of such a process. Ctrl-C in a terminal is its parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for path in plugins:
-        registry.load_plugin(path)
+    for load in plugins:
+        load()
     from bench.report import markdown  # noqa: F401 - what makes a page, before one is asked for
 
     grids.send(None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from bench.api import Architecture
+from bench.api import Architecture, Ask, Part
 from bench.data.duplicates import first_occurrences
 from bench.errors import BenchError
 from bench.targets.fresh import copies, copy
@@ -20,7 +22,7 @@ KEPT = 50_000  # different images that are kept of what it was asked
 ORACLE = frozenset({"query_labels", "queries", "input_gradients"})
 
 
-class Asked:
+class Asked(Part):
     """The owner's network behind its interface: see `bench.api.Oracle`. A fresh copy for every run, with a count of its own.
 
     It takes down which images it was asked about. What it keeps the attacker had already; planted inputs meet it in the score alone.
@@ -46,6 +48,20 @@ class Asked:
     def granting(self, tiers: frozenset[str]) -> Asked:
         """A fresh one that gives these kinds of answers only."""
         return Asked(self._net, copies(self._weights), copy(self._mean), tiers & ORACLE, self.limit)
+
+    def stand_in(self) -> Callable[[Ask], Afar]:
+        """See Part."""
+        return partial(Afar, str(self.device), self.limit)
+
+    def answer(
+        self, question: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], owner: str
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """See Part."""
+        given = {"labels": ("images",), "logits": ("images",), "gradients": ("images", "directions")}.get(question)
+        if given is None or set(tensors) != set(given):
+            raise BenchError("the oracle does not understand", expected="labels, logits or gradients of images", got=repr(question)[:60])
+        found = getattr(self, question)(*(tensors[name] for name in given))
+        return {"found": found}, {"used": self.used}
 
     def labels(self, images: Tensor) -> Tensor:
         self._admit("query_labels", images, len(images))
@@ -84,3 +100,25 @@ class Asked:
 
     def _outputs(self, images: Tensor) -> Tensor:
         return forward(self._net, self._weights, images.to(self._mean) - self._mean)
+
+
+class Afar:
+    """What stands for the oracle in an attack's own process: it passes each question on. Only the oracle itself counts."""
+
+    def __init__(self, device: str, limit: int, ask: Ask) -> None:
+        self.device, self.limit, self.used = torch.device(device), limit, 0
+        self._ask = ask
+
+    def labels(self, images: Tensor) -> Tensor:
+        return self._put("labels", images=images)
+
+    def logits(self, images: Tensor) -> Tensor:
+        return self._put("logits", images=images)
+
+    def gradients(self, images: Tensor, directions: Tensor) -> Tensor:
+        return self._put("gradients", images=images, directions=directions)
+
+    def _put(self, question: str, **given: Tensor) -> Tensor:
+        tensors, facts = self._ask(question, given, {})
+        self.used = facts["used"]
+        return tensors["found"].to(self.device)

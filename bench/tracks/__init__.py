@@ -11,7 +11,7 @@ A track is a registered class (``bench.api.Track``), found like an attack. Its f
 ``score``       how it becomes rows
 ``example``     a small release for the contract tests
 ``columns``     what the track adds to the tables
-``work``        the list of what the engine calls
+``work``        the list of what the engine calls; ``answering``: what of it is needed where an attack runs
 ``page``        the sections of its part of a grid's page, one file each; no PyTorch
 ==============  =========================================================================================================
 
@@ -30,8 +30,9 @@ a whole one, written as a file for ``--plugin``. The folder registers the track 
 3. ``protocol`` names the way in which answers become scores: v2, v3, … when the same answer comes to other scores. Old rows stay, and
    kept answers are scored again (``bench.engine.rescore``).
 4. ``work`` has the functions of ``bench.api.TrackWork``; what is not special can be taken from ``bench.tracks.reconstruction.work``.
-   ``score`` returns the score columns and an image row for each member and control. What it leaves unpublished it names in
-   ``unpublished`` and ``unpublished_of_controls``; all other numbers are published, those of the controls too.
+   ``check_answer`` takes an answer that it has checked once more, since attacks run in another process. ``score`` returns the score columns
+   and an image row for each member and control. What it leaves unpublished it names in ``unpublished`` and ``unpublished_of_controls``; all
+   other numbers are published, those of the controls too.
 5. ``sections()`` is optional: without it the page has ``bench.report.kit.sections.STANDARD``. One of its own is a
    ``bench.api.Section`` in a file: ``lines(page)`` in Markdown, ``figures(page)`` in PNG. ``bench.report.kit`` has tables, text, drawing
    and correlations; ``group.means`` has the mean over seeds of every number of the score rows.

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from bench import tracks
+from bench.apart.room import Room
 from bench.data import blind
 from bench.engine import run as engine
 from bench.engine import stored
@@ -47,6 +48,7 @@ class How:
     jobs: int = 1
     timeout: float | None = None
     memory_gib: float | None = None
+    room: Room | None = None  # where attacks run apart
 
 
 @dataclass
@@ -111,7 +113,9 @@ def verify(
 def _run(loaded: Loaded, how: How, progress: Progress) -> tuple[Plan, engine.Summary]:
     rows = stored.store()
     planned = plan(loaded, stored.known(rows))
-    return planned, engine.run(planned, rows, how.device, progress, memory_gib=how.memory_gib, jobs=how.jobs, timeout=how.timeout)
+    return planned, engine.run(
+        planned, rows, how.device, progress, memory_gib=how.memory_gib, jobs=how.jobs, timeout=how.timeout, room=how.room
+    )
 
 
 def _rows(planned: Plan) -> list[Row]:

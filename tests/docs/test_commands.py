@@ -66,6 +66,7 @@ SMALLEST: dict[str, str | None] = {
     'run --grid haim2022 --scale full --executor ray --address "$head:6379" --timeout 2h': PLANNED,
     'run --grid activations --seeds "$SLURM_ARRAY_TASK_ID" --out "$RECONBENCH_STORE/results"': CONTROL,
     "run --grid quick --plugin my_attack.py": "--set n_per_class=2 --set epochs=5 --seeds 0 --attack my_attack --limit 1",
+    "run --grid quick --plugin my_attack.py --sandbox auto": "--set n_per_class=2 --set epochs=5 --seeds 0 --attack my_attack --limit 1",
     "run --grid quick --plugin gratings.py --set dataset=gratings --seeds 0": CONTROL,
     "run --grid quick --plugin row_ica.py --attack row_ica --attack mean_image --seeds 0-2": "--set n_per_class=2 --set epochs=5 --limit 2",
     "run --grid stealing --plugin distill.py --attack distill --attack steal_logits --attack clean_model --seeds 0": f"{THEFT} --seeds 0",

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from same_rows import differing
 from tiny_grid import GREEDY, clean_registry, no_transplants, write_grid, write_plugin  # noqa: F401
 
-from bench import registry
+from bench import faults, registry
 from bench.check.handed import holds_any, reachable_tensors
-from bench.engine import faults, rescore, stacks, stored
+from bench.engine import rescore, stacks, stored
 from bench.engine import run as engine
 from bench.engine.plan import plan
 from bench.engine.runs import with_runs

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from bench.engine.messages import LOST_CONTEXT, Attacked, Fault, Ready, Reply, Setup, Stopped, Task, Trained
 
 if TYPE_CHECKING:
+    from bench.apart.room import Room
     from bench.api import Row, Target
     from bench.engine.plan import Cell
     from bench.engine.prepare import PlannedAttack
@@ -78,10 +79,14 @@ def _apart(parent: int) -> None:
 class _Worker:
     """The modules, attacks and targets that a worker has at hand."""
 
+    room: Room | None = None  # where attacks run; None: here
+
     def __init__(self, setup: Setup) -> None:
         import torch
 
         from bench import registry
+        from bench.apart import described
+        from bench.apart.room import Room
         from bench.engine.prepare import prepare
         from bench.errors import BenchError
         from bench.memory import budget
@@ -89,9 +94,13 @@ class _Worker:
 
         if setup.threads is not None:
             torch.set_num_threads(setup.threads)
+        if setup.sandbox != "off":
+            self.room = Room(setup.sandbox, gpu=setup.device == "cuda", alone=False)
         for path in setup.plugins:
-            registry.load_plugin(path)
+            registry.load_plugin(path) if self.room is None else described.load_plugin(path, self.room)
         self.setup, self.grid = setup, setup.loaded.grid
+        if self.room is not None:
+            described.load_packages((spec.name for spec in self.grid.attacks), self.room)
         self.attacks: dict[int, PlannedAttack] = {place: prepare(self.grid.attacks[place]) for place in setup.versions}
         for place, version in setup.versions.items():
             if self.attacks[place].version != version:
@@ -113,7 +122,7 @@ class _Worker:
 
     def answer(self, task: Task) -> Reply:
         """Does a task. Whatever goes wrong is an answer too."""
-        from bench.engine.faults import blame, is_full
+        from bench.faults import blame, is_full
 
         cells = [self._cell(sent) for sent in task.cells]
         try:
@@ -155,6 +164,8 @@ class _Worker:
     def _train(self, cells: Sequence[Cell]) -> Trained:
         from bench.engine.stacks import batches
 
+        if self.room is not None:
+            self.room.warm({cell.attack.spec.name: cell.attack.cls for cell in cells})
         faults = self._obtain(cells, afresh=self.setup.no_cache)
         by_attack: dict[int, list[Cell]] = {}
         for cell in cells:
@@ -177,7 +188,7 @@ class _Worker:
         left = [cell for cell in cells if cell.target_id not in faults]
         if left:
             folder, no_cache = reconstructions(), self.setup.no_cache
-            yield from run_batch(left, self.held, self.grid, folder, self.device, self.memory, no_cache=no_cache)
+            yield from run_batch(left, self.held, self.grid, folder, self.device, self.memory, no_cache=no_cache, room=self.room)
             self._check_context()
 
     def _obtain(self, cells: Sequence[Cell], afresh: bool = False) -> dict[str, str]:

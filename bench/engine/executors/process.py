@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from bench.engine.executors import child
 from bench.engine.messages import LOST_CONTEXT, Died, Outcome, Ready, Setup, Stopped, Task
 from bench.errors import BenchError
+from bench.faults import cause
 
 TAIL = 2000  # characters of standard error that a row keeps
 KEPT = 1 << 15  # bytes of it at hand, of which a row keeps the end
@@ -183,13 +184,7 @@ def heard(processes: Sequence[P], timeout: float | None, until: float | None) ->
 
 def _cause(code: int) -> str:
     """An exit code in words."""
-    if code == LOST_CONTEXT:
-        return "the GPU no longer answered after it, and its worker process was replaced"
-    if code >= 0:
-        return f"ended its process with exit code {code}"
-    name = (signal.strsignal(-code) or "unknown").lower()
-    more = "from outside, as the system does when memory runs out" if -code == signal.SIGKILL else name
-    return f"killed by signal {-code} ({more})"
+    return "the GPU no longer answered after it, and its worker process was replaced" if code == LOST_CONTEXT else cause(code)
 
 
 def in_words(seconds: float) -> str:

@@ -91,6 +91,7 @@ def results(
     timeout: float | None = None,
     memory_gib: float | None = None,
     no_cache: bool = False,
+    sandbox: str = "off",
 ) -> Generator[list[Result], None, None]:
     """Results as the tasks end, several cells at a time. Whoever stops asking has all workers ended.
 
@@ -117,6 +118,7 @@ def results(
             threads=None,
             memory_gib=memory_gib,
             no_cache=no_cache,
+            sandbox=sandbox,
             digests={cell.setting.dataset: cell.data_digest for cell in waiting},
         )
         brought = [Plugin(path, Path(path).read_bytes()) for path in plugin_files()]

@@ -28,6 +28,7 @@ from bench.home import STORE, home
 # What rows follow from, beside plug-ins given by file: where it differs, machines would write other rows for the same cell.
 PROGRAM = (
     "bench/api",
+    "bench/apart",
     "bench/seeds.py",
     "bench/data",
     "bench/engine",

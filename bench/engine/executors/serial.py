@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,6 +20,9 @@ from bench.engine.stored import reconstructions
 from bench.engine.training import train
 from bench.targets.cache import TargetCache
 
+if TYPE_CHECKING:
+    from bench.apart.room import Room
+
 
 def results(
     waiting: Sequence[Cell],
@@ -30,12 +34,15 @@ def results(
     memory: int,
     no_cache: bool = False,
     debug: Callable[[Exception], None] | None = None,
+    room: Room | None = None,
 ) -> Generator[list[Result], None, None]:
     """Results in the order in which they come: shape by shape, targets by the stack, attack by attack."""
     for chunk in chunks(waiting, device.type, memory):
         if time.monotonic() >= deadline:
             return
         settings = {cell.target_id: cell.setting for cell in chunk}
+        if room is not None:  # while there is training to do
+            room.warm({cell.attack.spec.name: cell.attack.cls for cell in chunk})
         progress.stage(f"training {len(settings)} target{'s' if len(settings) > 1 else ''}")
         trained, faults = train(settings, chunk[0].attack.track, cache, device)
         for cell in chunk:
@@ -51,6 +58,6 @@ def results(
                     return
                 progress.stage(f"{batch[0].attack.spec.name} on {len(batch)} target{'s' if len(batch) > 1 else ''}")
                 for result in run_batch(
-                    batch, trained, plan.loaded.grid, reconstructions(), device, memory, no_cache=no_cache, debug=debug
+                    batch, trained, plan.loaded.grid, reconstructions(), device, memory, no_cache=no_cache, debug=debug, room=room
                 ):
                     yield [result]

@@ -57,6 +57,7 @@ def results(
     timeout: float | None = None,
     memory_gib: float | None = None,
     no_cache: bool = False,
+    sandbox: str = "off",
 ) -> Generator[list[Result], None, None]:
     """Results as the tasks end, several cells at a time. Whoever stops asking has all workers killed.
 
@@ -70,7 +71,7 @@ def results(
         BenchError: the store cannot be written, or workers do not start.
     """
     places = places_of(plan)
-    setups = _setups(plan, places, device, jobs, memory_gib, no_cache)
+    setups = _setups(plan, places, device, jobs, memory_gib, no_cache, sandbox)
     workers: list[_Worker] = []
     try:
         for setup in setups[: max(1, min(jobs, len(waiting)))]:
@@ -101,7 +102,9 @@ def results(
             worker.close()
 
 
-def _setups(plan: Plan, places: Mapping[int, int], device: str, jobs: int, memory_gib: float | None, no_cache: bool) -> list[Setup]:
+def _setups(
+    plan: Plan, places: Mapping[int, int], device: str, jobs: int, memory_gib: float | None, no_cache: bool, sandbox: str = "off"
+) -> list[Setup]:
     versions = {places[id(cell.attack)]: cell.attack.version for cell in plan.cells}
     cards = _cards() if device == "cuda" else []
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -110,7 +113,8 @@ def _setups(plan: Plan, places: Mapping[int, int], device: str, jobs: int, memor
     for number in range(jobs):
         environment = for_workers() | ({"CUDA_VISIBLE_DEVICES": cards[number % len(cards)]} if cards else {})
         sharing = len(range(number % len(cards), jobs, len(cards))) if cards else jobs
-        made.append(Setup(os.getpid(), environment, plan.loaded, versions, plugin_files(), device, sharing, threads, memory_gib, no_cache))
+        facts = (versions, plugin_files(), device, sharing, threads, memory_gib, no_cache)
+        made.append(Setup(os.getpid(), environment, plan.loaded, *facts, sandbox=sandbox))
     return made
 
 

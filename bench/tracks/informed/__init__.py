@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from bench.api import EXCESS_RECALL, Headline, Section, Track, TrackWork
+from bench.api import EXCESS_RECALL, Answering, Headline, Section, Track, TrackWork
 from bench.registry import register
 from bench.tracks.informed.release import Release, Secret
 
@@ -47,6 +47,13 @@ class Informed(Track):
         from bench.tracks.reconstruction.page.summary import refine
 
         return refine
+
+    @property
+    def answering(self) -> Answering:
+        """See Track."""
+        from bench.tracks.informed import answering
+
+        return answering
 
     @property
     def work(self) -> TrackWork:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from bench.api import Headline, Section, Track, TrackWork
+from bench.api import Answering, Headline, Section, Track, TrackWork
 from bench.registry import register
 from bench.tracks.membership.release import Release, Secret
 
@@ -43,6 +43,13 @@ class Membership(Track):
         from bench.tracks.membership.page import SECTIONS
 
         return SECTIONS
+
+    @property
+    def answering(self) -> Answering:
+        """See Track."""
+        from bench.tracks.membership import answering
+
+        return answering
 
     @property
     def work(self) -> TrackWork:

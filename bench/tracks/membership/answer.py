@@ -27,6 +27,7 @@ def check_answer(answer: object, release: Release) -> Scores:
         AttackFault: no tensor of floating point, not one number a candidate, or NaN or infinity.
     """
     wanted = f"a float tensor of shape ({len(release.images)},), a score for each candidate"
+    answer = answer.scores if isinstance(answer, Scores) else answer
     if not isinstance(answer, Tensor):
         raise AttackFault("the attack returned no tensor", expected=wanted, got=type(answer).__name__)
     if answer.layout != torch.strided or not answer.dtype.is_floating_point:

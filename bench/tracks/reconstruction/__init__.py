@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from bench.api import Section, Track, TrackWork
+from bench.api import Answering, Section, Track, TrackWork
 from bench.registry import register
 from bench.tracks.reconstruction.release import Release, Secret
 
@@ -40,6 +40,13 @@ class Reconstruction(Track):
         from bench.tracks.reconstruction.page.summary import refine
 
         return refine
+
+    @property
+    def answering(self) -> Answering:
+        """See Track."""
+        from bench.tracks.reconstruction import answering
+
+        return answering
 
     @property
     def work(self) -> TrackWork:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from bench.api import Headline, Section, Share, Track, TrackWork
+from bench.api import Answering, Headline, Section, Share, Track, TrackWork
 from bench.registry import register
 from bench.tracks.stealing.release import Network, Networks, Oracle, Release, Secret
 
@@ -53,6 +53,13 @@ class Stealing(Track):
         from bench.tracks.stealing.page.summary import refine
 
         return refine(images)
+
+    @property
+    def answering(self) -> Answering:
+        """See Track."""
+        from bench.tracks.stealing import answering
+
+        return answering
 
     @property
     def work(self) -> TrackWork:
