@@ -193,10 +193,11 @@ class Room:
         """
         origin = self.origin(name, cls)
         assert origin is not None
+        places = {target: f"{place}" for place, target in enumerate(dict.fromkeys(targets))}  # an id would tell a transplant by its name
         packed: dict[str, tuple[bytes, bytes]] = {}
         for target, release in zip(targets, releases, strict=True):
-            if target not in packed:
-                packed[target] = handed(release, cls.track)
+            if places[target] not in packed:
+                packed[places[target]] = handed(release, cls.track)
         message = {
             "do": "attack",
             "load": [*_loaded(origin.file), *_files_of_track(cls.track)],
@@ -205,7 +206,7 @@ class Room:
             "device": str(device),
             "releases": packed,
             "runs": [
-                (target, _hyperparameters(one), generator.get_state())
+                (places[target], _hyperparameters(one), generator.get_state())
                 for target, one, generator in zip(targets, attacks, generators, strict=True)
             ],
         }
