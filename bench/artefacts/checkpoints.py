@@ -20,14 +20,17 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from bench.api import Activation, Architecture, Loss
+from bench.artefacts.chains import ACTIVATIONS, DEEP, forms, module_of, variants
+from bench.artefacts.normalisation import NORMALISATION, attached
 from bench.artefacts.ordering import MOST_ORDERS, Layer, Order, arrange, clearly_best, named, undecided
+from bench.artefacts.reading import Reading
 from bench.artefacts.tensors import Sorted, dense, load
 from bench.errors import BenchError, did_you_mean
 from bench.targets.models import weight_shapes
 
-NAMED = re.compile(r"^(?:(.+)\.)?(weight|bias)$")
-NORMALISATION = ("running_mean", "running_var", "num_batches_tracked")
+NAMED = re.compile(r"^(?:(.+)\.)?(weight|bias|running_mean|running_var|num_batches_tracked)$")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights", "net")  # keys under which programs put the state dict
+ORDERS = 6  # that are handed on where nothing but the members tells
 KNOWN_SHAPES = {3072: (3, 32, 32), 784: (1, 28, 28)}  # CIFAR and MNIST
 POOLINGS = ("stride", "max", "avg", "none")  # the first that fits is assumed
 
@@ -89,8 +92,135 @@ def read_checkpoint(
     raise undecided(replace(arranged, orders=orders if complete else arranged.orders), str(path), tried)
 
 
-def _layers(path: Path | str) -> tuple[list[Layer], bool]:
-    """The layers of a state dict in the order of the file, and whether the file keeps the order in which they were written."""
+def readings(
+    path: Path | str,
+    *,
+    shape: tuple[int, int, int] | None = None,
+    activation: str = "",
+    loss: str = "",
+    pooling: str = "",
+    classified: Callable[[Architecture, Mapping[str, Tensor]], Bool[Tensor, " n"]] | None = None,
+) -> list[Reading]:
+    """Every way to read a checkpoint that fits, the usual ones first. Arguments as of `read_checkpoint`.
+
+    Raises:
+        BenchError: there is none.
+    """
+    layers, kept = _layers(path)
+    found: list[Reading] = []
+    refusal: BenchError | None = None
+    if all(layer.norm is None for layer in layers):
+        try:
+            read = read_checkpoint(path, shape=shape, activation=activation, loss=loss, pooling=pooling, classified=classified)
+        except BenchError as error:
+            if all(layer.weight.ndim == 2 for layer in layers):
+                raise
+            refusal = error
+        else:
+            found = [Reading.ours(read.architecture, read.weights, read.notes, _choice_of(read.architecture))]
+            ways = [read.architecture.pooling] if pooling or read.architecture.model == "mlp" else POOLINGS
+            names = [activation] if activation else ["relu", *(name for name in ACTIVATIONS if name != "relu")]
+            for way in ways:
+                for name in names:
+                    other = replace(read.architecture, pooling=way, activation=name)
+                    if other != read.architecture and weight_names_fit(other, read.weights):
+                        found.append(Reading.ours(other, read.weights, read.notes, _choice_of(other)))
+    if all(layer.weight.ndim == 2 and layer.norm is None for layer in layers):
+        return found
+    try:
+        return found + _chains(path, layers, kept, shape, activation, loss, pooling, refusal)
+    except BenchError:
+        if found:
+            return found
+        raise
+
+
+def weight_names_fit(architecture: Architecture, weights: Mapping[str, Tensor]) -> bool:
+    """Whether the weights are those of such a network."""
+    try:
+        shapes = weight_shapes(architecture)
+    except BenchError:  # images too small for so many poolings
+        return False
+    return all(tuple(weights[f"layers.{i}.weight"].shape) == shape for i, shape in enumerate(shapes))
+
+
+def _choice_of(architecture: Architecture) -> str:
+    words = f"{architecture.activation}"
+    return words if architecture.model == "mlp" else f"padding ⌊k/2⌋, pooling {architecture.pooling}, {words}"
+
+
+def _chains(
+    path: Path | str,
+    layers: list[Layer],
+    kept: bool,
+    shape: tuple[int, int, int] | None,
+    activation: str,
+    loss: str,
+    pooling: str,
+    refusal: BenchError | None,
+) -> list[Reading]:
+    """The readings that `Architecture` cannot say: other paddings and poolings, normalisation.
+
+    Raises:
+        BenchError: ``refusal`` where that is given and there are none.
+    """
+    notes: list[str] = []
+    if activation:
+        _choice("activation", activation, get_args(Activation), "relu", notes)
+    if pooling:
+        _choice("pooling", pooling, POOLINGS, "", notes)
+    arranged = arrange(layers, kept, shape, str(path))
+    outputs = int(arranged.orders[0][-1].weight.shape[0])
+    loss = _choice("loss", loss, get_args(Loss), "bce" if outputs == 1 else "ce", notes)
+    first = arranged.orders[0][0].weight
+    if shape is None and first.ndim == 4:
+        shape = next((known for known in KNOWN_SHAPES.values() if known[0] == first.shape[1]), None)
+        if shape is None:
+            raise BenchError(
+                f"the input shape of {path} is not known",
+                expected="channels, height, width",
+                got=f"{first.shape[1]} channels",
+                hint="--shape 3x32x32",
+            )
+        notes.append(f"input shape assumed from {first.shape[1]} input channels: {'x'.join(map(str, shape))}")
+    elif first.ndim == 2:
+        shape = _shape(path, int(first.shape[1]), shape, notes)
+    assert shape is not None
+    found = []
+    for order in arranged.orders[:ORDERS]:
+        words = arranged.words or f"layers read in the order {named(order)}"
+        normed = any(layer.norm is not None for layer in order)
+        fitting = forms(order, shape, activation or "relu", pooling)
+        names = [activation] if activation else list(ACTIVATIONS)
+        kernels = [layer.weight for layer in order if layer.weight.ndim == 4]
+        likely = fitting[:4] if len(kernels) <= DEEP else fitting[:1]
+        wider = [*fitting, *(other for form in likely for other in variants(form, normed, names) if other not in fitting)]
+        for form in wider:
+            if not normed and refusal is None and form.ours(kernels):
+                continue  # it has been read already
+            own = [words, *notes] + (["normalisation: a batch normalisation's running statistics, ε 1e-5 assumed"] if normed else [])
+            found.append(Reading.of_module(module_of(order, form, shape), shape, loss, tuple(own), form.words(), outputs=outputs))
+    if not found:
+        raise refusal or _no_chain(path, arranged.orders[0], shape)
+    return found
+
+
+def _no_chain(path: Path | str, order: Order, shape: tuple[int, int, int]) -> BenchError:
+    matrix = next(layer.weight for layer in order if layer.weight.ndim == 2)
+    return BenchError(
+        f"{path}: its layers do not fit together over images of {'x'.join(map(str, shape))}, one behind the other",
+        expected="a chain of convolutions, whatever their padding, stride and 2×2 pooling, and fully connected layers",
+        got=f"{named(order)}; the first matrix reads {matrix.shape[1]} numbers",
+        hint="--shape CxHxW; or where the layers are no chain: --model package.module:factory",
+    )
+
+
+def state_dict(path: Path | str) -> Mapping[str, object]:
+    """The entries of a state dict, out of what programs put around it.
+
+    Raises:
+        BenchError: the file cannot be read, or holds none.
+    """
     loaded = load(path)
     for _ in range(3):
         inner = (
@@ -104,6 +234,12 @@ def _layers(path: Path | str) -> tuple[list[Layer], bool]:
             got=f"{'an empty' if isinstance(loaded, Mapping) else 'a'} {type(loaded).__name__}",
             hint="torch.save(model.state_dict(), FILE)",
         )
+    return loaded
+
+
+def _layers(path: Path | str) -> tuple[list[Layer], bool]:
+    """The layers of a state dict in the order of the file, and whether the file keeps the order in which they were written."""
+    loaded = state_dict(path)
     names = [str(name) for name in loaded]
     entries: dict[str, dict[str, Tensor]] = {}
     bias_first = False
@@ -112,12 +248,14 @@ def _layers(path: Path | str) -> tuple[list[Layer], bool]:
         if match is None:
             raise BenchError(
                 f"{path}: entry '{name}' is no weight or bias of a layer",
-                expected="NAME.weight and NAME.bias of fully connected layers, maybe behind convolutions, and nothing else",
+                expected="NAME.weight and NAME.bias of fully connected layers, maybe behind convolutions, batch normalisations, no more",
                 got=", ".join(names[:6]) + (", …" if len(names) > 6 else ""),
-                hint="fold each batch normalisation into the layer before it: torch.nn.utils.fusion.fuse_linear_bn_eval, fuse_conv_bn_eval"
-                if name.endswith(NORMALISATION)
-                else "save the state dict of the network alone: torch.save(model.state_dict(), FILE)",
+                hint="save the state dict of the network alone: torch.save(model.state_dict(), FILE); "
+                "or, of a network of your own making: --model package.module:factory",
             )
+        if match[2] == "num_batches_tracked":
+            entries.setdefault(match[1] or "", {})[match[2]] = torch.zeros(())
+            continue
         tensor = dense(value, f"{path}: entry '{name}'")
         if not tensor.is_floating_point():
             raise BenchError(f"{path}: entry '{name}' holds no floating-point numbers", expected="weights", got=str(tensor.dtype))
@@ -129,6 +267,9 @@ def _layers(path: Path | str) -> tuple[list[Layer], bool]:
         own = entries.setdefault(match[1] or "", {})
         bias_first |= match[2] == "weight" and "bias" in own
         own[match[2]] = tensor
+    norms = {name: own for name, own in entries.items() if not NORMALISATION.isdisjoint(own)}
+    entries = {name: own for name, own in entries.items() if name not in norms}
+    places = list(dict.fromkeys(name.rpartition(".")[0] for name in names))  # of layers and normalisations
     for name, own in entries.items():
         if "weight" not in own:
             raise BenchError(
@@ -140,7 +281,8 @@ def _layers(path: Path | str) -> tuple[list[Layer], bool]:
     dtype = torch.float64 if any(tensor.dtype == torch.float64 for own in entries.values() for tensor in own.values()) else torch.float32
     layers = [Layer(name, own["weight"].to(dtype), own["bias"].to(dtype) if "bias" in own else None) for name, own in entries.items()]
     resorted = bias_first and names == sorted(names)  # PyTorch puts a layer's weight first, the alphabet its bias
-    return layers, not isinstance(loaded, Sorted) and not resorted
+    kept = not isinstance(loaded, Sorted) and not resorted
+    return (attached(layers, norms, places, kept, dtype, str(path)) if norms else layers), kept
 
 
 def _network(

@@ -9,7 +9,7 @@ several are left, the file's order counts if it is one of them and the file keep
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -34,6 +34,7 @@ class Layer:
     name: str  # what stands before .weight and .bias
     weight: Tensor
     bias: Tensor | None
+    norm: Mapping[str, Tensor] | None = None  # of the batch normalisation behind it: weight, bias, running_mean, running_var
 
 
 @dataclass(frozen=True)

@@ -78,47 +78,54 @@ def own(
         BenchError: neither controls nor a setting; or the two do not fit together, or share images.
     """
     theirs = own_members(members, labels, shape)
-    n = len(theirs.images)
     shape = (theirs.images.shape[1], theirs.images.shape[2], theirs.images.shape[3])
-    notes = list(theirs.notes)
-    public = None
     if controls:
-        others = in_range(read_images(controls, shape), str(controls))
-        if tuple(others.images.shape[1:]) != shape:
-            raise BenchError(
-                "members and controls have different shapes",
-                expected="×".join(map(str, shape)),
-                got="×".join(map(str, others.images.shape[1:])),
-            )
-        shared = sum(bool((image == theirs.images).flatten(1).all(1).any()) for image in others.images)
-        if shared:
-            raise BenchError(f"{shared} of the controls are members", expected="images that the network was never trained on")
-        if len(others.images) < n:
-            raise BenchError("too few controls", expected=f"at least as many as members, {n}", got=str(len(others.images)))
-        given = _in_classes_of(theirs, others)
-        chosen = _chosen(theirs.labels, given, n, len(others.images), seed)
-        if len(others.images) > n:
-            notes.append(f"{n} of {len(others.images)} controls drawn, as many as there are members")
-        if theirs.labels is None or given is None:
-            without = "members" if theirs.labels is None else "controls"
-            notes.append(f"the {without} have no labels, so controls are not matched to members class by class")
-        elif not torch.equal(given[chosen].sort().values, theirs.labels.sort().values):
-            notes.append("of some class there are fewer controls than members; controls of others fill up")
-        images, control_labels = others.images[chosen], None if given is None else given[chosen]
-    elif setting is not None:
-        images, control_labels, public, more = _from_dataset(theirs, setting, seed)
-        notes += more
-    else:
+        return paired(theirs, in_range(read_images(controls, shape), str(controls)), seed)
+    if setting is None:
         raise BenchError(
             "members without controls: a count of hits proves nothing, for real images that the network never saw pass the threshold too",
             expected="--controls PATH, or --dataset NAME to draw them from",
             hint="as many images of the same kind and classes that were never trained on",
         )
-    zeros = torch.zeros(n, dtype=torch.long)
-    secret = Secret(
-        theirs.images, zeros if theirs.labels is None else theirs.labels, images, zeros if control_labels is None else control_labels
-    )
-    return Truth(secret, theirs.labels is not None, public, tuple(notes))
+    images, control_labels, public, more = _from_dataset(theirs, setting, seed)
+    return _truth(theirs, images, control_labels, public, [*theirs.notes, *more])
+
+
+def paired(members: Pictures, controls: Pictures, seed: int = 0) -> Truth:
+    """Members and controls that somebody brings, as many of both, class by class where both have labels.
+
+    Raises:
+        BenchError: the two do not fit together, or share images.
+    """
+    n, shape = len(members.images), tuple(members.images.shape[1:])
+    notes = list(members.notes)
+    if tuple(controls.images.shape[1:]) != shape:
+        raise BenchError(
+            "members and controls have different shapes",
+            expected="×".join(map(str, shape)),
+            got="×".join(map(str, controls.images.shape[1:])),
+        )
+    shared = sum(bool((image == members.images).flatten(1).all(1).any()) for image in controls.images)
+    if shared:
+        raise BenchError(f"{shared} of the controls are members", expected="images that the network was never trained on")
+    if len(controls.images) < n:
+        raise BenchError("too few controls", expected=f"at least as many as members, {n}", got=str(len(controls.images)))
+    given = _in_classes_of(members, controls)
+    chosen = _chosen(members.labels, given, n, len(controls.images), seed)
+    if len(controls.images) > n:
+        notes.append(f"{n} of {len(controls.images)} controls drawn, as many as there are members")
+    if members.labels is None or given is None:
+        without = "members" if members.labels is None else "controls"
+        notes.append(f"the {without} have no labels, so controls are not matched to members class by class")
+    elif not torch.equal(given[chosen].sort().values, members.labels.sort().values):
+        notes.append("of some class there are fewer controls than members; controls of others fill up")
+    return _truth(members, controls.images[chosen], None if given is None else given[chosen], None, notes)
+
+
+def _truth(members: Pictures, images: Tensor, labels: Tensor | None, public: Tensor | None, notes: Sequence[str]) -> Truth:
+    zeros = torch.zeros(len(members.images), dtype=torch.long)
+    secret = Secret(members.images, zeros if members.labels is None else members.labels, images, zeros if labels is None else labels)
+    return Truth(secret, members.labels is not None, public, tuple(notes))
 
 
 def own_members(members: Path | str, labels: Path | str = "", shape: tuple[int, int, int] | None = None) -> Pictures:

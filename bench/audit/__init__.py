@@ -1,10 +1,17 @@
 """What somebody else made, judged like ours: reconstructions are scored, checkpoints are attacked, beside the same controls.
 
-=============  ===============================================================================
-``asked``      what the command line named: a setting of a data set, or the user's own images
-``scoring``    reconstructions against members and controls: every protocol, one judgement
-``audit``      a checkpoint as a release: which attacks apply, what they find
-``verdict``    what that comes to: found, not found or inconclusive
-``page``       tables for the terminal, a Markdown page with pictures, JSON
-=============  ===============================================================================
+===================  ============================================================================
+``asked``            what the command line named: a setting of a data set, or the user's own images
+``scoring``          reconstructions against members and controls: every protocol, one judgement
+``subject``          a network as a release, with what is known of it at its members
+``tried``            which of the readings that fit is the right one
+``preprocessing``    what the network does to an image first
+``premises``         whether what attacks rest on holds in it
+``audit``            which attacks apply, what they find
+``work``             what they cost, so that an audit ends
+``positive``         a network of the same form that gives its images away
+``verdict``          what that comes to: leaks, no leak found or inconclusive
+``python``           ``reconbench.audit`` of a module and tensors
+``page``             tables for the terminal, a Markdown page with pictures, JSON
+===================  ============================================================================
 """

@@ -12,24 +12,25 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from bench import registry, regular, seeds, tracks
-from bench.api import DIVERGED, Architecture, Candidates, Row
+from bench.api import DIVERGED, Candidates
 from bench.artefacts import pictures
-from bench.artefacts.candidates import read_mean
-from bench.artefacts.checkpoints import Checkpoint, read_checkpoint
-from bench.artefacts.images import Pictures
-from bench.artefacts.truth import Truth
+from bench.artefacts.reading import OTHER
 from bench.audit import page
+from bench.audit.positive import positive_control
+from bench.audit.premises import Premise
 from bench.audit.scoring import Judgement, judge
-from bench.audit.verdict import Verdict, verdict
+from bench.audit.subject import ON_FIRST_LAYER, Subject, described, subject_of
+from bench.audit.tried import RIGHT
+from bench.audit.verdict import NO_LEAK, Verdict, verdict
+from bench.audit.work import shortened
 from bench.engine.prepare import PlannedAttack, hyperparameters, prepare
 from bench.engine.stacks import RUNS_AT_ONCE
 from bench.errors import BenchError, did_you_mean
@@ -37,30 +38,16 @@ from bench.faults import PluginExitError, blame
 from bench.grids.model import AttackSpec, Sweep
 from bench.grids.syntax import value_of
 from bench.memory import budget, in_pieces
-from bench.precision import check
-from bench.report.kit.text import escape, number
+from bench.report.kit.text import escape
 from bench.store import atomic_write
-from bench.targets.losses import accuracy, predicted
-from bench.targets.models import bound_forward
-from bench.targets.residual import kkt_residual
 from bench.torch_state import restored
 from bench.tracks.reconstruction import Release
 from bench.tracks.reconstruction import work as reconstruction
 
-ATTACKS = ("haim_kkt", "multiclass_kkt", "regression_kkt")  # unless others are named
+__all__ = ["ATTACKS", "CONTROLS", "Report", "Subject", "attack", "described", "plan", "subject_of", "write"]
+
+ATTACKS = ("span_ica_change", "span_ica", "haim_kkt", "multiclass_kkt", "regression_kkt", "signed_kkt")  # unless others are named
 CONTROLS = ("mean_image", "heldout_images", "first_layer_weights", "model_inversion")  # beside any attack
-ASSUMED_N = 100  # training images, where nobody says how many there were
-LOW_ACCURACY = 0.9  # on its own training images, below which something was misread
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A checkpoint ready to be attacked, with what is known of its training images."""
-
-    release: Release
-    truth: Truth | None  # None: nothing to score against
-    facts: Row = field(default_factory=dict)  # train_accuracy, kkt_residual, where members are known
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,77 +56,24 @@ class Report:
 
     subject: Subject
     judged: tuple[Judgement, ...]
+    positive: tuple[Judgement, ...] | None = None  # the same attacks on the positive control
 
     @property
     def verdict(self) -> Verdict:
         """What came of it."""
-        return verdict(self.judged, self.subject.facts.get("kkt_residual"), truth=self.subject.truth is not None)
+        correct = self.subject.facts.get("train_accuracy")
+        misread = self.subject.guessed and correct is not None and correct < RIGHT
+        return verdict(
+            self.judged,
+            truth=self.subject.truth is not None,
+            positive=self.positive,
+            doubt=f"only {correct:.0%} of the members are classified correctly by the network as it was read" if misread else "",
+        )
 
     def passes(self, fail_above: float | None) -> bool:
         """Not if an attack failed or none was scored; with a bar neither if an attack's excess recall is above it, or nothing could be
         found by what was tried."""
         return not any(one.failed for one in self.judged) and self.verdict.passes(fail_above)
-
-
-def subject_of(
-    checkpoint: str,
-    *,
-    truth: Truth | None = None,
-    members: Pictures | None = None,
-    mean: str = "",
-    shape: tuple[int, int, int] | None = None,
-    activation: str = "",
-    loss: str = "",
-    pooling: str = "",
-    n_train: int | None = None,
-    device: torch.device | None = None,
-) -> Subject:
-    """Reads a checkpoint and fills in its release.
-
-    Args:
-        truth: members and controls.
-        members: members alone, where there are no controls to score against.
-        mean: ``members``, ``none`` (the network gets pixels as they are), or a file with one image; empty: the members' mean where there
-            are members, else grey.
-        n_train: how many images the network was trained on; None: as many as there are members.
-
-    Raises:
-        BenchError: the checkpoint cannot be read, or does not fit the members.
-    """
-    images = truth.secret.members if truth is not None else None if members is None else members.images
-    own_shape = None if images is None else (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
-    if shape is not None and own_shape is not None and shape != own_shape:
-        raise BenchError("--shape is not that of the members", expected="x".join(map(str, own_shape)), got="x".join(map(str, shape)))
-    if n_train is not None and not 1 <= n_train <= 1_000_000:
-        raise BenchError(f"--n-train {n_train}: not understood", expected="a number of images, 1 or more", got=str(n_train))
-    labels = members.labels if members is not None else truth.secret.member_labels if truth is not None and truth.labelled else None
-    read = read_checkpoint(
-        checkpoint,
-        shape=shape or own_shape,
-        activation=activation,
-        loss=loss,
-        pooling=pooling,
-        classified=None if images is None or labels is None else _classifier(images, labels, mean),
-    )
-    notes = [*read.notes, *(truth.notes if truth is not None else ()), *(members.notes if members is not None else ())]
-    if n_train is None:
-        n_train = ASSUMED_N if images is None else len(images)
-        notes += [] if images is not None else [f"number of training images assumed: {n_train} (--n-train to say)"]
-    dtype = next(iter(read.weights.values())).dtype
-    centre = _mean(mean, images, read.architecture.input_shape, notes).to(dtype)
-    facts = _at_members(read, images, labels, centre, notes) if images is not None else {}
-    device = device or torch.device("cpu")
-    check(device)
-    brought: dict[str, Any] = {} if truth is None or truth.public is None else {"public_images": truth.public.to(device, dtype)}
-    release = Release(
-        architecture=read.architecture,
-        weights={name: weight.to(device) for name, weight in read.weights.items()},
-        forward=bound_forward(read.architecture),
-        n_train=n_train,
-        mean_image=centre.to(device),
-        **brought,
-    )
-    return Subject(release, truth, facts, tuple(notes))
 
 
 def plan(names: Sequence[str], runs: int, params: Sequence[str]) -> list[PlannedAttack]:
@@ -201,40 +135,75 @@ def attack(
     *,
     seed: int = 0,
     memory_gib: float | None = None,
+    positive: bool = True,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
-    """Runs what applies, one attack after another, and scores what comes back."""
-    judged = []
-    for one in planned:
-        reason = unsuited(one, subject.release)
-        if reason:
-            say(f"{one.spec.name}: not run: {reason}")
-            judged.append(Judgement(one.spec.name, None, role=one.role, reason=f"not run: {reason}"))
-            continue
-        began = time.perf_counter()
-        if one.role == "attack":
-            say(f"{one.spec.name}: running" + (f", {len(one.instances)} runs" if len(one.instances) > 1 else ""))
-        try:
-            candidates = _run(one, subject.release, seed, memory_gib, say)
-        except Exception as error:  # an attack's fault is a line of the report, as it is a row of a grid
-            say(f"{one.spec.name}: failed: {blame(error)}")
-            judged.append(Judgement(one.spec.name, None, role=one.role, reason=f"failed: {blame(error)}", failed=True))
-            continue
-        seconds = time.perf_counter() - began
-        runs = len(one.instances)
-        if diverged(candidates):
-            reason = "every run diverged, so there is nothing but the mean image to score; a smaller lr may help"
-            say(f"{one.spec.name}: failed: {reason}")
-            judged.append(Judgement(one.spec.name, None, role=one.role, reason=f"failed: {reason}", failed=True))
-            continue
-        say(f"{one.spec.name}: {len(candidates.images)} candidates" + (f" of {runs} runs" if runs > 1 else "") + f", {seconds:.1f} s")
-        if subject.truth is None:
-            judged.append(Judgement(one.spec.name, candidates, role=one.role, reason="nothing to score against", seconds=seconds))
-        else:
-            submit = 2 * subject.release.n_train
-            found = judge(one.spec.name, candidates, subject.truth.secret, role=one.role, submit=submit, seconds=seconds)
-            judged.append(dataclasses.replace(found, needs_kkt=one.cls is not None and one.cls.kkt))
-    return Report(subject, tuple(judged))
+    """Runs what applies, one attack after another, scores what comes back, and where nothing did runs it on the positive control.
+
+    Args:
+        positive: whether a positive control is trained and attacked, where the verdict hangs on it.
+    """
+    judged = tuple(_attacked(one, subject, seed, memory_gib, say) for one in planned)
+    report = Report(subject, judged)
+    if not positive or report.verdict.outcome != NO_LEAK:
+        return report
+    say("positive control: training a network of the same form on the controls")
+    control = positive_control(subject, seed, say)
+    if control is None:
+        return report
+    able = {one.name for one in judged if one.role == "attack" and one.row is not None and (one.premise is None or one.premise.holds)}
+    again = tuple(_attacked(one, control, seed, memory_gib, say, "positive control: ") for one in planned if one.spec.name in able)
+    return Report(subject, judged, again)
+
+
+def _attacked(
+    one: PlannedAttack, subject: Subject, seed: int, memory_gib: float | None, say: Callable[[str], None], where: str = ""
+) -> Judgement:
+    """What one attack comes to."""
+    name = one.spec.name
+    release = subject.for_attack(name)
+    reason = unsuited(one, release)
+    if reason and name in ON_FIRST_LAYER and release.architecture.model == OTHER:
+        reason = "needs a first layer that is dense over the pixels; this network reads them in another way"
+    if reason:
+        say(f"{where}{name}: not run: {reason}")
+        return Judgement(name, None, role=one.role, reason=f"not run: {reason}")
+    shorter = ""
+    if subject.trial is not None and release is subject.release and release.architecture.model != "mlp":
+        one, shorter = shortened(one, subject.trial.reading, release.n_train)
+    began = time.perf_counter()
+    if one.role == "attack":
+        say(
+            f"{where}{name}: running"
+            + (f", {len(one.instances)} runs" if len(one.instances) > 1 else "")
+            + (f", {shorter}" if shorter else "")
+        )
+    try:
+        candidates = _run(one, release, seed, memory_gib, say)
+    except Exception as error:  # an attack's fault is a line of the report, as it is a row of a grid
+        say(f"{where}{name}: failed: {blame(error)}")
+        return Judgement(name, None, role=one.role, reason=f"failed: {blame(error)}", failed=True)
+    seconds = time.perf_counter() - began
+    runs = len(one.instances)
+    if diverged(candidates):
+        reason = "every run diverged, so there is nothing but the mean image to score; a smaller lr may help"
+        say(f"{where}{name}: failed: {reason}")
+        return Judgement(name, None, role=one.role, reason=f"failed: {reason}", failed=True)
+    say(f"{where}{name}: {len(candidates.images)} candidates" + (f" of {runs} runs" if runs > 1 else "") + f", {seconds:.1f} s")
+    if subject.truth is None:
+        return Judgement(name, candidates, role=one.role, reason="nothing to score against", seconds=seconds)
+    found = judge(name, candidates, subject.truth.secret, role=one.role, submit=2 * release.n_train, seconds=seconds)
+    return dataclasses.replace(found, premise=premise_of(one, subject))
+
+
+def premise_of(planned: PlannedAttack, subject: Subject) -> Premise | None:
+    """What the attack rests on, where that is known and was measured."""
+    name = planned.spec.name
+    if name in ("span_ica", "span_ica_change"):
+        return subject.premises.get("span" if name == "span_ica" else "change")
+    if planned.cls is None or not planned.cls.kkt:
+        return None
+    return subject.premises.get("signed" if name in ("regression_kkt", "signed_kkt") else "kkt")
 
 
 def diverged(candidates: Candidates) -> bool:
@@ -320,26 +289,13 @@ def as_json(report: Report, checkpoint: str) -> dict[str, Any]:
         **subject.facts,
         "notes": list(subject.notes),
         "attacks": attacks,
+        "premises": {name: {"words": one.words, "holds": one.holds} for name, one in subject.premises.items()},
+        "positive_control": None
+        if report.positive is None
+        else [{"attack": one.name, "reason": one.reason} | page.facts(one.row or {}) for one in report.positive],
         "outcome": report.verdict.outcome,
         "verdict": report.verdict.sentence(),
     }
-
-
-def described(subject: Subject) -> list[str]:
-    """The network and its training images in a few lines, assumptions included."""
-    a = subject.release.architecture
-    widths = "-".join(map(str, [*(f"{c}c{a.kernel}" for c in a.channels), *a.hidden, a.outputs]))
-    lines = [
-        f"{a.model} {'x'.join(map(str, a.input_shape))}-{widths}, {a.activation}, bias {a.bias}, loss {a.loss}, "
-        f"{subject.release.n_train} training images"
-    ]
-    if subject.facts:
-        residual, correct = subject.facts.get("kkt_residual"), subject.facts["train_accuracy"]
-        lines.append(
-            f"at the members: accuracy {'not known' if correct is None else f'{correct:.1%}'}, KKT residual {number(residual, 3)} "
-            "(0: a KKT point; 1: no nearer than zero multipliers, where no KKT attack can be expected to work)"
-        )
-    return lines + list(subject.notes)
 
 
 def unsuited(planned: PlannedAttack, release: Release) -> str:
@@ -350,7 +306,8 @@ def unsuited(planned: PlannedAttack, release: Release) -> str:
     if missing == ["public_images"]:
         return "needs other images of the same distribution; --dataset NAME brings them"
     if missing:
-        return f"needs {', '.join(missing)}, which a checkpoint does not hold"
+        more = "; --initial FILE brings them" if missing == ["initial_weights"] else ""
+        return f"needs {', '.join(missing)}, which a checkpoint does not hold{more}"
     return tracks.ungrantable("reconstruction", planned.needs) or str(planned.instances[0].unsupported(release.architecture))
 
 
@@ -384,56 +341,6 @@ def _run(
 
 def _cpu(values: Tensor | None) -> Tensor | None:
     return None if values is None else values.cpu()
-
-
-def _mean(asked: str, images: Tensor | None, shape: tuple[int, int, int], notes: list[str]) -> Tensor:
-    """What the network subtracts from its input, c × h × w."""
-    if asked == "none":
-        return torch.zeros(shape)
-    if asked not in ("", "members"):
-        return read_mean(asked, shape)
-    if images is not None:
-        notes.append("mean image: that of the members, as the papers subtract it (--mean none: the network gets pixels as they are)")
-        return images.mean(0)
-    if asked == "members":
-        raise BenchError("--mean members without members", expected="--members PATH, or --mean FILE")
-    notes.append("mean image not known: 0.5 grey assumed, which costs an attacker some of what a better guess finds (--mean FILE)")
-    return torch.full(shape, 0.5)
-
-
-def _classifier(images: Tensor, labels: Tensor, mean: str) -> Callable[[Architecture, Mapping[str, Tensor]], Tensor]:
-    """Says which of the members a network classifies correctly."""
-
-    def classified(architecture: Architecture, weights: Mapping[str, Tensor]) -> Tensor:
-        x = (images - _mean(mean, images, architecture.input_shape, [])).to(weights["layers.0.weight"])
-        return predicted(bound_forward(architecture)(weights, x)) == labels
-
-    return classified
-
-
-def _at_members(read: Checkpoint, images: Tensor, labels: Tensor | None, centre: Tensor, notes: list[str]) -> Row:
-    """Accuracy and KKT residual at the members."""
-    x = images.to(centre) - centre
-    out = bound_forward(read.architecture)(read.weights, x)
-    classes = max(2, read.architecture.outputs)
-    if labels is not None and int(labels.max()) >= classes:
-        notes.append(f"labels up to {int(labels.max())} do not fit {classes} classes")
-        labels = None
-    if labels is None:
-        notes.append("labels of the members not known: the network's own answers stand in for the KKT residual")
-        labels = predicted(out)
-        correct = None
-    else:
-        correct = float(accuracy(out, labels))
-    if correct is not None and correct < LOW_ACCURACY:
-        hint = (
-            "the labels look swapped (--labels)"
-            if classes == 2 and correct < 0.5
-            else "is the mean, the activation, the order of the layers or that of the classes another?"
-        )
-        notes.append(f"only {correct:.0%} of the members are classified correctly: {hint}")
-    residual, _ = kkt_residual(read.architecture, read.weights, x, labels)
-    return {"train_accuracy": correct, "kkt_residual": residual}
 
 
 def _param(text: str) -> tuple[str, Any]:

@@ -15,12 +15,15 @@ from bench import seeds
 from bench.api import Candidates, Row, Secret
 from bench.artefacts.candidates import read_candidates
 from bench.artefacts.truth import Truth
+from bench.audit.premises import Premise
 from bench.errors import BenchError
 from bench.metrics import intervals
 from bench.metrics.ncc import haim2022
 from bench.tracks import reconstruction
 from bench.tracks.reconstruction.answer import pool
 from bench.tracks.reconstruction.score import THRESHOLD, score
+
+SIDES = ("member", "control")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Judgement:
     cell_id: str = ""
     seconds: float = 0.0
     failed: bool = False
-    needs_kkt: bool = False  # whether it looks for a KKT point, and so finds nothing where there is none
+    premise: Premise | None = None  # what it rests on: where that does not hold it finds nothing, whatever the network holds
 
     def hits(self, prefix: str = "") -> tuple[int, int]:
         """Members and controls above the threshold, under one selection rule."""
@@ -52,6 +55,15 @@ class Judgement:
             f"{self.name}: {members} of {row['n_members']} members : {controls} of {row['n_controls']} controls over SSIM "
             f"{THRESHOLD:g}, excess recall {excess(row)}"
         )
+
+    def surely(self, attacks: int) -> bool:
+        """The same, at a level that allows for so many attacks that were tried (Bonferroni's share of the 5 % each)."""
+        hits = {side: [float(image["ssim"] or 0) > THRESHOLD for image in self.images if image["split"] == side] for side in SIDES}
+        if attacks <= 1 or not all(hits.values()):
+            return self.beyond_controls
+        rng = seeds.numpy_generator("verdict", self.cell_id, self.name)
+        found = intervals.bootstrap_difference(hits["member"], hits["control"], rng, level=1 - (1 - intervals.LEVEL) / attacks)
+        return self.beyond_controls and found.low > 0
 
     @property
     def beyond_controls(self) -> bool:

@@ -37,13 +37,28 @@ def audit(
     mean: Annotated[
         str,
         typer.Option(
-            "--mean", metavar="members|none|FILE", help="what the network subtracts from its input (default: the members' mean, else grey)"
+            "--mean",
+            metavar="members|none|NUMBERS|NAME|FILE",
+            help="what the network subtracts from its input: numbers, one a channel; constants by name: imagenet, cifar10, mnist, half "
+            "(default: tried at the members, theirs first; else grey)",
         ),
+    ] = "",
+    std: Annotated[
+        str, typer.Option("--std", metavar="NUMBERS|NAME|FILE", help="what it divides by then (default: that of a --mean by name, else 1)")
     ] = "",
     activation: Annotated[str, typer.Option("--activation", metavar="NAME", help="after each hidden layer (default: relu)")] = "",
     loss: Annotated[str, typer.Option("--loss", metavar="NAME", help="training loss (default: bce for one output, else ce)")] = "",
-    shape: Annotated[str, typer.Option("--shape", metavar="CxHxW", help="of the input (default: the members', or a guess)")] = "",
+    shape: Annotated[
+        str, typer.Option("--shape", metavar="CxHxW", help="of the input: images of another are brought to it (default: theirs)")
+    ] = "",
     pooling: Annotated[str, typer.Option("--pooling", metavar="NAME", help="of a convolutional network: stride, max, avg or none")] = "",
+    model: Annotated[
+        str,
+        typer.Option("--model", metavar="PACKAGE.MODULE:FACTORY", help="makes the network that the weights belong to; it runs your code"),
+    ] = "",
+    initial: Annotated[
+        str, typer.Option("--initial", metavar="FILE", help="its weights before training, or those it was fine-tuned from")
+    ] = "",
     n_train: Annotated[
         int | None,
         typer.Option("--n-train", metavar="N", help="how many images it was trained on (default: the members)", show_default=False),
@@ -62,6 +77,13 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    no_positive_control: Annotated[
+        bool,
+        typer.Option(
+            "--no-positive-control",
+            help="where nothing is found, do not train and attack a network of the same form that gives its images away",
+        ),
+    ] = False,
     plugin: Plugins = [],  # noqa: B006
     out: Annotated[
         str, typer.Option("--out", metavar="DIR", help="where page, pictures and candidates go (default: .reconbench/audits/NAME)")
@@ -90,15 +112,15 @@ def audit(
         raise BenchError("--fail-above has nothing to score", expected="--members with --controls or --dataset, or --dataset alone")
     where = pick_device(device)
     subject = auditor.subject_of(
-        checkpoint, truth=truth, members=None if known else own_members(members, labels, form), mean=mean, shape=form,
-        activation=activation, loss=loss, pooling=pooling, n_train=n_train, device=where,
+        checkpoint, truth=truth, members=None if known else own_members(members, labels, form), mean=mean, std=std, shape=form,
+        activation=activation, loss=loss, pooling=pooling, n_train=n_train, initial=initial, model=model, device=where,
     )  # fmt: skip
     planned = auditor.plan(attack, runs, param)
     folder = path_of(out) if out else auditor.folder_for(checkpoint, home() / "audits")
     Folder(folder).probe()  # what cannot be written is better known before an hour of attacks than after
     for line in auditor.described(subject):
         say(line)
-    report = auditor.attack(subject, planned, seed=seed, memory_gib=memory, say=say)
+    report = auditor.attack(subject, planned, seed=seed, memory_gib=memory, positive=not no_positive_control, say=say)
     written = auditor.write(report, folder, checkpoint)
     code = OK if report.passes(fail_above) else SOME_FAILED
     if json:

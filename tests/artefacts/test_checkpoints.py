@@ -262,7 +262,7 @@ def bad(name: str) -> Any:
         ("complex", "another kind"),
         ("sparse", "another kind"),
         ("empty", "unusable size"),
-        ("normalisation", "'norm.running_mean' is no weight"),
+        ("normalisation", "the normalisation 'norm' is incomplete"),
         ("huge by strides", "'layers.1.weight' claims more numbers than are there"),
         ("one layer", "hidden layer"),
         ("nothing", "is no checkpoint"),

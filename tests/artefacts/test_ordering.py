@@ -266,7 +266,7 @@ def test_clearly_best(hits, best):
         ({name: value.mT if value.ndim == 2 else value for name, value in network(*TWINS).items()}, "save weight.T"),
         (network(("net.0", 784, 8), ("net.2", 784, 8)), "one network"),
         ({**network(*TWINS), "norm.weight": torch.ones(8), "norm.bias": torch.ones(8)}, "normalisation"),
-        ({**network(*TWINS), "norm.num_batches_tracked": torch.tensor(3)}, "fuse_linear_bn_eval"),
+        ({**network(*TWINS), "norm.num_batches_tracked": torch.tensor(3)}, "'norm' is incomplete"),
         ({**network(*TWINS), "optimizer": {"state": {}}}, "state dict of the network alone"),
         ({**network(*TWINS), "some.weight_g": torch.ones(8)}, "state dict of the network alone"),
         (network(*((f"fc{i}", 1, 1) for i in range(201))), "at most 200"),

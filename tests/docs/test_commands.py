@@ -82,6 +82,8 @@ SMALLEST: dict[str, str | None] = {
     "audit weights.pth --members my_images --controls other_images": AUDIT,
     "audit weights.pth --members my_images --dataset cifar10 --runs 20": AUDIT + " --runs 2",
     "audit weights.pth --members my_images --controls other_images --fail-above 0.05": AUDIT + " --fail-above 1",
+    "audit weights.pth --members my_images --controls other_images --mean imagenet --initial weights0.pth": PLANNED,
+    "audit weights.pth --model my_code.networks:ResNet --members my_images --controls other_images": PLANNED,
     "report": AS_IT_IS,
     "claims": AS_IT_IS,
     "merge ../other/.reconbench --into results --on-conflict refuse": AS_IT_IS,
