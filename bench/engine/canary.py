@@ -4,15 +4,15 @@ A transplant is the release of a cell in which all that comes of the network is 
 track's work). Who reads members off the weights finds nothing there: another network saw other images. Who finds as many as before has them
 from elsewhere. The other network knows of the draw of these members and controls as little as a coin does, so that either are hits as often
 but for chance, which ``bench.report.kit.transplants`` tests. But the mean image, which stays, knows of it: whatever an attack has, with the
-mean added it is nearer to members. So the answer is scored a second time, against controls that are levelled for this (``levelled`` of the
-track's work), and what is less counts. (On faces, 2 to 10 images a class, seeds 100 to 119, all transplanted: without it haim_kkt had 68 of
-200 members and 26 of 200 controls, with it 81.) Levelled controls alone would wrong an attack that does not add the mean: they are less
-like images than members are.
+mean added it is nearer to members. So an answer that scores above chance is scored a second time, against controls that are levelled for
+this (``levelled`` of the track's work), and what is less counts. (On faces, 2 to 10 images a class, seeds 100 to 119, all transplanted:
+without it haim_kkt had 68 of 200 members and 26 of 200 controls, with it 81.) Levelled controls alone would wrong an attack that does not
+add the mean: they are less like images than members are.
 
-One seed in four meets a transplant, since each costs an attack more: those of remainder 1, of which there is one among the five seeds of a
-grid (of remainder 0 there would be two). The other network is that of the seed before it in the grid's list, of the first one the last: it
-is a target of the same run, trained before its turn, and none is trained for this. Where it is not at hand the row says so. Of a sweep the
-first runs go, at most `FIRST_RUNS` and not raced; their answers are not kept. The random streams bear the name of the transplant.
+One seed in four meets a transplant, since each costs an attack more: those of remainder 1, two of the eight of a grid. The other network is
+that of the seed before it in the grid's list, of the first one the last: it is a target of the same run, trained before its turn, and none
+is trained for this. Where it is not at hand the row says so. Of a sweep the first runs go, at most `FIRST_RUNS` and not raced; their
+answers are not kept. The random streams bear the name of the transplant.
 
 It finds attacks whose authors do not know that the weights have no part in their score, and cheats that do not look for it. One that looks
 whether weights and mean image belong together can behave; such a cheat is for fresh targets on secret data.
@@ -141,9 +141,10 @@ def _columns(cell: Cell, secret: Any, answer: list[Ended] | str, device: torch.d
     else:
         try:
             pooled = track.work.pool([track.work.rounded(run.answer) for run in answer], told=len(answer) > 1)
-            secrets = [secret, *([track.work.levelled(secret)] if hasattr(track.work, "levelled") else [])]
-            rows = [judge(cell.id, pooled, one, track.name, None, device)[0] for one in secrets]
-            row = min(rows, key=lambda row: row[headline.column])
+            row = judge(cell.id, pooled, secret, track.name, None, device)[0]
+            if hasattr(track.work, "levelled") and row[headline.column] > headline.chance:  # else it is nothing as it is
+                levelled = judge(cell.id, pooled, track.work.levelled(secret), track.name, None, device)[0]
+                row = min(row, levelled, key=lambda row: row[headline.column])
             if share is None or less is None:
                 return {"transplant": row[headline.column]}
             return {
