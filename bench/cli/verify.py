@@ -36,7 +36,11 @@ def verify(
     out: options.Out = "",
     json: options.Json = False,
 ) -> int:
-    """Run a grid on targets of a secret split (RECONBENCH_SALT, or a salt drawn for the run), and compare with public ones."""
+    """Run attacks on targets of a secret split.
+
+    The split and small changes of the images follow from a salt, RECONBENCH_SALT or one drawn for the run. What the attacks get there is
+    compared with what they get on public targets.
+    """
     from bench.data.blind import taken
 
     check_memory(memory)

@@ -547,7 +547,7 @@ def test_ls_names_everything(bench):
     ("name", "parts"),
     [
         ("haim_kkt", ["Haim", "hyperparameter steps: int", "access: final_weights+mean_image"]),
-        ("quick", ["axis dataset: lfw_faces; photo_tiles", "cells: 10 settings"]),
+        ("quick", ["axis dataset: lfw_faces; photo_tiles", "cells: 16 settings"]),
         ("haim2022", ["with --scale full, where it differs:\n  base: ", "  attack haim_kkt {'steps': 50000}, sweep of 100 runs"]),
         ("rounding", ["hyperparameter bits: int = 8"]),
         ("lfw_faces", ["digest", "1x25x25"]),

@@ -54,12 +54,13 @@ def every(tmp_path_factory):
         "audit": "audit 'größe ×.pth'",
         "anatomy": "anatomy --dataset 'größe ×'",
         "fetch": "fetch 'größe ×'",
+        "verify": "verify --grid 'größe ×'",
     }
     assert set(lines) == set(COMMANDS)
     return folder, lines
 
 
-REFUSED = ("audit", "anatomy", "fetch")
+REFUSED = ("audit", "anatomy", "fetch", "verify")
 
 
 @pytest.fixture

@@ -212,14 +212,14 @@ def test_a_batch_that_dies_is_tried_cell_by_cell(tmp_path, bench_home, monkeypat
     path = write_grid(tmp_path, "picky")
     cells = plan(load(path), {}).cells
     made = reconstruction.obtain([cell.setting for cell in cells], TargetCache(bench_home))
-    monkeypatch.setenv("WORST", f"{made[2].release.weights['layers.0.weight'].double().norm():.9f}")
+    monkeypatch.setenv("WORST", f"{made[3].release.weights['layers.0.weight'].double().norm():.9f}")
     spoilt = bench_home / "targets" / f"{made[0].id}.safetensors"
     spoilt.write_bytes(spoilt.read_bytes()[:200])
     capfd.readouterr()
     with pytest.warns(UserWarning, match=f"cached target {spoilt.name} is corrupt"):
         summary, frame = go(path, jobs=2, timeout=120.0)
     assert (summary.ok, summary.failed) == (3, 1)
-    assert frame.loc[frame["status"] == "failed", "cell_id"].tolist() == [cells[2].id]
+    assert frame.loc[frame["status"] == "failed", "cell_id"].tolist() == [cells[3].id]
     assert capfd.readouterr().out == ""
     left = [child for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split() if _is_worker(int(child))]
     assert not left

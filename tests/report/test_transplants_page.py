@@ -141,7 +141,7 @@ def test_the_page_has_the_figures_and_is_legible():
     assert "| — | copied (**not from the weights**)" in text.partition("### Ranking")[2]
     assert legible_page.faults(text) == []
     honest = grid_page(page_of(rows_of({"copied": (3, 1)})))
-    assert "None of the 4 lines of attacks is not from the weights." in honest
+    assert "All 4 lines of attacks find no more there than chance has it." in honest
     assert "not from the weights**" not in honest
 
 

@@ -43,7 +43,7 @@ def _lines(found: Sequence[tuple[Group, Transplants]]) -> list[str]:
     first = len(axis_heads(names))
     wrong = list(dict.fromkeys(f"**{escape(group.attack)}**" for group in groups if group.flagged))
     count = sum(group.role != "control" for group in groups)
-    said = f"Not from the weights: {', '.join(wrong)}." if wrong else f"None of the {count} lines of attacks is {FLAG}."
+    said = f"Not from the weights: {', '.join(wrong)}." if wrong else f"All {count} lines of attacks find no more there than chance has it."
     failed = sum(one.failed for _, one in found)
     more = [f"On {failed} transplants an attack failed, which counts as nothing found.", ""] if failed else []
     return [
