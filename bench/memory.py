@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +80,8 @@ def peak_memory_mb(device: torch.device) -> float:
     """Peak memory in MiB: on a GPU of this batch; on a CPU of the whole process so far, which is all that the system tells."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource  # not on every system: releases are read where attacks cannot run
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

@@ -80,7 +80,7 @@ def test_its_lines_are_ranked_by_its_headline(loaded):
 def test_its_page_has_its_headline_its_sections_and_their_pictures(loaded):
     page, board = ((loaded / name).read_text(encoding="utf-8") for name in ("toys.md", "leaderboard.md"))
     for words in (
-        "| advantage [95 % CI] | members called | controls called |",
+        "| advantage [95 % CI] | minus strongest control [95 %] | members called | controls called |",
         "![Advantage, Toys](figures/toys_advantage.png)",
         "![note](figures/toys_toy_note.png)",
         "## Note",
