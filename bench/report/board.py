@@ -152,9 +152,8 @@ def _how_chosen(found_out: Standings) -> list[str]:
         "what can happen, not what usually does; *ahead at* says at how many of all settings that it was put to the lead is above 0",
         "at 95 %: where it failed or does not apply it is not ahead. A *lead* is what is left of the attack beside the strongest control",
         "on the very same networks, paired by seed, each control by a test of its own; a seed at which the attack failed counts as one",
-        "that tells nothing.",
-        "Brackets are 95 % intervals. A name leads to the grid. Behind a number stands its score protocol, where a later one is in force",
-        f"now. {meaning}",
+        "that tells nothing. Brackets are 95 % intervals. Behind a number stands its score protocol, where a later one is in force now.",
+        meaning,
         *why,
     ]
 
@@ -185,7 +184,7 @@ def _attacks(found: Sequence[Best], found_out: Standings) -> list[str]:
 def _row(best: Best, also: Sequence[str], word: str) -> list[str]:
     """A line, its setting cut off where there is no room."""
     group, link = best.lead.attack, f"]({best.page.slug}.md)"
-    beside = f"{escape(best.lead.least, 24)} {best.lead.beside}" if best.lead.least else NONE
+    beside = f"{escape(best.lead.least.partition(' (')[0], 24)} {best.lead.beside}" if best.lead.least else NONE
     name = f"[{escape(group.attack, 24)}{link}" + (f" **{FLAG}**" if best.flagged else "")
     row = [
         name, access("+".join(also)), "", of_headline(group) + _earlier(group), beside, interval(best.lead.interval),
@@ -221,10 +220,9 @@ def _questions(pages: Sequence[Page]) -> list[str]:
             rows.append([f"{shown} {escape(part)}".rstrip(), f"**{beyond(leads(mine))}**", _most(along(mine), room)])
             first = False
     note = [
-        "*Beyond controls*: is the strongest attack of a setting surely ahead of the strongest control there? yes, no, at some of the",
-        f"settings, or {OPEN}. *Most at*: where along the grid's axis the strongest attack gets most, if that is apart from where it gets",
-        f"least (t test paired by seed, p times the number of pairs of values at most {ALPHA:g}), else {OPEN}; of several axes how many",
-        "matter.",
+        "*Beyond controls*: is the strongest attack of a setting surely ahead of every control there? yes, no, at some of the settings,",
+        f"or {OPEN}. *Most at*: where along the axis the strongest attack gets most, if that is apart from where it gets least (t test",
+        f"paired by seed, p times the pairs of values at most {ALPHA:g}), else {OPEN}; of several axes how many matter.",
     ]
     return [*note, "", *table(["question", "beyond controls", "most at"], rows)]
 
