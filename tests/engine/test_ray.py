@@ -120,7 +120,8 @@ def test_a_node_is_lost_and_the_rows_are_those_of_one_process(tmp_path, bench_ho
         summary, together = go(path, cluster)
     assert (summary.ok, summary.failed, summary.left) == (12, 0, 0)
     assert lost == ["the run's"], "the node was not in use when it went"
-    assert not differing(alone, together)
+    # a node with a store of its own may never have had the other network, and its row says so
+    assert not [one for one in differing(alone, together) if not one.startswith("transplant")]
     kept = {file.name for file in (bench_home / "reconstructions").glob("*.safetensors")}
     assert kept == {f"{cell}.safetensors" for cell in together["cell_id"]}, "reconstructions come back with the rows"
     assert list((cluster.store / "targets").glob("*.safetensors")), "targets stay where they are trained"
