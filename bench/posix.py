@@ -6,8 +6,11 @@ replaced: what bench/store/README.md promises of kills, crashes and many writers
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
+import sys
 
 from bench.errors import BenchError
 
@@ -33,6 +36,19 @@ def check() -> None:
             got=f"a Python without {lacks}",
             hint="on Windows: wsl --install, then install and run it there",
         )
+
+
+def dies_with_its_parent() -> None:
+    """For a process that another one keeps: Ctrl-C in a terminal is the parent's to answer; and on Linux it is gone when the parent is, and
+    the first to go when memory runs out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
 
 
 def _there(module: str) -> bool:

@@ -53,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     # between tracks and engine: of what a run knows it is handed narrowed releases alone
     "bench.apart": {
         "bench.api", "bench.registry", "bench.errors", "bench.faults", "bench.memory", "bench.precision", "bench.sealed",
-        "bench.torch_state", "bench.tracks", "bench.files", "bench.home", "bench.regular",
+        "bench.torch_state", "bench.tracks", "bench.files", "bench.home", "bench.regular", "bench.posix",
     },
     "bench.grids": {"bench", "bench.api", "bench.registry", "bench.errors", "bench.regular"},
     "bench.engine": {

@@ -9,7 +9,6 @@ import contextlib
 import faulthandler
 import os
 import select
-import signal
 import socket
 import sys
 import threading
@@ -29,6 +28,7 @@ from bench.apart.described import described
 from bench.errors import AttackFault, BenchError
 from bench.faults import blame
 from bench.memory import is_out_of_memory, peak_memory_mb
+from bench.posix import dies_with_its_parent
 from bench.precision import watched
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
@@ -60,15 +60,8 @@ def main(number: int) -> None:
 
 
 def _dies_with_the_run(line: socket.socket) -> None:
-    """Ctrl-C in a terminal is the run's to answer; and where the system does not end this process with its parent, a thread does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write("1000")
+    """Also where the system does not end this process with its parent: there a thread does."""
+    dies_with_its_parent()
 
     def watch() -> None:
         poll = select.poll()

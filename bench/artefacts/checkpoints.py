@@ -34,6 +34,8 @@ ORDERS = 6  # that are handed on where nothing but the members tells
 KNOWN_SHAPES = {3072: (3, 32, 32), 784: (1, 28, 28)}  # CIFAR and MNIST
 POOLINGS = ("stride", "max", "avg", "none")  # the first that fits is assumed
 
+Classified = Callable[[Architecture, Mapping[str, Tensor]], Bool[Tensor, " n"]]  # which training images a network classifies correctly
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -51,7 +53,7 @@ def read_checkpoint(
     activation: str = "",
     loss: str = "",
     pooling: str = "",
-    classified: Callable[[Architecture, Mapping[str, Tensor]], Bool[Tensor, " n"]] | None = None,
+    classified: Classified | None = None,
 ) -> Checkpoint:
     """Reads a checkpoint and infers the order of its layers, widths, biases and number of outputs.
 
@@ -64,7 +66,20 @@ def read_checkpoint(
         BenchError: the file cannot be read, or is not the state dict of an MLP or of a CNN with fully connected layers behind its
             convolutions; nothing tells the order of its layers; or the input's shape does not fit or cannot be guessed.
     """
-    layers, kept = _layers(path)
+    return _read_layers(path, *_layers(path), shape, activation, loss, pooling, classified)
+
+
+def _read_layers(
+    path: Path | str,
+    layers: list[Layer],
+    kept: bool,
+    shape: tuple[int, int, int] | None,
+    activation: str,
+    loss: str,
+    pooling: str,
+    classified: Classified | None,
+) -> Checkpoint:
+    """See `read_checkpoint`, of layers that have been read."""
     arranged = arrange(layers, kept, shape, str(path))
 
     def read(order: Order, words: str) -> Checkpoint:
@@ -99,7 +114,7 @@ def readings(
     activation: str = "",
     loss: str = "",
     pooling: str = "",
-    classified: Callable[[Architecture, Mapping[str, Tensor]], Bool[Tensor, " n"]] | None = None,
+    classified: Classified | None = None,
 ) -> list[Reading]:
     """Every way to read a checkpoint that fits, the usual ones first. Arguments as of `read_checkpoint`.
 
@@ -111,7 +126,7 @@ def readings(
     refusal: BenchError | None = None
     if all(layer.norm is None for layer in layers):
         try:
-            read = read_checkpoint(path, shape=shape, activation=activation, loss=loss, pooling=pooling, classified=classified)
+            read = _read_layers(path, layers, kept, shape, activation, loss, pooling, classified)
         except BenchError as error:
             if all(layer.weight.ndim == 2 for layer in layers):
                 raise

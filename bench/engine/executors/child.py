@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.engine.messages import LOST_CONTEXT, Attacked, Fault, Ready, Reply, Setup, Stopped, Task, Trained
+from bench.posix import dies_with_its_parent
 
 if TYPE_CHECKING:
     from bench.apart.room import Room
@@ -64,14 +64,7 @@ def _apart(parent: int) -> None:
     to go when memory runs out; and gone when the parent is."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write("1000")
+    dies_with_its_parent()
     if os.getppid() != parent:
         os._exit(1)
 
