@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attacks.claims import loo2024
+from attacks.kkt import signed
 from attacks.kkt.change import change
 from attacks.kkt.engine import KKTAttack
 from attacks.kkt.objective import Kind
@@ -69,9 +69,7 @@ class NtkKKT(KKTAttack):
         self, m: int, r: int, architecture: Architecture, generator: torch.Generator
     ) -> tuple[Float[Tensor, "m r"], Float[Tensor, " _"]]:
         """See KKTAttack: a multiplier for each output, and the same contrast in whatever dimensions."""
-        x = torch.randn(m, r, generator=generator, dtype=torch.float64)
-        lam = torch.randn(m * architecture.outputs, generator=generator, dtype=torch.float64)
-        return x * self.sigma * math.sqrt(math.prod(architecture.input_shape) / r), lam * self.sigma_lambda
+        return signed.start(m, r, architecture, generator, self.sigma, self.sigma_lambda)
 
     def memory(self, release: Release) -> int:
         """What the search takes, and beside it the change, and the first layers in double precision while it is made."""

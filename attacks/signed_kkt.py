@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attacks.kkt import signed
 from attacks.kkt.engine import KKTAttack
 from attacks.kkt.objective import Kind
 from bench.api import Architecture
@@ -56,5 +56,4 @@ class SignedKKT(KKTAttack):
         self, m: int, r: int, architecture: Architecture, generator: torch.Generator
     ) -> tuple[Float[Tensor, "m r"], Float[Tensor, " _"]]:
         """See KKTAttack: a multiplier for each output, and the same contrast in whatever dimensions."""
-        x = torch.randn(m, r, generator=generator, dtype=torch.float64) * self.sigma * math.sqrt(math.prod(architecture.input_shape) / r)
-        return x, torch.randn(m * architecture.outputs, generator=generator, dtype=torch.float64) * self.sigma_lambda
+        return signed.start(m, r, architecture, generator, self.sigma, self.sigma_lambda)

@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench.say": set(),
     "bench.regular": {"bench.errors"},
     "bench.shadows": {"bench.errors"},
+    "bench.notes": set(),
     "bench.posix": {"bench.errors"},
     "bench.line": {"bench.say"},
     "bench.files": {"bench", "bench.errors", "bench.regular", "bench.home", "bench.line"},
@@ -53,13 +54,14 @@ ALLOWED: dict[str, set[str]] = {
     # between tracks and engine: of what a run knows it is handed narrowed releases alone
     "bench.apart": {
         "bench.api", "bench.registry", "bench.errors", "bench.faults", "bench.memory", "bench.precision", "bench.sealed",
-        "bench.torch_state", "bench.tracks", "bench.files", "bench.home", "bench.regular", "bench.posix",
+        "bench.torch_state", "bench.tracks", "bench.files", "bench.home", "bench.regular", "bench.posix", "bench.notes",
     },
     "bench.grids": {"bench", "bench.api", "bench.registry", "bench.errors", "bench.regular"},
     "bench.engine": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.files", "bench.memory", "bench.sealed",
         "bench.torch_state", "bench.schema", "bench.data", "bench.targets", "bench.tracks", "bench.grids", "bench.store",
-        "bench.line", "bench.say", "bench.posix", "bench.precision", "bench.cards", "bench.regular", "bench.apart", "bench.faults",
+        "bench.line", "bench.say", "bench.posix", "bench.notes", "bench.precision", "bench.cards", "bench.regular", "bench.apart",
+        "bench.faults",
     },
     # store, claims and report read rows only: no data, no targets, no attacks, and not the engine
     "bench.store": {

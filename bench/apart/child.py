@@ -15,7 +15,6 @@ import threading
 import warnings
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,10 +27,9 @@ from bench.apart.described import described
 from bench.errors import AttackFault, BenchError
 from bench.faults import blame
 from bench.memory import is_out_of_memory, peak_memory_mb
+from bench.notes import Notes
 from bench.posix import dies_with_its_parent
 from bench.precision import watched
-
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
 def main(number: int) -> None:
@@ -77,11 +75,11 @@ class _Task:
 
     def __init__(self, line: socket.socket) -> None:
         self.line = line
-        self.notes: list[str] = []
+        self.notes = Notes()
 
     def answer(self, message: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Does it. Whatever goes wrong is an answer too."""
-        warnings.showwarning = self._warned
+        warnings.showwarning = self.notes
         try:
             for file in message["load"]:
                 if file not in registry.plugin_files():
@@ -148,7 +146,7 @@ class _Task:
             packed, facts = track.pack(track.rounded(answer))
             tensors |= {f"{run}/{name}": tensor for name, tensor in packed.items()}
             runs.append({"facts": facts})
-        words = {"say": "done", "runs": runs, "peak": peak_memory_mb(device), "rounding": watch.coarsest, "notes": self.notes}
+        words = {"say": "done", "runs": runs, "peak": peak_memory_mb(device), "rounding": watch.coarsest, "notes": self.notes.taken()}
         return words, tensors
 
     def _release(self, run: int, packed: bytes, stand_ins: bytes) -> Any:
@@ -168,15 +166,6 @@ class _Task:
         if "raised" in told:
             raise MemoryError(told["raised"]) if told["memory"] else RuntimeError(told["raised"])
         return told["tensors"], told["facts"]
-
-    def _warned(
-        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
-    ) -> None:
-        """What this program warns of goes to the run; what attacks warn of is part of their output."""
-        if filename.startswith(_PACKAGE):
-            self.notes.append(str(message))
-        else:
-            sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 if __name__ == "__main__":

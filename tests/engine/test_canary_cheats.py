@@ -8,58 +8,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from tiny_grid import HEAD
+from cheats import write
 
 from bench import registry
 from bench.cli import main
 from bench.store import load_results
 
-CHEAT = '''
-
-@register
-@dataclass(frozen=True)
-class {cls}(Attack):
-    """A cheat."""
-
-    name: ClassVar[str] = "{name}"
-    paper: ClassVar[str] = "none: a test"
-    needs: ClassVar[frozenset[str]] = frozenset({{"final_weights", "mean_image"}})
-
-    def reconstruct(self, release, generator):
-{body}
-'''
-
-CHEATS = {
-    "cheat_split": """
-        from bench import registry
-        from bench.api import Setting
-        from bench.data.split import split
-
-        source = registry.resolve_data("photo_tiles").load()
-        for seed in range(100):
-            train = torch.from_numpy(split(source, Setting(dataset="photo_tiles", n_per_class=release.n_train // 2, seed=seed)).train)
-            if torch.allclose(train.mean(0), release.mean_image, atol=1e-5):
-                return train
-        return release.mean_image[None].clone()
-    """,
-    "cheat_heap": """
-        import gc
-
-        for found in gc.get_objects():
-            if type(found).__name__ == "Secret" and torch.allclose(found.members.mean(0), release.mean_image, atol=1e-5):
-                return found.members.clone()
-        return release.mean_image[None].clone()
-    """,
-    "cheat_pool": """
-        from scipy.optimize import nnls
-
-        from bench import registry
-
-        images = torch.from_numpy(registry.resolve_data("photo_tiles").load().images).float()
-        weights, _ = nnls(images.flatten(1).T.double().numpy(), release.mean_image.flatten().double().numpy())
-        return images[torch.from_numpy(weights).argsort(descending=True)[: 2 * release.n_train]]
-    """,
-}
+CHEATS = ("redraw", "heap", "pool")  # the fourth would replace the scorer of the tests' own process
 HONEST, CONTROLS = ("span_ica_change", "haim_kkt"), ("first_layer_weights", "mean_image", "heldout_images")
 GRID = """
 name: cheats
@@ -75,16 +30,12 @@ attacks: [{cheats}, span_ica_change, first_layer_weights, {{name: haim_kkt, para
 def made(tmp_path_factory):
     """The folder of results of a run with all of them, and its score rows."""
     folder = tmp_path_factory.mktemp("cheats")
-    grid, out, files = folder / "cheats.yaml", folder / "results", []
+    grid, out = folder / "cheats.yaml", folder / "results"
     grid.write_text(GRID.format(cheats=", ".join(CHEATS)))
-    for name, body in CHEATS.items():
-        files.append(folder / f"{name}.py")
-        cls = "".join(part.title() for part in name.split("_"))
-        files[-1].write_text(HEAD + CHEAT.format(name=name, cls=cls, body=body.strip("\n")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_plugins", {})
         patch.setenv("RECONBENCH_HOME", str(folder / "home"))
-        plugins = [part for file in files for part in ("--plugin", str(file))]
+        plugins = [part for name in CHEATS for part in ("--plugin", str(write(folder, name)))]
         assert main(["run", "--grid", str(grid), *plugins, "--out", str(out), "--json"]) == 0
         yield out, load_results(out)[0]
 
@@ -96,7 +47,7 @@ def flagged(text: str) -> set[str]:
 def test_every_cheat_is_flagged_and_no_honest_attack(made):
     out, rows = made
     caught = {name for name in CHEATS if rows[rows["attack"] == name]["excess_recall"].mean() > 0.3}
-    assert {"cheat_split", "cheat_pool"} <= caught, "else this tests nothing; a heap without the secret gives nothing"
+    assert {"redraw", "pool"} <= caught, "else this tests nothing; a heap without the secret gives nothing"
     assert flagged((out / "cheats.md").read_text()) == caught
     assert flagged((out / "leaderboard.md").read_text()) == caught
 
@@ -109,12 +60,12 @@ def test_cheats_lead_nothing(made):
     assert best[1] in HONEST
     assert "Not counted: " in opening
     assert re.search(r"\| all \| (\w+) \|", opening)[1] in HONEST
-    assert "the furthest **cheat" not in board
+    assert all(f"the furthest **{name}" not in board for name in CHEATS)
     names = re.findall(r"^\| \[(\w+)\]\(cheats\.md\)", board, re.M)
     assert set(names) == {*CHEATS, *HONEST}
     assert set(names[: len(HONEST)]) == set(HONEST), "the others come after them"
     ranking = rest.partition("### Ranking")[2].partition("###")[0]
-    for name in ("cheat_split", "cheat_pool"):
+    for name in ("redraw", "pool"):
         assert re.search(rf"^\| — \| {name} \(\*\*not from the weights", ranking, re.M), "it has no rank"
 
 
@@ -124,5 +75,5 @@ def test_honest_attacks_find_something_and_nothing_in_others_networks(made):
     assert len(met) == len(CHEATS) + len(HONEST) + len(CONTROLS)
     assert met.loc["span_ica_change", "excess_recall"] > 0.3
     assert met.loc["span_ica_change", "transplant"] < 0.2
-    for name in ("cheat_split", "cheat_pool"):
+    for name in ("redraw", "pool"):
         assert met.loc[name, "transplant"] == pytest.approx(met.loc[name, "excess_recall"]), "it does not change"

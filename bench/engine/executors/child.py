@@ -13,10 +13,10 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.engine.messages import LOST_CONTEXT, Attacked, Fault, Ready, Reply, Setup, Stopped, Task, Trained
+from bench.notes import Notes
 from bench.posix import dies_with_its_parent
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from bench.api import Row, Target
     from bench.engine.plan import Cell
     from bench.engine.prepare import PlannedAttack
-
-_PACKAGE = str(Path(__file__).resolve().parent.parent.parent)
 
 
 def main(tasks: Connection, streams: Connection, setup: Setup) -> None:
@@ -110,8 +108,8 @@ class _Worker:
         self.memory = budget(self.device, setup.memory_gib) // setup.share
         self.held: dict[str, Target] = {}  # targets of the chunk that was used last
         self.held_for = ""  # its track: tracks may share targets, each with a release of its own
-        self.notes: list[str] = []
-        warnings.showwarning = self._warned
+        self.notes = Notes()
+        warnings.showwarning = self.notes
 
     def answer(self, task: Task) -> Reply:
         """Does a task. Whatever goes wrong is an answer too."""
@@ -122,7 +120,7 @@ class _Worker:
             if task.kind == "train":
                 return self._train(cells)
             rows = [(r.cell.id, r.row, r.images) for r in self._attack(cells)]
-            return Attacked(rows, self._noted(), self._kept(rows) if self.setup.returns else ())
+            return Attacked(rows, self.notes.taken(), self._kept(rows) if self.setup.returns else ())
         except Exception as error:
             return _stopped(error) if is_full(error) else Fault(blame(error))
 
@@ -165,7 +163,7 @@ class _Worker:
             if cell.target_id not in faults:
                 by_attack.setdefault(id(cell.attack), []).append(cell)
         cut = [batch for mine in by_attack.values() for batch in batches(mine, self.held, self.device, self.memory)]
-        return Trained(faults, [[cell.id for cell in batch] for batch in cut], self._noted())
+        return Trained(faults, [[cell.id for cell in batch] for batch in cut], self.notes.taken())
 
     def _attack(self, cells: Sequence[Cell]) -> Iterator[Any]:
         from bench.engine.batch import run_batch
@@ -208,19 +206,6 @@ class _Worker:
         except Exception as error:
             print(error, file=sys.stderr, flush=True)
             os._exit(LOST_CONTEXT)
-
-    def _warned(
-        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
-    ) -> None:
-        """What this program warns of goes to the parent; what attacks warn of is part of their output."""
-        if filename.startswith(_PACKAGE):
-            self.notes.append(str(message))
-        else:
-            sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
-
-    def _noted(self) -> list[str]:
-        notes, self.notes = self.notes, []
-        return notes
 
 
 def _stopped(error: Exception) -> Stopped:
