@@ -46,6 +46,12 @@ def room_of(sandbox: str, pdb: bool, device: str) -> Room | None:
     return Room(sandbox, gpu=device != "cpu")
 
 
+def check_jobs(jobs: int | None) -> None:
+    """Refuses a number of worker processes that cannot be meant."""
+    if jobs is not None and not 1 <= jobs <= 512:
+        raise BenchError(f"--jobs {jobs}: not understood", expected="worker processes, 1 to 512", got=str(jobs), hint="-j 4")
+
+
 def check_memory(memory: float | None) -> None:
     if memory is not None and not 0 < memory < float("inf"):  # not so of NaN
         raise BenchError(f"--memory {memory}: not understood", expected="GiB, more than 0", got=str(memory), hint="--memory 2")

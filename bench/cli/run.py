@@ -12,7 +12,7 @@ from bench.cli import options
 from bench.cli.again import typed_again
 from bench.cli.exits import OK, interrupt_on_sigterm, of_run
 from bench.cli.folders import local_results, probe, results_dir, shadows
-from bench.cli.reading import check_memory, cluster_of, load_packages, load_plugins, room_of, seconds_of
+from bench.cli.reading import check_jobs, check_memory, cluster_of, load_packages, load_plugins, room_of, seconds_of
 from bench.cli.summary import counts, failures, show_plan, tell
 from bench.errors import BenchError
 from bench.say import say
@@ -57,8 +57,7 @@ def run(
     if limit is not None and limit < 1:
         raise BenchError(f"--limit {limit}: not understood", expected="a number of cells, 1 or more", got=str(limit))
     check_memory(memory)
-    if jobs is not None and not 1 <= jobs <= 512:
-        raise BenchError(f"--jobs {jobs}: not understood", expected="worker processes, 1 to 512", got=str(jobs), hint="-j 4")
+    check_jobs(jobs)
     seconds = seconds_of(timeout) if timeout else None
     if pdb and ((jobs or 1) != 1 or seconds is not None or json or executor != "local"):
         raise BenchError(

@@ -9,7 +9,7 @@ import typer
 from bench.cli import options
 from bench.cli.exits import INTERRUPTED, OK, SOME_FAILED, interrupt_on_sigterm
 from bench.cli.folders import local_results, probe, results_dir, shadows
-from bench.cli.reading import check_memory, load_packages, load_plugins, room_of, seconds_of
+from bench.cli.reading import check_jobs, check_memory, load_packages, load_plugins, room_of, seconds_of
 from bench.errors import BenchError
 from bench.say import say
 
@@ -44,8 +44,7 @@ def verify(
     from bench.data.blind import taken
 
     check_memory(memory)
-    if jobs is not None and not 1 <= jobs <= 512:
-        raise BenchError(f"--jobs {jobs}: not understood", expected="worker processes, 1 to 512", got=str(jobs), hint="-j 4")
+    check_jobs(jobs)
     seconds = seconds_of(timeout) if timeout else None
     with taken() as salt:  # before a plug-in is loaded
         room = room_of(sandbox, False, device)
