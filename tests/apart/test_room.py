@@ -14,7 +14,7 @@ import pytest
 import torch
 from tiny_grid import clean_registry, write_plugin  # noqa: F401
 
-from bench import seeds, tracks
+from bench import registry, seeds, tracks
 from bench.apart import described, sandbox, wire
 from bench.apart.room import Room, handed
 from bench.api import Candidates, Secret
@@ -61,6 +61,24 @@ def test_nothing_of_the_secret_is_sent(track):
         assert bytes_ not in sent or len(set(bytes_)) == 1, "but for a picture that is all black"
     assert b"lfw_faces" not in sent, "nor what it was drawn from"
     assert type(target.secret).__name__.encode() not in sent.replace(b"SecretKey", b"")
+
+
+def test_an_attack_cannot_tell_a_transplant_from_a_target_by_what_it_is_sent(room, monkeypatch):
+    cls, release = registry.get("attack", "mean_image"), tracks.get("reconstruction").work
+    target = release.obtain([setting()], TargetCache(None), CPU)[0]
+    sent = []
+
+    def asked(self, file, message, answer):
+        sent.append(wire.dumps(message))
+        raise AttackFault("enough")
+
+    monkeypatch.setattr(Room, "_ask", asked)
+    narrowed = release.narrow(target.release, cls.needs)
+    for names in ([target.id, "other"], [f"{target.id}-transplant", "other-transplant"]):
+        with pytest.raises(AttackFault, match="enough"):
+            room.attack("mean_image", cls, [cls(), cls()], [narrowed, narrowed], names, [seeds.generator("t")] * 2, CPU)
+    assert sent[0] == sent[1], "no id goes over the socket"
+    assert target.id.encode() not in sent[0]
 
 
 def test_a_view_does_not_bring_what_it_looks_into():

@@ -165,3 +165,27 @@ def test_a_job_waits_for_the_target_that_its_transplants_need(tmp_path):
     assert one_.job.kind == "train", "although the attack is of the chunk that it holds"
     assert waiting.take(two, [one_]) is None, "it is being trained"
     assert waiting.take(two, []).kind == "attack"
+
+
+@pytest.mark.parametrize(
+    ("plain", "levelled", "counts", "scored"), [(0.4, 0.1, 0.1, 2), (0.2, 0.3, 0.2, 2), (0.0, -0.5, 0.0, 1), (-0.3, 0.9, -0.3, 1)]
+)
+def test_what_scores_above_chance_counts_beside_levelled_controls_too(tmp_path, monkeypatch, plain, levelled, counts, scored):
+    """The lesser of the two; what is at chance or below as it is needs no second look."""
+    cells, targets, _ = planned_cells(write_grid(tmp_path, "mean_image"))
+    secret = targets[cells[0].target_id].secret
+    met = []
+
+    def judged(cell_id, answer, against, *more):
+        met.append(against)
+        value = plain if against is secret else levelled
+        return {"excess_recall": value, "recall_members": 0.5, "recall_controls": 0.5 - value}, []
+
+    monkeypatch.setattr(canary, "judge", judged)
+    answer = [
+        Ended(reconstruction.check_answer(torch.zeros(1, *secret.members.shape[1:]), targets[cells[0].target_id].release), Rung(1, None))
+    ]
+    found = canary._columns(cells[0], secret, answer, CPU)
+    assert (found["transplant"], found["transplant_members"] - found["transplant_controls"]) == pytest.approx((counts, counts))
+    assert len(met) == scored
+    assert met[0] is secret
