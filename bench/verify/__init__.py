@@ -6,7 +6,7 @@ the public targets, and not on these, it did not get from the network.
 
 =============  =========================================================================================
 ``blinded``    a grid with each data set made blind
-``room``       the store of such a run, gone when it ends
+``folder``     the store of such a run, gone when it ends
 ``again``      the kept answers, scored by a fresh process that never loads the attack
 ``verdict``    public less blind: the interval, the margin, the word for it
 ``run``        one verification from the grid to its rows

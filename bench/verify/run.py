@@ -31,10 +31,9 @@ from bench.store.verified import FAILED, FLAGGED, Verified
 from bench.verify import verdict
 from bench.verify.again import disagreement, scored_again
 from bench.verify.blinded import blinded, sighted
-from bench.verify.room import room
+from bench.verify.folder import own_folder
 from bench.verify.verdict import Judged, judged
 
-HERE = "none"  # what held an attack apart from the secret, where rows do not say: it ran in the process that knows it
 Row = dict[str, Any]
 Version = tuple[str, str]  # of the attack, and of the score protocol
 Line = tuple[str, str, str, str]  # attack, parameters, sweep, setting: what public and blind rows have in common
@@ -83,7 +82,7 @@ def verify(
     Raises:
         BenchError: a salt that can be guessed, data that are not here, a store that cannot be written.
     """
-    with blind.holding(salt), room(keep) as folder:
+    with blind.holding(salt), own_folder(keep) as folder:
         found = Verification(blind.salt_digest(), kept=str(folder) if keep else "")
         planned, summary = _run(blinded(loaded), how, progress)
         found.interrupted, found.left = summary.interrupted, summary.left
@@ -190,7 +189,7 @@ def _line(first: Row, rows: Sequence[Row]) -> Row:
 
 def _verified(line: Line, rows: Sequence[Row], one: Judged, salt_digest: str) -> Verified:
     first = rows[0]
-    isolation = {str(row.get("isolation") or HERE) for row in rows}
+    isolation = {row["isolation"] for row in rows if row["isolation"]}  # none of a cell that was never attacked
     numbers = one.difference
     return Verified(
         attack=line[0],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -21,8 +20,7 @@ from bench.store.verified import load_verified
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 ROOT = Path(__file__).resolve().parent.parent.parent
-APART = importlib.util.find_spec("bench.apart") is not None
-TOGETHER = ["--sandbox", "off"] if APART else []  # attacks and judge in one process
+TOGETHER = ["--sandbox", "off"]  # attacks and judge in one process
 SECRET = "nobody-guesses-7319-this"
 
 GRID = """
@@ -130,7 +128,6 @@ def test_a_replaced_scorer_does_not_reach_the_process_that_scores_again(tmp_path
     assert float(found["scorer"].blind) < 0.3, "the number is that of the fresh process"
 
 
-@pytest.mark.skipif(not APART, reason="attacks share the process of their judge until bench.apart is there")
 def test_a_secret_on_the_heap_is_out_of_reach(tmp_path, monkeypatch):
     """The process of an attack has no secret, no scorer and no salt: neither in its objects nor in its environment."""
     monkeypatch.setenv(SALT, SECRET)

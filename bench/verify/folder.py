@@ -17,7 +17,7 @@ from bench.home import STORE, home
 
 
 @contextlib.contextmanager
-def room(keep: bool = False) -> Iterator[Path]:
+def own_folder(keep: bool = False) -> Iterator[Path]:
     """A store of its own on this machine, to which ``bench.files.store_files`` leads meanwhile.
 
     Args:
