@@ -56,13 +56,14 @@ class Process:
         self.line, theirs = socket.socketpair()
         self.folder = tempfile.mkdtemp(prefix="reconbench-attack-")
         argv = [sys.executable, "-m", "bench.apart.child", str(theirs.fileno())]
+        path = [os.path.abspath(entry) for entry in sys.path]
         if sandboxed:
             argv = sandbox.command(argv, readable=[ROOT, *map(Path, readable)], gpu=gpu)
         try:
             self.process = subprocess.Popen(
                 argv,
                 cwd=self.folder,
-                env=_environment() | ({"HOME": "/tmp"} if sandboxed else {}),
+                env=_environment(path) | ({"HOME": "/tmp"} if sandboxed else {}),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=_stderr(),  # what attacks print is no part of our output
@@ -71,7 +72,6 @@ class Process:
             )
         finally:
             theirs.close()
-        path = [os.path.abspath(entry) for entry in sys.path]
         with contextlib.suppress(OSError):  # it has died; whoever asks it finds out
             wire.send(self.line, {"path": path, "threads": torch.get_num_threads()})
 
@@ -130,10 +130,11 @@ class Process:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _environment() -> dict[str, str]:
+def _environment(path: Sequence[str]) -> dict[str, str]:
+    """What it starts with; ``path`` is where our own modules are found, for libraries may lie where its interpreter alone would not look."""
     passed = {name: value for name, value in os.environ.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
     # the first two as the run has them by the time that it attacks: see ``bench.__main__`` and ``bench.precision.check``
-    return {"OMP_WAIT_POLICY": "passive", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **passed, "PYTHONPATH": str(ROOT)}
+    return {"OMP_WAIT_POLICY": "passive", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **passed, "PYTHONPATH": os.pathsep.join([str(ROOT), *path])}
 
 
 def _stderr() -> int:
