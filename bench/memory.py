@@ -76,6 +76,13 @@ def free_bytes(device: torch.device) -> int:
         return 4 * 2**30
 
 
+def forget_peak(device: torch.device) -> None:
+    """``peak_memory_mb`` of a GPU is of what comes from now on."""
+    if device.type == "cuda":
+        torch.cuda.init()  # else there is no allocator yet to tell, in a process that has not used the GPU
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory_mb(device: torch.device) -> float:
     """Peak memory in MiB: on a GPU of this batch; on a CPU of the whole process so far, which is all that the system tells."""
     if device.type == "cuda":

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
 
+from tests.fake_gpu import GPU, FakeGpu
 from tests.gpu import __main__ as script
 from tests.gpu import bundle, merge, selftest
 from tests.gpu.stages import GRACE, Stage, stages
@@ -78,7 +80,7 @@ def test_surroundings_bring_data_and_weights_and_no_tf32(tmp_path):
     out = tmp_path / "out"
     found = script.surroundings({"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1", "PYTHONPATH": "mine"}, tmp_path / "bundle", out)
     assert found["BENCH_DATA"] == str(tmp_path / "bundle" / "data")
-    assert found["PYTHONPATH"].split(":")[1:] == [str(out / "site"), "mine"]
+    assert found["PYTHONPATH"].split(":")[1:] == [str(out / "site-packages"), "mine"]
     assert "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE" not in found
     assert (out / "home" / "weights").resolve() == tmp_path / "bundle" / "weights"
 
@@ -112,20 +114,35 @@ def test_comparisons_hold_on_one_device_and_see_a_difference(monkeypatch):
     scores = [selftest.Check(metric, lambda metric=metric: selftest.scored(metric, CPU), selftest.SCORES) for metric in ("ssim", "ncc")]
     for check in (kkt, found, stack, *scores):
         assert selftest.outcome(check)["ok"], check.name
-    right = selftest.moved
+    right = selftest.held
     there = iter([False, True])  # the second of the two devices reads the weights wrong
 
-    def wrong(release, device):
+    def wrong(setting, device):
+        target = right(setting, device)
         if not next(there):
-            return right(release, device)
-        weights = {name: 1.5 * w for name, w in release.weights.items()}
-        return right(selftest.replace(release, weights=weights), device)
+            return target
+        weights = {name: 1.5 * w for name, w in target.release.weights.items()}
+        return replace(target, release=replace(target.release, weights=weights))
 
-    monkeypatch.setattr(selftest, "moved", wrong)
+    monkeypatch.setattr(selftest, "held", wrong)
     assert not selftest.outcome(kkt)["ok"]
     raising = selftest.outcome(selftest.Check("raises", lambda: 1 / 0, 0.0))
     assert not raising["ok"]
     assert "ZeroDivisionError" in raising["said"]
+
+
+def test_what_is_compared_is_on_the_device_with_all_that_is_released():
+    with FakeGpu():
+        release = selftest.held(selftest.toy(), GPU).release
+        assert release.device == release.oracle.device == GPU
+        assert {tensor.device for _, tensor in release.tensors()} == {GPU}
+
+
+def test_cells_that_fail_say_why(monkeypatch):
+    assert selftest.outcome(selftest.Check("cells", lambda: selftest.cells("none", CPU), 0.0))["ok"]
+    failed = selftest.outcome(selftest.Check("cells", lambda: selftest.cells("no such walls", CPU), 0.0))
+    assert not failed["ok"]
+    assert "sandbox" in failed["said"]
 
 
 def test_a_number_that_is_none_is_a_difference():

@@ -26,7 +26,7 @@ from bench.apart.attempt import attempt
 from bench.apart.described import described
 from bench.errors import AttackFault, BenchError
 from bench.faults import blame
-from bench.memory import is_out_of_memory, peak_memory_mb
+from bench.memory import forget_peak, is_out_of_memory, peak_memory_mb
 from bench.notes import Notes
 from bench.posix import dies_with_its_parent
 from bench.precision import watched
@@ -123,8 +123,7 @@ class _Task:
         cls = registry.get("attack", message["name"])
         track = tracks.get(message["track"]).answering
         device = torch.device(message["device"])
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+        forget_peak(device)
         releases, generators = [], []
         prints: dict[str, str] = {}
         for run, (target, _, state) in enumerate(message["runs"]):

@@ -131,7 +131,7 @@ class Process:
 
 
 def _environment(path: Sequence[str]) -> dict[str, str]:
-    """What it starts with; ``path`` is where our own modules are found, for libraries may lie where its interpreter alone would not look."""
+    """What it starts with. Libraries may lie where its interpreter alone would not look, but on our own ``path`` of modules."""
     passed = {name: value for name, value in os.environ.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
     # the first two as the run has them by the time that it attacks: see ``bench.__main__`` and ``bench.precision.check``
     return {"OMP_WAIT_POLICY": "passive", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **passed, "PYTHONPATH": os.pathsep.join([str(ROOT), *path])}

@@ -53,7 +53,14 @@ NAMESPACES = ("--unshare-all", "--die-with-parent", "--new-session")
 # From strict to lenient: no namespaces inside (bubblewrap 0.8), or at least one of its own for users. Root can do without the latter.
 WAYS = (("--unshare-user", "--disable-userns"), ("--unshare-user",), ())
 PATIENCE = 20.0  # seconds for a trial that takes a twentieth of one
-TRIAL = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import bench.errors, importlib.util as i; assert i.find_spec('torch'), 'no torch'"
+LIBRARIES = ("torch", "numpy", "pydantic", "safetensors")  # without which a process of attacks does not start
+TRIAL = """
+import sys
+sys.path[:] = {path!r}
+import bench.errors, importlib.util
+missing = [name for name in {names!r} if importlib.util.find_spec(name) is None]
+sys.exit("it does not show " + ", ".join(missing) if missing else 0)
+"""
 
 
 def works() -> str:
@@ -88,8 +95,9 @@ def _way() -> tuple[tuple[str, ...], str]:
     if shutil.which("bwrap") is None:
         return (), "bubblewrap is not installed (apt install bubblewrap)"
     why = ""
+    code = TRIAL.format(path=[str(ROOT), *map(os.path.abspath, sys.path)], names=LIBRARIES)
     for way in WAYS:
-        trial = _command([sys.executable, "-c", TRIAL], way, (), False, ())
+        trial = _command([sys.executable, "-c", code], way, (), False, ())
         try:
             done = subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
         except OSError as error:

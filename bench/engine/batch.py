@@ -28,7 +28,7 @@ from bench.errors import StorageError
 from bench.faults import blame
 from bench.files import Files
 from bench.grids.model import Grid
-from bench.memory import peak_memory_mb
+from bench.memory import forget_peak, peak_memory_mb
 from bench.precision import watched
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def run_batch(
     if room is not None and planned.cls is not None:
         room.wait(planned.spec.name, planned.cls)
     began = time.perf_counter()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    forget_peak(device)
     track = tracks.get(cells[0].attack.track).work
     saved = [_saved(targets[cell.target_id].release) for cell in cells]
     runs = Runs(files, afresh=no_cache)

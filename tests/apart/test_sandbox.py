@@ -630,6 +630,13 @@ def test_it_says_why_it_does_not_work(tmp_path, monkeypatch):
         sandbox.command(["/bin/true"], readable=[])
 
 
+@walled
+@pytest.mark.usefixtures("afresh")
+def test_it_says_which_library_it_does_not_show(monkeypatch):
+    monkeypatch.setattr(sandbox, "LIBRARIES", ("torch", "tests"))  # the latter lies in the project's folder, of which it shows the code
+    assert "does not show tests" in sandbox.works()
+
+
 @pytest.mark.usefixtures("afresh")
 def test_whether_it_works_is_found_out_once(tmp_path, monkeypatch):
     fake(tmp_path / "bin", f"echo x >> {tmp_path}/runs; exit 1")

@@ -16,7 +16,7 @@ from bench.engine import run as engine
 from bench.engine.plan import plan
 from bench.errors import BenchError
 from bench.grids.read import load
-from bench.memory import is_out_of_memory
+from bench.memory import forget_peak, is_out_of_memory
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 CPU = torch.device("cpu")
@@ -132,3 +132,19 @@ def test_a_run_that_starts_afresh_reads_what_it_wrote_itself_alone(tmp_path):
     files.within("shadows").put("a", b"new")
     assert files.within("shadows").read("a") == before.within("shadows").read("a") == b"new"
     assert [file.name for file in files.within("shadows").listing()] == ["a"]
+
+
+def test_a_process_that_has_not_used_the_gpu_yet_can_be_asked_for_its_peak(monkeypatch):
+    began = []
+
+    def reset(device):  # as PyTorch 2.11 answers
+        if not began:
+            raise RuntimeError("Invalid device argument")
+
+    monkeypatch.setattr(torch.cuda, "init", lambda: began.append(True))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
+    forget_peak(torch.device("cuda"))
+    assert began
+    began.clear()
+    forget_peak(CPU)
+    assert not began

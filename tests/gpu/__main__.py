@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = given.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
     environment = surroundings(os.environ, given.bundle.absolute(), out)
-    fault = install(given.bundle.absolute() / "wheels", out / "site") or unfit(environment, given.device)
+    fault = install(given.bundle.absolute() / "wheels", out / "site-packages") or unfit(environment, given.device)
     if fault:
         print(fault, file=sys.stderr)
         return 2
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def surroundings(before: Mapping[str, str], bundle: Path, out: Path) -> dict[str, str]:
     """The environment of every stage: wheels and data of the bundle, a store of its own, no TF32 by the back door."""
     after = dict(before)
-    after["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), str(out / "site"), before.get("PYTHONPATH", ""))))
+    after["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), str(out / "site-packages"), before.get("PYTHONPATH", ""))))
     after["RECONBENCH_HOME"] = str(out / "home")
     after["PYTHONUNBUFFERED"] = "1"
     after.pop("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", None)

@@ -6,12 +6,18 @@ Each check ends in a line of the file at once, so that what was cut off still sa
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
+import functools
 import json
 import math
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -20,11 +26,14 @@ import torch
 from torch import Tensor
 
 from bench import capture, precision, registry
+from bench.apart import sandbox
 from bench.api import Candidates, Setting, Target
 from bench.api.setting import Activation
 from bench.engine.provenance import device_name
 from bench.memory import is_out_of_memory
 from bench.metrics import lpips, ncc, ssim
+from bench.registry import ROOT
+from bench.targets.cache import TargetCache
 from bench.tracks.reconstruction.targets import obtain
 
 CPU = torch.device("cpu")
@@ -58,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     given = parser.parse_args(arguments)
     device = torch.device(given.device)
+    if device.type == "cuda" and device.index is None:  # the allocator's limit asks for a number
+        device = torch.device("cuda", torch.cuda.current_device())
     record: dict[str, Any] = {"device": device_name(device), "torch": torch.__version__, "checks": []}
     with precision.pinned():
         record["precision"] = precision.measured(device)
@@ -100,6 +111,9 @@ def checks(device: torch.device) -> Iterator[Check]:
     yield Check("a stack of runs, against single ones", partial(stacked, device), TOLERANCE)
     for metric in ("ssim", "ncc", "lpips"):
         yield Check(f"scores, {metric}", partial(scored, metric, device), SCORES)
+    for walls in ("none", "bwrap"):
+        if walls == "none" or not sandbox.works():
+            yield Check(f"cells of a grid, attacks in processes of their own, --sandbox {walls}", partial(cells, walls, device), 0.0)
     if device.type == "cuda":
         yield Check("memory runs out, and is said to", partial(full, device), 0.0)
 
@@ -145,17 +159,26 @@ def in_pixels(name: str) -> bool:
 
 def unsupported(name: str, setting: Setting) -> str:
     """Why an attack is not for such a network."""
-    return str(registry.get("attack", name)().unsupported(target(setting, CPU).release.architecture))
+    return str(registry.get("attack", name)().unsupported(held(setting, CPU).release.architecture))
 
 
-def target(setting: Setting, device: torch.device) -> Target:
-    """Trained on the device."""
-    return obtain([setting], None, device)[0]
+@functools.cache
+def _trained() -> TargetCache:
+    """What the CPU has trained, until this process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="reconbench-selftest-")
+    atexit.register(folder.cleanup)
+    return TargetCache(folder.name)
+
+
+def held(setting: Setting, device: torch.device) -> Target:
+    """One and the same network, trained on the CPU, as the track hands it out on a device: its oracle is there, too."""
+    obtain([setting], _trained(), CPU)
+    return obtain([setting], _trained(), device)[0]
 
 
 def training(setting: Setting, device: torch.device) -> float:
     """The largest difference of weights, relative to the largest weight of their tensor."""
-    here, there = (target(setting, where).release.weights for where in (CPU, device))
+    here, there = (obtain([setting], None, where)[0].release.weights for where in (CPU, device))
     return max(relative(there[name].to(CPU), w) for name, w in here.items())
 
 
@@ -172,41 +195,25 @@ def images(answer: Any) -> Tensor:
 
 def attacked(name: str, setting: Setting, device: torch.device) -> float:
     """The largest difference of candidates on one and the same network, in pixel values."""
-    trained = target(setting, CPU).release
     attack = registry.get("attack", name)(steps=STEPS, subspace="none")
-    here, there = (images(attack.reconstruct(moved(trained, where), torch.Generator().manual_seed(SEED))) for where in (CPU, device))
+    here, there = (images(attack.reconstruct(held(setting, on).release, torch.Generator().manual_seed(SEED))) for on in (CPU, device))
     found = float((here - there).abs().max())
     return found if math.isfinite(found) else math.inf
 
 
 def finds(name: str, setting: Setting, device: torch.device) -> float:
     """The difference in how near it comes to the members, in SSIM, on average."""
-    trained, found = target(setting, CPU), []
-    members = trained.secret.members.float()
+    members, found = held(setting, CPU).secret.members.float(), []
     for where in (CPU, device):
-        answer = registry.get("attack", name)().reconstruct(moved(trained.release, where), torch.Generator().manual_seed(SEED))
+        answer = registry.get("attack", name)().reconstruct(held(setting, where).release, torch.Generator().manual_seed(SEED))
         found.append(float(ssim.ssim_matrix(members, images(answer).float().clamp(0, 1)).amax(1).mean()))
     return abs(found[0] - found[1])
-
-
-def moved(release: Any, device: torch.device) -> Any:
-    """The release on a device."""
-
-    def there(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.to(device)
-        return {k: there(v) for k, v in value.items()} if isinstance(value, dict) or hasattr(value, "items") else value
-
-    return replace(
-        release,
-        **{field.name: there(getattr(release, field.name)) for field in fields(release) if getattr(release, field.name) is not None},
-    )
 
 
 def stacked(device: torch.device) -> float:
     """Candidates of three runs in a stack against those of the runs alone, both on the device."""
     cls = registry.get("attack", "haim_kkt")
-    release = moved(target(toy(init_scale=1e-2), CPU).release, device)
+    release = held(toy(init_scale=1e-2), device).release
     runs = [cls(steps=STEPS, lr=lr) for lr in (0.005, 0.01, 0.02)]
     generators = [torch.Generator().manual_seed(SEED + i) for i in range(3)]
     together = cls.reconstruct_batch(runs, [release] * 3, generators)
@@ -216,7 +223,7 @@ def stacked(device: torch.device) -> float:
 
 def scored(metric: str, device: torch.device) -> float:
     """All pairs of a few images."""
-    some = target(toy(), CPU).secret
+    some = held(toy(), CPU).secret
     a, b = some.members.float(), some.controls.float()
     if metric == "lpips" and (why := lpips.unavailable()):
         raise RuntimeError(why)
@@ -225,10 +232,29 @@ def scored(metric: str, device: torch.device) -> float:
     return float((torch.as_tensor(here).to(CPU) - torch.as_tensor(there).to(CPU)).abs().max())
 
 
+def cells(walls: str, device: torch.device) -> float:
+    """How many cells of a toy grid end otherwise than well on the device, by the command that users type.
+
+    Raises:
+        RuntimeError: some do; with the reason of the first.
+    """
+    words = ["--grid", "quick", "--seeds", "0,1", "--set", "dataset=photo_tiles", "--set", "epochs=60", "--set", "hidden=[24]"]
+    asked = ["haim_kkt", "span_ica", "mean_image"]
+    with tempfile.TemporaryDirectory() as home:
+        words += [word for name in asked for word in ("--attack", name)]
+        words += ["--device", device.type, "--sandbox", walls, "--out", f"{home}/results", "--json"]
+        environment = {**os.environ, "RECONBENCH_HOME": home}
+        done = subprocess.run([sys.executable, "-m", "bench", "run", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+    said = json.loads(done.stdout or "{}")
+    if done.returncode or said["failures"]:
+        raise RuntimeError(str(said.get("failures") or " ".join(done.stderr.split())[-300:]))
+    return float(2 * len(asked) - said["cells"]["ok"])
+
+
 def full(device: torch.device) -> float:
     """1 unless a stack that does not fit raises what the engine halves stacks on, and a smaller one goes through afterwards."""
     cls = registry.get("attack", "haim_kkt")
-    release = moved(target(toy(init_scale=1e-2, hidden=(256,)), CPU).release, device)
+    release = held(toy(init_scale=1e-2, hidden=(256,)), device).release
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(2e-3, device)  # 160 MiB of 80 GiB
     try:
