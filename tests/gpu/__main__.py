@@ -118,7 +118,7 @@ def go_through(chosen: Sequence[Stage], out: Path, end: float, environment: Mapp
             continue
         print(f"{stage.name}: at most {limit:.0f} s …", end=" ", flush=True)
         began = time.monotonic()
-        code = run(stage.command, out / f"{stage.name.replace(' ', '-')}.log", limit, environment)
+        code = run(stage.command, out / f"{stage.name.replace(',', '').replace(' ', '-')}.log", limit, environment)
         shown = " ".join(stage.command).replace(str(out), "gpu-out")
         line = {"stage": stage.name, "command": shown, "rc": code, "seconds": round(time.monotonic() - began, 1)}
         with record.open("a", encoding="utf-8") as file:
