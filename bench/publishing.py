@@ -39,7 +39,7 @@ def publish(
         before = store.load_scores(against)
         fresh, pictures, standing = to_publish(frame, images, before) if keep else (frame, images, 0)
         left = _earlier(planned, folder) if alone else 0
-        if len(fresh) or not (folder / store.SCORES_FILE).exists():
+        if len(fresh) or not store.has_results(folder):
             store.publish(fresh, pictures, folder, store=rows, alone=alone)
         render(folder, only_if_changed=True)
     except (BenchError, OSError) as error:

@@ -2,8 +2,8 @@
 
 ``scores`` has one row per grid × cell (a cell is one setting, seed included, under one attack); ``images`` one row per cell × image,
 members and controls alike. ``columns`` is the only definition: what is listed here, and what the registered metrics and tracks bring.
-Units, ranges, directions and descriptions travel in the field metadata of every file, the schema version in its file metadata; the score
-protocol is that of a row's track when the row was made, and a column.
+Units, ranges and directions travel in the metadata of every file, and the schema version; the score protocol is that of a row's track when
+the row was made, and a column.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def single(name: str, description: str, unit: str, range_: str, direction: Direc
 
 _IMAGES_BEFORE: tuple[Column, ...] = (
     Column("schema_version", TINY, "version of this schema; old files load, newer ones are refused"),
-    Column("cell_id", TEXT, "cell of scores.parquet; part of the key"),
+    Column("cell_id", TEXT, "cell of table scores; part of the key"),
     Column("split", TEXT, "member or control; part of the key"),
     Column("index", SMALL, "position in the split; part of the key", "", ">= 0"),
     Column("label", TINY, "class of the image"),
@@ -381,7 +381,7 @@ def describe_schema() -> str:
     lines = [f"Schema version {SCHEMA_VERSION}; score protocols: {protocols}. Missing values are null."]
     keys: tuple[tuple[Table, tuple[str, ...]], ...] = (("scores", SCORE_KEY), ("images", IMAGE_KEY))
     for name, key in keys:
-        lines += ["", f"## {name}.parquet (key: {', '.join(key)})", "", "| column | type | unit | range | better | meaning |"]
+        lines += ["", f"## {name}/*.parquet (key: {', '.join(key)})", "", "| column | type | unit | range | better | meaning |"]
         lines += ["|---|---|---|---|---|---|"]
         for c in columns(name):
             cells = (f"`{c.name}`", str(c.type), c.unit, c.range, "" if c.direction == "none" else c.direction, c.description)
@@ -392,7 +392,7 @@ def describe_schema() -> str:
 def described(name: str) -> list[str]:
     """A column in words, once for each table that has it."""
     return [
-        f"column {c.name} of {table}.parquet: {c.description}\n  type: {c.type}"
+        f"column {c.name} of {table}/*.parquet: {c.description}\n  type: {c.type}"
         + "".join(f", {what}: {value}" for what, value in (("unit", c.unit), ("range", c.range)) if value)
         + ("" if c.direction == "none" else f"; {c.direction} is better for the attacker")
         for table in get_args(Table)

@@ -129,17 +129,18 @@ def test_a_damaged_name_of_a_key_column_makes_the_part_corrupt(tmp_path, parts, 
 
 @pytest.fixture(scope="module")
 def published(parts, tmp_path_factory) -> bytes:
-    """The scores of a results folder."""
+    """The score rows of a results folder."""
     folder = tmp_path_factory.mktemp("published")
     publish(*parts[1:], folder)
-    return (folder / "scores.parquet").read_bytes()
+    return (folder / "scores" / "quick.parquet").read_bytes()
 
 
 @cases(100)
 @given(how=damage)
 def test_damaged_published_rows_are_refused_and_left_alone(fresh, published, how):
     folder = fresh()
-    table = folder / "scores.parquet"
+    table = folder / "scores" / "quick.parquet"
+    table.parent.mkdir()
     table.write_bytes(damaged(published, how))
     before = listing(folder)
     found = refused(lambda: load_results(folder)[0])

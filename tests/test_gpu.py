@@ -188,4 +188,4 @@ def test_rows_of_a_grid_that_was_cut_off_come_back(tmp_path):
     (out / "stages.jsonl").write_text(json.dumps({"stage": "grid quick", "command": "bench run", "rc": None, "seconds": 9.0}) + "\n")
     into.mkdir()
     assert merge.main([str(out), "--into", str(into)]) == 0
-    assert "mean_image" in pd.read_parquet(into / "scores.parquet")["attack"].to_list()
+    assert "mean_image" in pd.read_parquet(into / "scores")["attack"].to_list()

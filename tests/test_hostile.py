@@ -321,12 +321,11 @@ def test_rows_that_this_program_never_writes_are_one_message(tmp_path, capsys, c
     _, frame, images = run(tmp_path)
     folder = tmp_path / "results"
     store.publish(frame, images, folder)
-    table = pq.read_table(folder / "scores.parquet")
+    [path] = store.scores_files(folder)
+    table = pq.read_table(path)
     place = table.schema.get_field_index(column)
     values = [value, *table[column].to_pylist()[1:]]
-    pq.write_table(
-        table.set_column(place, table.schema.field(column), pa.array(values, table.schema.field(column).type)), folder / "scores.parquet"
-    )
+    pq.write_table(table.set_column(place, table.schema.field(column), pa.array(values, table.schema.field(column).type)), path)
     for words in (("report", "--out", str(folder)), ("merge", str(folder), "--into", str(tmp_path / "into"))):
         assert main(list(words)) == 1
         said = capsys.readouterr().err
@@ -377,7 +376,7 @@ def test_no_secret_of_the_environment_is_in_what_a_run_leaves_behind(tmp_path, b
     assert len(files) > 5
     for file in files:
         assert secret.encode() not in file.read_bytes(), file
-    for table in (pd.read_parquet(out / "scores.parquet"), stored.store().rows()):
+    for table in (pd.read_parquet(out / "scores"), stored.store().rows()):
         assert not table.astype(str).apply(lambda column: column.str.contains(secret)).any(axis=None)
 
 

@@ -19,7 +19,7 @@ from bench.grids.read import load
 from bench.metrics.intervals import t_interval
 from bench.report import render
 from bench.report.aggregate import aggregate
-from bench.store import images_files, load_results, load_scores
+from bench.store import images_files, load_results, load_scores, scores_files
 from bench.tracks.informed.page import paired
 from tests.report import legible_page
 from tests.report.legible import watched
@@ -41,7 +41,7 @@ def groups():
 def rendered(tmp_path_factory):
     """The published rows rendered again: the folder, the files, and what cannot be read in the pictures."""
     folder = tmp_path_factory.mktemp("rendered")
-    for path in (RESULTS / "scores.parquet", RESULTS / "verified.csv", *images_files(RESULTS)):
+    for path in (*scores_files(RESULTS), RESULTS / "verified.csv", *images_files(RESULTS)):
         (folder / path.relative_to(RESULTS)).parent.mkdir(exist_ok=True)
         shutil.copy(path, folder / path.relative_to(RESULTS))
     with watched() as faults:

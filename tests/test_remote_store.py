@@ -307,7 +307,7 @@ def test_a_run_keeps_everything_there_and_its_credentials_nowhere(
     assert '"cached": 4' in capsys.readouterr().out, "another process finds what was computed"
     assert main(["score", "--grid", "tiny", "--out", str(out)]) == 0
     assert main(["merge", bucket, "--into", str(tmp_path / "merged")]) == 0
-    assert len(pd.read_parquet(tmp_path / "merged" / "scores.parquet")) == 8
+    assert len(pd.read_parquet(tmp_path / "merged" / "scores")) == 8
     check = doctor._store()
     assert (check.status, check.detail.partition("bucket-")[0]) == ("ok", "s3://")
     said = capsys.readouterr()
@@ -317,7 +317,7 @@ def test_a_run_keeps_everything_there_and_its_credentials_nowhere(
         files.within(folder).read(file.name) for folder in ("rows", "targets", "reconstructions") for file in files.within(folder).listing()
     ]
     assert len(contents) > 12
-    tables = [stored.store().rows(), pd.read_parquet(out / "scores.parquet")]
+    tables = [stored.store().rows(), pd.read_parquet(out / "scores")]
     text = [said.out + said.err + repr(check), *(table.to_csv() for table in tables), *(content.decode("latin-1") for content in contents)]
     for secret in (KEY, SECRET, "hunter2"):
         assert not any(secret in one for one in text), secret

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import math
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ from bench import store as S
 from bench.api import Setting
 from bench.errors import BenchError
 from bench.store import published as store_published
+from bench.store import split
 from bench.store.tables import serialise
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -299,8 +301,9 @@ def test_readable_as_is_and_described(tmp_path: Path) -> None:
     assert duckdb.sql(f"select excess_recall from '{paths[0]}'").fetchall() == [(0.5,)]
     written = pq.read_schema(paths[0])
     assert written.metadata[b"schema_version"] == b"1"
-    assert written.field("psnr_median").metadata[b"unit"] == b"dB"
-    assert written.field("lpips_median").metadata[b"direction"] == b"lower"
+    assert json.loads(written.metadata[b"units"])["psnr_median"] == "dB"
+    assert json.loads(written.metadata[b"ranges"])["excess_recall"] == "[-1, 1]"
+    assert json.loads(written.metadata[b"directions"])["lpips_median"] == "lower"
     text = S.describe_schema()
     for column in (*S.columns("scores"), *S.columns("images")):
         assert f"| `{column.name}` |" in text
@@ -407,17 +410,22 @@ def test_a_row_that_wins_a_merge_does_not_keep_the_pictures_of_the_other(tmp_pat
 
 def test_a_corrupt_published_file_is_an_error_and_stays(tmp_path: Path) -> None:
     S.publish([score()], images(), tmp_path)
-    (tmp_path / "scores.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(BenchError, match=r"scores\.parquet is corrupt"):
-        S.publish([score()], images(), tmp_path)
-    assert (tmp_path / "scores.parquet").read_bytes() == b"PAR1 no"
+    for name in ("scores/quick.parquet", "scores.parquet", "images/quick.parquet"):
+        before = (tmp_path / name).read_bytes() if (tmp_path / name).exists() else None
+        (tmp_path / name).write_bytes(b"PAR1 no")
+        with pytest.raises(BenchError, match=rf"{name} is corrupt"):
+            S.publish([score()], images(), tmp_path)
+        assert (tmp_path / name).read_bytes() == b"PAR1 no"
+        (tmp_path / name).unlink() if before is None else (tmp_path / name).write_bytes(before)
 
 
 def test_each_grid_has_an_image_file_and_controls_of_other_tracks_show_their_ssim_alone(tmp_path: Path) -> None:
     plain, other = score("a" * 16), score("b" * 16, grid="mnemonist", track="informed")
     rows = [*images("a" * 16, psnr=20.0), *images("b" * 16, psnr=20.0, mse=0.01, pool_mse=0.02, ssim=0.25)]
     S.publish([plain, other], rows, tmp_path)
-    assert {path.name for path in tmp_path.rglob("*.parquet")} == {"scores.parquet", f"{plain['grid']}.parquet", "mnemonist.parquet"}
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")} == {
+        f"{table}/{row['grid']}.parquet" for table in ("scores", "images") for row in (plain, other)
+    }
     assert set(pq.read_table(tmp_path / "images" / f"{plain['grid']}.parquet")["cell_id"].to_pylist()) == {"a" * 16}
     scores, found = S.load_results(tmp_path)
     assert len(scores) == 2
@@ -428,9 +436,9 @@ def test_each_grid_has_an_image_file_and_controls_of_other_tracks_show_their_ssi
     assert found.loc[found["cell_id"] == "a" * 16, "psnr"].notna().all()
     assert controls["ssim"].round(2).eq(0.25).all()
     assert found[(found["cell_id"] == "b" * 16) & (found["split"] == "member")]["pool_mse"].round(3).eq(0.02).all()
-    before = {path.name: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
     S.publish([], [], tmp_path)
-    assert before == {path.name: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
     S.publish([{**other, "status": "failed", "reason": "boom", "finished_at": datetime.now(timezone.utc)}], [], tmp_path)
     assert not (tmp_path / "images" / "mnemonist.parquet").exists(), "a grid without image rows has no file"
 
@@ -438,16 +446,16 @@ def test_each_grid_has_an_image_file_and_controls_of_other_tracks_show_their_ssi
 def test_a_grid_with_a_strange_name_stays_in_its_folder(tmp_path: Path) -> None:
     S.publish([score("c" * 16, grid="../../evil")], images("c" * 16), tmp_path / "results")
     assert {str(path.relative_to(tmp_path / "results")) for path in tmp_path.rglob("*.parquet")} == {
-        "scores.parquet",
-        "images/______evil.parquet",
+        "scores/evil.parquet",
+        "images/evil.parquet",
     }
 
 
 def test_a_grid_whose_image_rows_are_too_many_for_one_file_has_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_published, "LARGEST", 16_000)
+    monkeypatch.setattr(split, "LARGEST", 16_000)
     cells = [f"{i:016d}" for i in range(60)]
     rng = np.random.default_rng(0)  # what does not compress
-    rows = [{**row, "ssim": float(rng.random()), "psnr": float(rng.random())} for cell in cells for row in images(cell, n=30)]
+    rows = [{**row, "ssim": float(rng.random()), "psnr": float(rng.random())} for cell in cells for row in images(cell, n=60)]
     S.publish([score(cell, seed=i) for i, cell in enumerate(cells)], rows, tmp_path)
     files = sorted(path.name for path in (tmp_path / "images").glob("*.parquet"))
     assert len(files) > 2
@@ -456,18 +464,19 @@ def test_a_grid_whose_image_rows_are_too_many_for_one_file_has_several(tmp_path:
     found = S.load_results(tmp_path)[1]
     assert len(found) == len(rows)
     assert not found.duplicated(["cell_id", "split", "index"]).any()
-    monkeypatch.setattr(store_published, "LARGEST", 10**6)
+    monkeypatch.setattr(split, "LARGEST", 10**6)
     S.publish([], [], tmp_path)
     assert len(list((tmp_path / "images").glob("*.parquet"))) == 1, "the pieces are gone when one file will do"
 
 
 def test_a_cell_of_two_grids_is_published_once_and_the_older_layout_is_taken_over(tmp_path: Path) -> None:
     S.publish([score(grid="b"), score(grid="a")], images(), tmp_path)
-    assert {path.name for path in tmp_path.rglob("*.parquet")} == {"scores.parquet", "a.parquet"}
+    names = {"scores/a.parquet", "scores/b.parquet", "images/a.parquet"}
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")} == names
     (tmp_path / "images" / "a.parquet").rename(tmp_path / "images.parquet")
     assert len(S.load_results(tmp_path)[1]) == len(images())
     S.publish([], [], tmp_path)
-    assert {path.name for path in tmp_path.rglob("*.parquet")} == {"scores.parquet", "a.parquet"}
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")} == names
     assert len(S.load_results(tmp_path)[1]) == len(images())
 
 
@@ -493,7 +502,7 @@ def test_tables_that_were_joined_by_hand_count_each_cell_once(tmp_path: Path) ->
     assert pictures["truth_png"].notna().any()  # of rows that say the same, one with its picture
     assert S.merge([into], tmp_path / "merged").rows == 2
     S.publish([score("3" * 16, seed=2)], images("3" * 16), into)
-    assert pq.read_table(into / "scores.parquet").num_rows == 3
+    assert pq.read_table(into / "scores").num_rows == 3
     assert pq.read_table(into / "images" / "quick.parquet").num_rows == 18
 
 
@@ -534,12 +543,28 @@ def test_image_rows_that_a_kill_left_in_two_files_count_once(tmp_path: Path) -> 
 
 
 def test_the_same_rows_as_another_version_of_the_writer_puts_them_are_left_as_they_are(tmp_path: Path) -> None:
-    first, *_ = S.publish([score("1" * 16, grid="a"), score("2" * 16, grid="b")], [*images("1" * 16), *images("2" * 16)], tmp_path)
-    for path in (first, tmp_path / "images" / "a.parquet", tmp_path / "images" / "b.parquet"):
-        pq.write_table(pq.read_table(path).drop_columns(["mse" if path.parent.name == "images" else "n_clean"]), path, compression="snappy")
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    S.publish([score("1" * 16, grid="a"), score("2" * 16, grid="b")], [*images("1" * 16), *images("2" * 16)], tmp_path)
+    before = {}
+    for path in tmp_path.rglob("*.parquet"):
+        pq.write_table(pq.read_table(path), path, compression="snappy")
+        before[path] = path.read_bytes()
     S.publish([score("2" * 16, grid="b", excess_recall=0.1)], images("2" * 16, ssim=0.9), tmp_path)
-    assert {path.name for path in before if path.read_bytes() != before[path]} == {"scores.parquet", "b.parquet"}
+    changed = {str(path.relative_to(tmp_path)) for path in before if path.read_bytes() != before[path]}
+    assert changed == {"scores/b.parquet", "images/b.parquet"}
+
+
+@pytest.mark.parametrize(("table", "column"), [("scores", "n_clean"), ("images", "mse")])
+def test_the_files_of_a_table_have_the_same_columns(tmp_path: Path, table: str, column: str) -> None:
+    """A column that came later is null in files of before. Who reads the folder as a whole has the columns of its first file."""
+    polars = pytest.importorskip("polars")
+    S.publish([score("1" * 16, grid="a"), score("2" * 16, grid="b")], [*images("1" * 16), *images("2" * 16)], tmp_path)
+    for path in tmp_path.rglob("a.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns([column] if path.parent.name == table else []), path)
+    S.publish([score("2" * 16, grid="b", excess_recall=0.1)], [], tmp_path)
+    schemas = [pq.read_schema(path) for path in (tmp_path / table).glob("*.parquet")]
+    assert schemas[0].equals(schemas[1])
+    assert list(pd.read_parquet(tmp_path / table)) == [c.name for c in S.columns(table)]  # type: ignore[arg-type]
+    assert polars.read_parquet(tmp_path / table / "*.parquet").columns == [c.name for c in S.columns(table)]  # type: ignore[arg-type]
 
 
 def test_a_grid_whose_fresh_rows_stand_alone_has_no_others(tmp_path: Path) -> None:

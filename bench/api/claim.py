@@ -11,7 +11,7 @@ from typing import Any, Literal
 class Claim:
     """A statement of a paper, and which rows of the tables decide it. ``bench/claims/findings.py`` holds the tests.
 
-    ``where``, ``a`` and ``b`` choose score rows: column → value. The column is one of scores.parquet, or ``param:NAME``, a hyperparameter
+    ``where``, ``a`` and ``b`` choose score rows: column → value. The column is one of table scores, or ``param:NAME``, a hyperparameter
     of the attack, or ``axis:NAME``, a label of the grid. The value is what is asked for, a tuple of such values, ``"> 0"`` or ``"< 0"`` for
     numbers, or None for null. Where no ``attack`` is chosen, the rows are those of the attack that the claim is declared on.
 
@@ -27,7 +27,7 @@ class Claim:
     expected: Literal["above", "below", "either"] = "above"  # side of ``level`` on which the statement puts the effect
     level: float = 0.0  # what the effect is compared with, fixed before looking
     margin: float | None = None  # an effect nearer than this to ``level`` is not worth the name; fixed before looking; None: not asked
-    column: str = "excess_recall"  # of scores.parquet; test margin: of the image rows; test concordance has no use for it
+    column: str = "excess_recall"  # of table scores; test margin: of the image rows; test concordance has no use for it
     minus: str = ""  # a column of the same row that is taken off first
     where: Mapping[str, Any] = field(default_factory=dict)
     a: Mapping[str, Any] = field(default_factory=dict)  # difference, beats, interaction: the rows of the one side

@@ -15,7 +15,7 @@ from bench.api.target import Secret, Target
 if TYPE_CHECKING:
     from torch import Tensor
 
-Row = dict[str, Any]  # one line of results/scores.parquet or results/images/; the columns are in bench.schema
+Row = dict[str, Any]  # one line of results/scores/ or results/images/; the columns are in bench.schema
 
 
 @runtime_checkable

@@ -32,16 +32,18 @@ def probe(folder: Path) -> None:
     """Raises BenchError where results cannot be written: better known before they are computed than after."""
     from bench import regular
     from bench.files import Folder
+    from bench.store import images_files, scores_files
 
     Folder(folder).probe()
-    regular.check(folder / "scores.parquet")
+    for path in (folder / "scores.parquet", folder / "scores", folder / "images", *scores_files(folder), *images_files(folder)):
+        regular.check(path)
 
 
 def no_results(folder: Path) -> BenchError:
     """What a command says that reads a results folder without any."""
     return BenchError(
         f"no results in {folder}",
-        expected="scores.parquet",
+        expected="scores/",
         got="none",
         hint=f"python -m bench run --grid quick --out {shlex.quote(str(folder))}",
     )

@@ -87,6 +87,7 @@ def run(
     from bench.engine import stored
     from bench.engine.plan import Plan, plan
     from bench.engine.rescore import rescore
+    from bench.store import has_results
 
     where = engine.pick_device("cpu" if cluster else device)
     rows = stored.store()
@@ -112,7 +113,7 @@ def run(
     why += ["a grid file that bears a built-in grid's name"] if shadows(loaded) else []
     published = results_dir("")
     folder = results_dir(out) if out or not why else local_results()
-    against = folder if out and (folder / "scores.parquet").exists() else published
+    against = folder if out and has_results(folder) else published
     if republish and folder.resolve() != published.resolve():
         raise BenchError(
             f"--republish is for the published table, {published}",

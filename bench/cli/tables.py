@@ -17,8 +17,10 @@ from bench.say import say
 def report(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
     """Render pages and figures from the Parquet files alone."""
     load_plugins(plugin)
+    from bench.store import has_results
+
     folder = results_dir(out)
-    if not (folder / "scores.parquet").exists():
+    if not has_results(folder):
         raise no_results(folder)
     from bench.publishing import render
 
@@ -33,10 +35,10 @@ def claims(plugin: Plugins = [], out: Out = "") -> int:  # noqa: B006
     from bench.claims.declarations import declared
     from bench.claims.findings import findings
     from bench.report import CLAIMS, claims_page
-    from bench.store import atomic_write, load_results
+    from bench.store import atomic_write, has_results, load_results
 
     folder = results_dir(out) if out or not plugin else local_results()
-    if not (folder / "scores.parquet").exists():
+    if not has_results(folder):
         raise no_results(folder)
     said, broken = declared()
     found = findings(*load_results(folder), said)
@@ -78,6 +80,6 @@ def merge(
     folder = into if is_uri(into) else results_dir(into)
     merged = store.merge(paths, folder, on_conflict)  # type: ignore[arg-type]
     print(f"{merged.rows} rows in {shown(folder)}: {merged.added} new, {len(merged.replaced)} replaced")
-    if isinstance(folder, Path) and (folder / "scores.parquet").exists():
+    if isinstance(folder, Path) and store.has_results(folder):
         print(f"read {publishing.render(folder)[0]}")
     return OK

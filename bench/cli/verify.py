@@ -55,7 +55,9 @@ def verify(
         load_packages([spec.name for spec in loaded.grid.attacks], room)
         narrowed = bool(set_ or seeds or plugin) or shadows(loaded)
         folder = results_dir(out) if out or not narrowed else local_results()
-        public = folder if out and (folder / "scores.parquet").exists() else results_dir("")
+        from bench.store import has_results
+
+        public = folder if out and has_results(folder) else results_dir("")
         probe(folder)
         interrupt_on_sigterm()  # or blind targets would stay behind
         from bench.engine.progress import choose
@@ -115,10 +117,11 @@ def _chosen(grid: Grid, asked: list[str], brought: list[str]) -> Grid:
 def _publish(found: Verification, folder: Any) -> None:
     """The rows into the folder's table, and its board made again where it has one."""
     from bench import publishing
+    from bench.store import has_results
     from bench.store.verified import add_verified
 
     path = add_verified(folder, found.rows)
-    if (folder / "scores.parquet").exists():
+    if has_results(folder):
         publishing.render(folder, only_if_changed=True)
     say(f"verified rows are in {path}")
 

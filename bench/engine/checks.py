@@ -31,7 +31,7 @@ def check_published(loaded: Loaded) -> None:
             raise BenchError(
                 f"grid {loaded.source}: published[{position}]: no score column '{figure.column}' holds numbers."
                 f"{did_you_mean(figure.column, known)}",
-                expected="a column of numbers in scores.parquet",
+                expected="a column of numbers in table scores",
                 got=repr(figure.column),
                 hint="python -m bench info schema",
             )

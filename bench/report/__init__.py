@@ -160,10 +160,10 @@ def _not_made(faults: Mapping[str, Fault]) -> BenchError:
 
 def _sweep(folder: Path, kept: set[str], kinds: Sequence[str]) -> None:
     """Removes generated pages and pictures that this rendering did not make."""
-    from bench.report.kit.text import GENERATED
+    from bench.report.kit.text import GENERATED, GENERATED_BEFORE
 
     for path in folder.glob("*.md"):
-        if path.name not in kept and path.is_file() and path.read_bytes().startswith(GENERATED.encode()):
+        if path.name not in kept and path.is_file() and path.read_bytes().startswith((GENERATED.encode(), GENERATED_BEFORE.encode())):
             path.unlink()
     for kind in kinds:
         for path in (folder / FIGURES).glob(f"*_{kind}.png"):

@@ -204,6 +204,6 @@ def _columns(groups: Sequence[Group]) -> list[str]:
         "",
         "Means over seeds weigh each seed equally. Bootstrap intervals of hits are worked out, not drawn: the same rows, the same ends.",
         "With few seeds a bootstrap over seeds is somewhat too narrow; leads, and differences along an axis, are therefore tested by",
-        "Student's t over paired seeds. `python -m bench info schema` describes every column of `scores.parquet` and `images/*.parquet`,",
+        "Student's t over paired seeds. `python -m bench info schema` describes every column of `scores/*.parquet` and `images/*.parquet`,",
         "from which all of this is made.",
     ]

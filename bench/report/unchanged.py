@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench import regular
 from bench.schema import to_table
-from bench.store import SCORES_FILE, images_files
+from bench.store import images_files, scores_files
 from bench.store.verified import FILE as VERIFIED_FILE
 
 
@@ -47,8 +47,8 @@ def stamp(folder: Path) -> str:
     from bench.claims import declarations
 
     digest = hashlib.sha256()
-    for path in [folder / SCORES_FILE, *images_files(folder)]:
-        digest.update(path.read_bytes() if path.is_file() else b"\0")
+    for path in [*scores_files(folder), *images_files(folder)]:
+        digest.update(regular.read(path))
     digest.update(declarations.fingerprint().encode())
     if (folder / VERIFIED_FILE).is_file():
         digest.update(regular.read(folder / VERIFIED_FILE))

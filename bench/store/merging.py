@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.files import Folder, files_at, is_uri, shown
 from bench.schema import COST_COLUMNS, PROVENANCE_COLUMNS, TEXT, columns, protocol_number, to_table
 from bench.store.parts import Store
-from bench.store.published import SCORES_FILE, VERSION_KEY, load_tables, locked, write_results
+from bench.store.published import VERSION_KEY, has_results, load_tables, locked, write_results
 from bench.store.tables import latest_images, latest_scores, take
 
 OnConflict = Literal["last", "best", "refuse"]
@@ -164,9 +164,9 @@ def _beats(row: Row, current: Row, on_conflict: OnConflict) -> bool:
 def _store(where: Path | str) -> Store | None:
     """The store at a place, which has part files or a ``rows`` folder of them; None where there is a results folder, or nothing."""
     files = files_at(where)
-    names = {file.name for file in files.listing()}
-    if SCORES_FILE in names:
+    if isinstance(files, Folder) and has_results(files.path):
         return None
+    names = {file.name for file in files.listing()}
     if any(name.startswith(("scores-", "images-")) and name.endswith(".parquet") for name in names):
         return Store(files)
     rows = files.within("rows")
@@ -178,11 +178,11 @@ def _source(where: Path | str) -> tuple[pa.Table, pa.Table]:
     if store is not None:
         return store.scores(), store.pictures()
     files = files_at(where)
-    if isinstance(files, Folder) and (files.path / SCORES_FILE).exists():
+    if isinstance(files, Folder) and has_results(files.path):
         return load_tables(files.path)
     raise BenchError(
         f"nothing to merge at {shown(where)}",
-        expected=f"a store (.reconbench, or a URI such as s3://bucket/prefix), or a results folder of this machine (with {SCORES_FILE})",
+        expected="a store (.reconbench, or a URI such as s3://bucket/prefix), or a results folder of this machine (with scores/)",
         got="a folder without either" if files.exists() else "no such folder",
         hint="check the path",
     )

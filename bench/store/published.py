@@ -1,13 +1,17 @@
-"""The results folder: ``scores.parquet`` and ``images/GRID.parquet``, which ``publish`` rewrites with fresh rows in place of older ones."""
+"""The results folder: ``scores/GRID.parquet`` and ``images/GRID.parquet``, which ``publish`` rewrites, fresh rows in place of older ones.
+
+Earlier versions had all score rows in ``scores.parquet``, and image rows in ``images.parquet`` or in a file a track. Such a folder is read
+as it is, and has a file a grid once something is published to it. Where both are there, as after a kill or a merge of two branches, the
+files of ``scores/`` count for the grids that they have, and ``scores.parquet`` for the others.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,15 +21,18 @@ import pyarrow.compute as pc
 from bench import registry, regular
 from bench.api import Row
 from bench.errors import BenchError
-from bench.files import atomic_write, cannot_write
+from bench.files import cannot_write
 from bench.say import say
 from bench.schema import BYTES, COST_COLUMNS, IMAGE_KEY, SCORE_KEY, SETTING_COLUMNS, TEXT, TRANSPLANT_COLUMNS, columns, schema, to_table
+from bench.store import split
 from bench.store.parts import Store
-from bench.store.tables import CorruptError, latest_images, latest_scores, read, serialise, take
+from bench.store.tables import CorruptError, latest_images, latest_scores, read, take
 
-SCORES_FILE = "scores.parquet"
-IMAGES_FOLDER = "images"  # a file a grid
-LARGEST = 950_000  # bytes of one such file
+T = TypeVar("T")
+
+SCORES_FOLDER, IMAGES_FOLDER = "scores", "images"  # a file a grid
+OLDER_SCORES, OLDER_IMAGES = "scores.parquet", ("images.parquet", "images_*.parquet")
+ORDER = ("grid", "dataset", "axis_index", "attack", "seed", "cell_id")  # of score rows; image rows are in that of their key
 
 
 def load_results(results_dir: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -43,12 +50,35 @@ def load_results(results_dir: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def load_scores(results_dir: Path | str) -> pd.DataFrame:
     """The scores of ``load_results``, without reading the image rows."""
-    return _scores(Path(results_dir) / SCORES_FILE).to_pandas()
+    folder = Path(results_dir)
+    return _undisturbed(lambda: scores_files(folder), lambda: _scores(folder)).to_pandas()
 
 
 def load_tables(folder: Path) -> tuple[pa.Table, pa.Table]:
     """``load_results`` as Arrow tables."""
-    return _scores(folder / SCORES_FILE), _images(images_files(folder))
+    return _undisturbed(lambda: [*scores_files(folder), *images_files(folder)], lambda: (_scores(folder), _images(images_files(folder))))
+
+
+def _undisturbed(files: Callable[[], list[Path]], load: Callable[[], T]) -> T:
+    """What is loaded from files while nobody changes them: who reads takes no lock, and would see some rows of before and some of after.
+
+    Raises:
+        BenchError: they were changed each of 20 times.
+    """
+
+    def seen() -> list[tuple[Path, int, int]]:
+        states = []
+        for path in files():
+            with contextlib.suppress(OSError):
+                state = path.stat()
+                states.append((path, state.st_ino, state.st_mtime_ns))
+        return states
+
+    for _ in range(20):
+        before, loaded = seen(), load()
+        if seen() == before:
+            return loaded
+    raise BenchError("the results folder keeps changing while it is read", hint="run again when the other run is done")
 
 
 def load_images(paths: Sequence[Path]) -> pd.DataFrame:
@@ -66,10 +96,16 @@ def cells_of(path: Path) -> set[str]:
     return set(_load_file(path, "images", ["cell_id"])["cell_id"].unique().to_pylist())
 
 
-def _scores(path: Path) -> pa.Table:
-    scores = _load_file(path, "scores")
-    _refuse_two_that_differ(scores, "scores", path)
-    return latest_scores(latest_scores(scores), VERSION_KEY)
+def _scores(folder: Path) -> pa.Table:
+    """The score rows of a folder, in ``ORDER``."""
+    scores = pa.concat_tables(
+        [schema("scores").empty_table(), *(_load_file(path, "scores") for path in split.files_of(folder / SCORES_FOLDER))]
+    )
+    older = _load_file(folder / OLDER_SCORES, "scores")
+    others = older.filter(pc.invert(pc.is_in(older["grid"], scores["grid"].combine_chunks())))
+    scores = pa.concat_tables([others, scores])
+    _refuse_two_that_differ(scores, "scores", folder / (OLDER_SCORES if others.num_rows == scores.num_rows else SCORES_FOLDER))
+    return _sorted(latest_scores(latest_scores(scores), VERSION_KEY), ORDER)
 
 
 def _images(paths: Sequence[Path]) -> pa.Table:
@@ -123,10 +159,23 @@ def _refuse_two_that_differ(table: pa.Table, name: Literal["scores", "images"], 
     )
 
 
+def has_results(folder: Path) -> bool:
+    """Whether something was ever published to a folder, be it no rows."""
+    return (folder / OLDER_SCORES).exists() or (folder / SCORES_FOLDER).is_dir()
+
+
+def scores_files(folder: Path) -> list[Path]:
+    """Where a results folder has its score rows: a file a grid; older folders had one."""
+    return [*_older(folder, OLDER_SCORES), *split.files_of(folder / SCORES_FOLDER)]
+
+
 def images_files(folder: Path) -> list[Path]:
     """Where a results folder has its image rows: a file a grid; older folders had one a track."""
-    older = [folder / "images.parquet", *folder.glob("images_*.parquet")]
-    return sorted(path for path in older if path.is_file()) + sorted((folder / IMAGES_FOLDER).glob("*.parquet"))
+    return [*_older(folder, *OLDER_IMAGES), *split.files_of(folder / IMAGES_FOLDER)]
+
+
+def _older(folder: Path, *patterns: str) -> list[Path]:
+    return sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
 
 
 def _load_file(path: Path, table: Literal["scores", "images"], columns: Sequence[str] | None = None) -> pa.Table:
@@ -145,7 +194,7 @@ def _load_file(path: Path, table: Literal["scores", "images"], columns: Sequence
             f"{path} is corrupt",
             expected="a Parquet table",
             got=str(error),
-            hint=f"restore it (git checkout -- {path.name}) or move it away, then run again; finished cells are in the local store",
+            hint=f"restore it (git checkout -- {path}) or move it away, then run again; finished cells are in the local store",
         ) from error
 
 
@@ -157,18 +206,21 @@ def publish(
     store: Store | None = None,
     alone: bool = False,
 ) -> list[Path]:
-    """Merges fresh rows into ``scores.parquet`` and the image files; the caller passes only what was newly computed.
+    """Merges fresh rows into a results folder; the caller passes only what was newly computed.
 
     A fresh row replaces the published row of its key, and also rows of the same grid, setting, attack and parameters under an older
     cell_id (an older version of the attack or of the training code), which it supersedes. Thumbnails are kept only where a figure
     shows them (``bench.report.kit.selection``); where a newly shown cell has none, they are looked up in ``store``. The same content
-    gives the same bytes, and a file whose rows would not change is not touched.
+    gives the same bytes, and a file whose rows and columns would not change is not touched.
+
+    A kill leaves each grid's score rows as they were or as they are to be, and the next publication settles the rest
+    (``bench.store.split``). Image rows go first: in between there are older score rows with fresh image rows.
 
     Args:
         alone: the grids of the fresh rows have no other rows afterwards.
 
     Returns:
-        The tables of the folder: ``scores.parquet`` first, then the image rows, a file a grid.
+        The tables of the folder: the score rows first, then the image rows, a file a grid.
 
     Raises:
         BenchError: a row that does not fit the schema, a corrupt or newer published file, a folder that cannot be written, a full disk.
@@ -222,60 +274,54 @@ def write_results(
     fresh_images: pa.Table,
     store: Store | None = None,
 ) -> list[Path]:
-    scores = _sorted(pa.concat_tables([old_scores, fresh_scores]), ["grid", "dataset", "axis_index", "attack", "seed", "cell_id"])
+    scores = _sorted(pa.concat_tables([old_scores, fresh_scores]), ORDER)
     # what a process printed may tell of its machine, and stays there
     scores = scores.set_column(scores.schema.get_field_index("stderr"), scores.schema.field("stderr"), pa.nulls(scores.num_rows, TEXT))
-    images = _sorted(latest_images([old_images, fresh_images]), list(IMAGE_KEY))
+    images = _sorted(latest_images([old_images, fresh_images]), IMAGE_KEY)
     frame = scores.to_pandas()
     done = pa.array(sorted(set(frame.loc[frame["status"] == "ok", "cell_id"])), TEXT)
     images = images.filter(pc.is_in(images["cell_id"], done))  # others failed since, or were superseded
     images = _prune_thumbnails(frame, images, store)
-    # Images first: a kill in between leaves the older score rows, and image rows that the next publication settles.
-    contents = {
-        folder / IMAGES_FOLDER / name: content for grid, part in _by_grid(frame, images).items() for name, content in _files(grid, part)
-    }
-    for path, content in [*contents.items(), (folder / SCORES_FILE, serialise(scores))]:
-        if not _holds(path, content):
-            atomic_write(path, content)
-    for path in set(images_files(folder)) - set(contents):
-        path.unlink(missing_ok=True)  # of a grid that has no rows any more, or of the older layout
-    return [folder / SCORES_FILE, *contents]
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    """Whether a file has these rows already. Another version of PyArrow writes them as other bytes, and one of this program may have
-    written them before a column, null for all of them, was there."""
-    table: Literal["scores", "images"] = "scores" if path.name == SCORES_FILE else "images"
+    names, tracks = _owners(frame, images)
+    of_images = split.put(folder / IMAGES_FOLDER, "images", _gaining_first(folder, _by_grid(_lean(images, tracks), names)))
     try:
-        before = regular.read(path)
-        return before == content or read(before, "", table).equals(read(content, "", table))
-    except (OSError, CorruptError):
-        return False  # absent, or to be mended
+        (folder / SCORES_FOLDER).mkdir(exist_ok=True)  # without rows, too: it says that something was published
+    except OSError as error:
+        raise cannot_write(folder / SCORES_FOLDER, error) from error
+    of_scores = split.put(folder / SCORES_FOLDER, "scores", _by_grid(scores, frame["grid"].map(split.file_name)))
+    for path in _older(folder, OLDER_SCORES, *OLDER_IMAGES):  # before those of grids without rows, whose rows they may have too
+        path.unlink(missing_ok=True)
+    split.drop_others(folder / SCORES_FOLDER, of_scores)
+    split.drop_others(folder / IMAGES_FOLDER, of_images)
+    return [*of_scores, *of_images]
 
 
-def _files(grid: str, images: pa.Table) -> Iterator[tuple[str, bytes]]:
-    """A grid's image rows as one file, or as several where one would be too large: ``GRID.parquet``, ``GRID.2.parquet``, …"""
-    for pieces in range(1, images.num_rows + 1):
-        rows = -(-images.num_rows // pieces)
-        contents = [serialise(images.slice(start, rows)) for start in range(0, images.num_rows, rows)]
-        if max(map(len, contents)) <= LARGEST:
-            break
-    for number, content in enumerate(contents, 1):
-        yield (f"{grid}.parquet" if number == 1 else f"{grid}.{number}.parquet"), content
+def _by_grid(table: pa.Table, names: pd.Series) -> dict[str, pa.Table]:
+    """The rows of each grid, by the name of its file; grids may have the same. Their order stays.
+
+    Args:
+        names: of each row.
+    """
+    return {name: table.filter(pa.array(names == name)).combine_chunks() for name in sorted(names.unique())}
 
 
-def _by_grid(scores: pd.DataFrame, images: pa.Table) -> dict[str, pa.Table]:
-    """The image rows of each grid, by a name that a file may have; a cell that several grids share lies with the first of them, by name."""
-    ok = scores[scores["status"] == "ok"].sort_values("grid", kind="stable").drop_duplicates("cell_id")
+def _gaining_first(folder: Path, grids: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    """The image rows of each grid, those last whose file loses cells to that of another: after a kill in between, both have them, and not
+    neither. (Of two grids that exchange cells in one publication, one cannot come before the other.)"""
+    owners = {cell: name for name, rows in grids.items() for cell in rows["cell_id"].unique().to_pylist()}
+    losing = set()
+    for path in split.files_of(folder / IMAGES_FOLDER):
+        mine = split.grid_of(path)
+        if any(owners.get(cell, mine) != mine for cell in cells_of(path)):
+            losing.add(mine)
+    return dict(sorted(grids.items(), key=lambda item: item[0] in losing))
+
+
+def _owners(scores: pd.DataFrame, images: pa.Table) -> tuple[pd.Series, pd.Series]:
+    """The file of each image row, and its track; a cell that several grids share lies with the first of them, by name."""
+    ok = scores[scores["status"] == "ok"].sort_values("grid", kind="stable").drop_duplicates("cell_id").set_index("cell_id")
     cells = images["cell_id"].to_pandas()
-    owner = cells.map(dict(zip(ok["cell_id"], ok["grid"], strict=True)))
-    images = _lean(images, cells.map(dict(zip(ok["cell_id"], ok["track"], strict=True))))
-    parts: dict[str, pa.Table] = {}
-    for grid in sorted(set(owner)):
-        name = re.sub("[^a-z0-9_]", "_", grid.lower())[:60] or "grid"  # a merged table may call its grids anything
-        part = images.filter(pa.array(owner == grid))
-        parts[name] = part if name not in parts else _sorted(pa.concat_tables([parts[name], part]), list(IMAGE_KEY))
-    return parts
+    return cells.map(ok["grid"].map(split.file_name)), cells.map(ok["track"])
 
 
 def _lean(images: pa.Table, track: pd.Series) -> pa.Table:
@@ -319,7 +365,7 @@ def _prune_thumbnails(scores: pd.DataFrame, images: pa.Table, store: Store | Non
     return images
 
 
-def _sorted(table: pa.Table, by: list[str]) -> pa.Table:
+def _sorted(table: pa.Table, by: Sequence[str]) -> pa.Table:
     """A stable order that depends on content alone."""
     order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in by])
     return table.take(order).combine_chunks()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import IO, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -16,15 +17,36 @@ from bench.schema import IMAGE_KEY, SCHEMA_VERSION, SCORE_KEY, protocol_number, 
 from bench.schema import columns as columns_of
 
 COUNTS, MOST = ("n_members", "n_controls"), 10**7  # images a side; intervals are computed over as many
+FACTS = ("unit", "range", "direction")  # of a column
 DEEPEST = 100  # levels of JSON in a value; the parser gives up at some hundreds
+WHOLE = b"whole"  # in the metadata of a file whose grid has no other that counts (``bench.store.split``)
 
 
-def serialise(table: pa.Table) -> bytes:
-    """Parquet bytes: the same rows give the same bytes. Floats are kept as dictionaries, which rounding makes small."""
+def serialise(table: pa.Table, *, whole: bool = False) -> bytes:
+    """Parquet bytes: the same rows give the same bytes.
+
+    Files are many and have few rows. So what has a price for each column and file is left out: dictionaries, statistics, and Arrow's own
+    schema, which holds the descriptions of all columns. Units, ranges and directions are there, each as JSON, column → text.
+    """
+    told = dict(table.schema.metadata or {})
+    for fact in FACTS:
+        texts = {field.name: (field.metadata or {}).get(fact.encode(), b"").decode() for field in table.schema}
+        told[f"{fact}s".encode()] = json.dumps({name: text for name, text in texts.items() if text not in ("", "none")}).encode()
+    if whole:
+        told[WHOLE] = b"1"
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table, sink, compression="zstd", compression_level=9, use_dictionary=True, write_statistics=True, write_page_checksum=True
-    )
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        compression_level=9,
+        use_dictionary=False,
+        write_statistics=False,
+        store_schema=False,
+        write_page_checksum=True,
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(told)
     return sink.getvalue().to_pybytes()
 
 
@@ -81,6 +103,30 @@ def read(content: bytes, place: str, table: Literal["scores", "images"], columns
     full = schema(table)
     part = pa.schema([full.field(c.name) for c in wanted], metadata=full.metadata)
     return pa.Table.from_arrays(arrays, schema=part)
+
+
+def is_whole(file: IO[bytes] | pa.NativeFile) -> bool:
+    """Whether a file says that the others of its grid do not count; one that cannot be read says nothing."""
+    try:
+        return WHOLE in (pq.read_metadata(file).metadata or {})
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+
+
+def same_table(one: bytes, two: bytes, table: Literal["scores", "images"]) -> bool:
+    """Whether two files hold the same columns and rows, and say the same of the others of their grid.
+
+    Of files that are read together, as pandas reads a folder, the first says which columns there are. So the same rows without a column
+    that is null for all of them are not the same.
+    """
+    if one == two:
+        return True
+    try:
+        schemas = [pq.read_schema(pa.BufferReader(content)) for content in (one, two)]
+        marks = [is_whole(pa.BufferReader(content)) for content in (one, two)]
+        return schemas[0].equals(schemas[1]) and marks[0] == marks[1] and read(one, "", table).equals(read(two, "", table))
+    except (CorruptError, pa.ArrowException, OSError, ValueError):
+        return False
 
 
 def _check_values(found: Mapping[str, pa.ChunkedArray | pa.Array], table: Literal["scores", "images"]) -> None:

@@ -307,10 +307,10 @@ def test_the_command_marks_rows_and_leaves_nothing_running(tmp_path, monkeypatch
     pid = int(err.partition("I am ")[2].split()[0])
     assert pid != os.getpid()
     assert not alive(pid)
-    rows = pd.read_parquet(tmp_path / "out" / "scores.parquet").set_index("attack")
+    rows = pd.read_parquet(tmp_path / "out" / "scores").set_index("attack")
     assert rows["isolation"].to_dict() == {"chatty": "process", "mean_image": "process"}
     assert main([*words, "--no-cache", "--sandbox", "off"]) == 0
-    rows = pd.read_parquet(tmp_path / "out" / "scores.parquet").set_index("attack")
+    rows = pd.read_parquet(tmp_path / "out" / "scores").set_index("attack")
     assert set(rows["isolation"]) == {"none"}
 
 

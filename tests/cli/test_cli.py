@@ -40,7 +40,7 @@ def test_run_publishes_renders_compares_and_resumes(bench, tmp_path):
     assert f"read {out / 'tiny.md'}" in text
     assert "mean_image" in text
     assert "8 run, 0 failed of 8 cells" in err
-    assert {p.name for p in out.iterdir()} >= {"scores.parquet", "images", "leaderboard.md", "tiny.md"}
+    assert {p.name for p in out.iterdir()} >= {"scores", "images", "leaderboard.md", "tiny.md"}
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     code, text, err = bench("run", "--grid", grid, "--out", out)
     assert (code, "8 cached" in err, "8 of 8 cells agree" in text) == (0, True, True)
@@ -115,10 +115,10 @@ def test_a_part_of_a_grid_is_compared_with_what_is_published(bench, tmp_path, be
     bench("run", "--grid", grid)
     code, text, _ = bench("run", "--grid", grid, "--seeds", "1")
     assert (code, f"beside {published}: 2 of 2 cells agree within their intervals" in text) == (0, True)
-    scores = pd.read_parquet(published / "scores.parquet")
+    scores = pd.read_parquet(published / "scores")
     for column in ("recall_members", "excess_recall", "excess_recall_lo", "excess_recall_hi"):
         scores[column] += 2
-    scores.to_parquet(published / "scores.parquet")
+    scores.to_parquet(published / "scores" / "tiny.parquet")
     _, text, _ = bench("run", "--grid", grid, "--seeds", "1")
     assert f"beside {published}: 0 of 2 cells agree within their intervals" in text
 
@@ -150,22 +150,22 @@ def test_a_clone_that_reproduces_the_table_leaves_every_file_as_it_was(bench, tm
     assert (code, "stays" in text) == (0, False), err
     assert "3 pages to render" in err, (text, err)
     changed = {path.name for path, what in state().items() if what != before.get(path)}
-    assert {"scores.parquet", "tiny.md"} <= changed
+    assert {"tiny.parquet", "tiny.md"} <= changed
     assert not {"other.md", "other.parquet", "other_strips.png"} & changed
-    assert set(pd.read_parquet(published / "scores.parquet").query("grid == 'tiny'")["platform"]) == {"another machine"}
+    assert set(pd.read_parquet(published / "scores").query("grid == 'tiny'")["platform"]) == {"another machine"}
 
 
 def test_only_the_row_that_disagrees_is_replaced(bench, tmp_path):
     grid, published = write_grid(tmp_path), tmp_path / "clone" / "results"
     bench("run", "--grid", grid)
-    scores = pd.read_parquet(published / "scores.parquet").assign(platform="theirs")
+    scores = pd.read_parquet(published / "scores").assign(platform="theirs")
     for column in ("recall_members", "excess_recall", "excess_recall_lo", "excess_recall_hi"):
         scores.loc[1, column] += 2
-    scores.to_parquet(published / "scores.parquet")
+    scores.to_parquet(published / "scores" / "tiny.parquet")
     _, text, _ = bench("run", "--grid", grid)
     assert "3 of 4 cells agree" in text
     assert "3 published rows stay as they are, 1 is replaced or new" in text
-    assert (pd.read_parquet(published / "scores.parquet")["platform"] == "theirs").tolist() == [True, False, True, True]
+    assert (pd.read_parquet(published / "scores")["platform"] == "theirs").tolist() == [True, False, True, True]
 
 
 def test_a_page_of_a_changed_grid_shows_its_latest_run(bench, tmp_path, bench_home):
@@ -184,7 +184,7 @@ def test_a_page_of_a_changed_grid_shows_its_latest_run(bench, tmp_path, bench_ho
     assert page.read_text() == first
     for n in (2, 3):
         assert "earlier runs" not in bench(*command, f"n_per_class={n}", "--out", tmp_path / "collected")[2]
-    assert set(pd.read_parquet(tmp_path / "collected" / "scores.parquet")["n_per_class"]) == {2, 3}
+    assert set(pd.read_parquet(tmp_path / "collected" / "scores")["n_per_class"]) == {2, 3}
 
 
 def test_the_seconds_of_a_run_are_those_of_the_whole_command(bench, tmp_path, monkeypatch):
@@ -218,7 +218,7 @@ def test_the_command_that_mends_failed_cells_publishes_the_whole_grid(bench, tmp
     registry.load_plugin(write_plugin(tmp_path, "bad"))
     code, text, err = bench(*command.split())
     assert (code, f"read {published / 'tiny.md'}" in text, "4 cells to run, 4 cached" in err) == (0, True, True)
-    assert set(pd.read_parquet(published / "scores.parquet")["status"]) == {"ok"}
+    assert set(pd.read_parquet(published / "scores")["status"]) == {"ok"}
 
 
 def test_results_of_an_installed_package_go_to_the_current_folder(bench, tmp_path, monkeypatch):
@@ -258,13 +258,13 @@ def test_a_results_folder_that_cannot_be_written_any_more_loses_nothing(bench, t
 
 def test_corrupt_published_results_lose_nothing(bench, tmp_path):
     out = tmp_path / "results"
-    out.mkdir()
-    (out / "scores.parquet").write_bytes(b"not parquet")
+    (out / "scores").mkdir(parents=True)
+    (out / "scores" / "other.parquet").write_bytes(b"not parquet")
     code, _, err = bench("run", "--grid", write_grid(tmp_path), "--out", out)
     assert code == 1
     assert "are finished and kept" in err
     assert "corrupt" in err
-    assert (out / "scores.parquet").read_bytes() == b"not parquet"
+    assert (out / "scores" / "other.parquet").read_bytes() == b"not parquet"
 
 
 # -------------------------------------------------------------------------------------------------------------- bad input
@@ -349,8 +349,8 @@ def test_values_that_are_none_are_refused(bench, words):
 def test_a_column_of_the_tables_is_described(bench):
     code, out, _ = bench("info", "excess_recall")
     assert code == 0
-    assert out.startswith("column excess_recall of scores.parquet: ")
-    assert bench("info", "transferred")[1].startswith("column transferred of images.parquet: ")
+    assert out.startswith("column excess_recall of scores/*.parquet: ")
+    assert bench("info", "transferred")[1].startswith("column transferred of images/*.parquet: ")
 
 
 @pytest.mark.parametrize(("params", "says"), [("{steps: abc}", "steps is of the wrong kind"), ("{steps: 2.5}", "a whole number")])
@@ -557,7 +557,7 @@ def test_ls_names_everything(bench):
         ("classes", ["binary", "or ≥ 2, ≤ 1000"]),
         ("activation", ["one of relu, leaky_relu,"]),
         ("weight_decay", ["setting field", "grid weight_decay"]),
-        ("schema", ["excess_recall", "scores.parquet"]),
+        ("schema", ["excess_recall", "scores/*.parquet"]),
     ],
 )
 def test_info(bench, name, parts):

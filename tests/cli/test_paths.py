@@ -125,11 +125,15 @@ def test_what_is_no_file_in_a_results_folder_is_refused(bench, tmp_path, kind, m
     special(results / "images" / "quick.parquet", kind)
     with pytest.raises(BenchError, match=kind):
         load_results(results)
-    special(results / "scores.parquet", kind)
-    for words in (("merge", results, "--into", tmp_path / "into"), ("run", "--grid", "quick", "--out", results)):
-        code, _, err = bench(*words)
-        assert code == 1, err
-        assert kind in err
+    (results / "images" / "quick.parquet").unlink()
+    (results / "scores").mkdir()
+    for path in (results / "scores.parquet", results / "scores" / "quick.parquet", results / "images" / "quick.parquet"):
+        special(path, kind)
+        for words in (("merge", results, "--into", tmp_path / "into"), ("run", "--grid", "quick", "--out", results)):
+            code, _, err = bench(*words)
+            assert code == 1, err
+            assert kind in err
+        path.unlink()
 
 
 @pytest.mark.parametrize("kind", SPECIAL)

@@ -26,7 +26,7 @@ from bench.check import check_plugin
 from bench.cli import app, main
 from bench.fetch import DATASETS, EMBEDDED
 from bench.grids.read import builtin, load
-from bench.store import load_results
+from bench.store import has_results, load_results
 from bench.targets.models import bound_forward, initial_weights
 from bench.tracks.reconstruction import Release
 
@@ -448,7 +448,7 @@ def test_links_lead_somewhere(page):
             continue
         path, _, anchor = link.partition("#")
         target = (ROOT / page).parent / path if path else ROOT / page
-        if "results" in Path(path).parts and not (ROOT / "results" / "scores.parquet").exists():
+        if "results" in Path(path).parts and not has_results(ROOT / "results"):
             continue  # nothing has been published yet
         assert target.exists(), f"{page}: {link}"
         if anchor:
@@ -534,8 +534,10 @@ def test_the_table_of_the_readme_is_that_of_the_quick_look():
 def test_the_page_of_the_results_says_what_each_file_is():
     """Every file of the folder, by its name or as one of a kind."""
     text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
-    kinds = re.compile(rf"(figures/.+|images/({'|'.join(builtin())})\w*(\.\d+)?\.parquet|({'|'.join(builtin())})\w*\.md|README\.md)")
-    assert all(named in text for named in ("`figures/`", "`images/GRID.parquet`", "`GRID.md`"))
+    kinds = re.compile(
+        rf"(figures/.+|(scores|images)/({'|'.join(builtin())})\w*(\.\d+)?\.parquet|({'|'.join(builtin())})\w*\.md|README\.md)"
+    )
+    assert all(named in text for named in ("`figures/`", "`scores/GRID.parquet`", "`images/GRID.parquet`", "`GRID.md`"))
     for path in sorted((ROOT / "results").rglob("*")):
         name = path.relative_to(ROOT / "results").as_posix()
         assert path.is_dir() or kinds.fullmatch(name) or f"`{name}`" in text or f"]({name})" in text, name

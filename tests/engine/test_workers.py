@@ -200,7 +200,7 @@ def test_each_culprit_fails_with_its_own_reason_and_no_other_cell(tmp_path):
     from bench import store
 
     store.publish(*stored.collect(plan(load(path), {}), stored.store()), tmp_path / "results")
-    assert pq.read_table(tmp_path / "results" / "scores.parquet")["stderr"].null_count == 8, "what was printed stays on this machine"
+    assert pq.read_table(tmp_path / "results" / "scores")["stderr"].null_count == 8, "what was printed stays on this machine"
     again, _ = go(path, jobs=2, timeout=20.0)
     assert (again.cached, again.failed, again.left) == (2, 6, 0), "failed cells are not tried again"
 

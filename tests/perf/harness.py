@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.store import images_files, scores_files
+
 from .child import ROOT, Done, call
 from .clock import Samples
 from .line import Check, Line, Part
@@ -103,8 +105,10 @@ def _published(folder: Path, home: Path, repeats: int) -> Iterator[Line]:
     for number in range(repeats):
         mine = folder / f"published{number}"
         mine.mkdir()
-        shutil.copy(ROOT / "results" / "scores.parquet", mine)
-        shutil.copytree(ROOT / "results" / "images", mine / "images")
+        for path in (*scores_files(ROOT / "results"), *images_files(ROOT / "results")):
+            target = mine / path.relative_to(ROOT / "results")
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(path, target)
         whole.append(call("chores", "render", home, folder=str(mine)))
         grids = call("chores", "change", home, folder=str(mine), grid=CHANGED).answer
         one.append(call("chores", "render", home, folder=str(mine)))

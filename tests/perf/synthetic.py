@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from bench.api import Setting
-from bench.store import IMAGES_FOLDER, SCORES_FILE, Store, setting_row, to_table
+from bench.store import IMAGES_FOLDER, SCORES_FOLDER, Store, setting_row, to_table
 from tests.report.fake import cell, png
 
 ATTACKS = ("haim_kkt", "regression_kkt", "mean_image", "heldout_images")
@@ -52,7 +52,7 @@ def fill_store(grid: str) -> int:
 
 
 def write_results(folder: str, rows: int, images_a_row: int) -> dict[str, int]:
-    """scores.parquet and image rows of a results folder; thumbnails for the cells that the report shows."""
+    """Score rows and image rows of a results folder; thumbnails for the cells that the report shows."""
     from bench.report.kit.selection import figure_cells
 
     where = Path(folder)
@@ -78,7 +78,8 @@ def write_results(folder: str, rows: int, images_a_row: int) -> dict[str, int]:
             }
         )  # fmt: skip
     scores = to_table(made, "scores")
-    pq.write_table(scores, where / SCORES_FILE, compression="zstd")
+    (where / SCORES_FOLDER).mkdir()
+    pq.write_table(scores, where / SCORES_FOLDER / "synthetic.parquet", compression="zstd")
     if images_a_row:
         half = images_a_row // 2
         count = rows * 2 * half

@@ -41,7 +41,7 @@ from bench.metrics.significance import beside_the_least, could_show, least_mean
 from bench.report import claims_page, recalled
 from bench.report.grid import Grid, Seen
 from bench.report.kit.text import escape
-from bench.store import images_files, load_results, publish, setting_row, to_table
+from bench.store import images_files, load_results, publish, scores_files, setting_row, to_table
 
 ROOT = Path(__file__).resolve().parents[2]
 SPREAD = (0.0, 0.02, -0.02, 0.01, -0.01)  # of five seeds around an effect
@@ -690,7 +690,7 @@ def test_the_published_rows_list_every_declared_claim_once():
 
 
 def test_the_command_reads_published_rows(tmp_path, capsys):
-    for path in (ROOT / "results" / "scores.parquet", *images_files(ROOT / "results")):
+    for path in (*scores_files(ROOT / "results"), *images_files(ROOT / "results")):
         target = tmp_path / path.relative_to(ROOT / "results")
         target.parent.mkdir(exist_ok=True)
         shutil.copy(path, target)

@@ -55,8 +55,8 @@ def pages(folder: Path) -> dict[str, bytes]:
 def afresh(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """What is made of the same rows where nothing has been seen."""
     other = folder.parent / "other"
-    shutil.copytree(folder / store.IMAGES_FOLDER, other / store.IMAGES_FOLDER)
-    shutil.copy(folder / store.SCORES_FILE, other)
+    for name in (store.IMAGES_FOLDER, store.SCORES_FOLDER):
+        shutil.copytree(folder / name, other / name)
     with monkeypatch.context() as patch:
         patch.setenv("RECONBENCH_HOME", str(folder.parent / "elsewhere"))
         report.render(other)

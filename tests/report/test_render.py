@@ -43,7 +43,7 @@ def render(rows: list[dict], images: list[dict], folder: Path) -> str:
 def test_rendering_again_leaves_no_diff_and_needs_the_two_tables_alone(rendered: Path, tmp_path: Path) -> None:
     first = files(rendered)
     tables = {name for name in first if name.endswith(".parquet")}
-    assert tables == {"scores.parquet", "images/quick.parquet", "images/weight_decay.parquet", "images/activations.parquet"}
+    assert tables == {f"{table}/{grid}.parquet" for table in ("scores", "images") for grid in ("quick", "weight_decay", "activations")}
     copy(first, tables, tmp_path)
     paths = report.render(tmp_path)
     assert files(tmp_path) == first
@@ -424,7 +424,7 @@ def test_after_a_run_other_code_and_another_machine_leave_pages_of_unchanged_row
     after = files(tmp_path)
     assert told == [(1, 3, "Wide"), (2, 3, "claims"), (3, 3, "leaderboard")]
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == {"scores.parquet", "leaderboard.md", "width.md", "figures/width_excess.png", "figures/width_strips.png"}
+    assert changed == {"scores/width.parquet", "leaderboard.md", "width.md", "figures/width_excess.png", "figures/width_strips.png"}
     monkeypatch.setattr("bench.report.same_code.holds", lambda *_: False)
     report.render(tmp_path)  # by hand, with other code: everything
     assert {files(tmp_path)[name] for name in ("quick.md", "width.md")} == {b"another page"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from bench import seeds
 from bench.api import Architecture, Setting
 from bench.engine.rescore import setting_of
+from bench.store import load_scores
 from bench.targets.cache import target_id
 from bench.targets.models import forward, initial_weights
 from bench.targets.train import train_stack
@@ -70,7 +70,7 @@ def test_the_batch_size_names_a_target_of_adam_and_of_no_other():
 
 
 def test_published_targets_keep_their_names():
-    rows = pd.read_parquet(ROOT / "results" / "scores.parquet")
+    rows = load_scores(ROOT / "results")
     rows = rows[(rows["dataset"] == "lfw_faces") & (rows["track"] == "reconstruction")].drop_duplicates("target_id")
     assert len(rows) > 20
     for row in rows.astype(object).where(rows.notna(), None).to_dict("records"):

@@ -15,7 +15,7 @@ from tiny_grid import clean_registry, write_plugin  # noqa: F401
 
 from bench.cli import main
 from bench.data.blind import SALT
-from bench.store import Store
+from bench.store import Store, has_results
 from bench.store.verified import load_verified
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
@@ -85,7 +85,7 @@ def test_an_honest_attack_is_verified_beside_controls_by_a_fresh_salt_each_time(
     public = Store(bench_home / "rows").rows()  # those to compare with, which were lacking
     assert set(public["dataset"]) == {"lfw_faces"}
     assert set(public["attack"]) == {"honest"}
-    assert not (tmp_path / "out" / "scores.parquet").exists()
+    assert not has_results(tmp_path / "out")
 
     code, text, err = bench(*words, "--json")
     assert code == 0, text + err

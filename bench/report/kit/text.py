@@ -13,7 +13,8 @@ from bench.report.kit.transplants import FLAG
 if TYPE_CHECKING:
     from bench.report.kit.groups import Group
 
-GENERATED = "<!-- Generated from scores.parquet and images/*.parquet by `python -m bench report`. Do not edit. -->"
+GENERATED = "<!-- Generated from scores/*.parquet and images/*.parquet by `python -m bench report`. Do not edit. -->"
+GENERATED_BEFORE = GENERATED.replace("scores/*.parquet", "scores.parquet")  # by earlier versions
 NONE = "—"
 MOST_COLUMNS, MOST_LINES = 8, 40  # of a table that is not folded
 _SPECIAL = re.compile(r"([\\`*\[\]|])")
