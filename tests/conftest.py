@@ -98,6 +98,16 @@ def bench_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     return home
 
 
+@pytest.fixture(scope="module")
+def few_clean_networks() -> Iterator[None]:
+    """Owners of the track stealing with 6 clean networks each in this process, not 100, whose training would be most of a test."""
+    from bench.tracks.stealing import targets
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(targets, "CLEAN", 6)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _threads() -> None:
     """PyTorch's threads: what OMP_NUM_THREADS says, or all cores but never more than four; small tensors gain nothing from more."""

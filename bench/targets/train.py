@@ -71,6 +71,7 @@ def train_stack(
     starts: Sequence[dict[str, Tensor]],
     device: torch.device | str = "cpu",
     rehearsals: Sequence[Rehearsal | None] = (),
+    curve: bool = True,
 ) -> list[Trained]:
     """Trains B networks of one architecture, number of images, loss, optimiser, dtype and number of epochs.
 
@@ -79,6 +80,8 @@ def train_stack(
         labels: B tensors of n class indices.
         starts: B initial weights.
         rehearsals: of all networks, alike in shape and weight and their questions centred as the inputs are, or of none.
+        curve: whether the loss is wanted on the way. Each look costs half an epoch; without, and where no loss stops the training, the
+            only one is at the end, and ``loss_curve`` is that.
 
     Raises:
         BenchError: a rehearsal without minibatches.
@@ -108,16 +111,18 @@ def train_stack(
 
     stops = [s.stop_loss for s in settings]
     finished: dict[int, tuple[int, list[Tensor | None], float]] = {}
-    curve: list[tuple[int, list[float]]] = []
+    points: list[tuple[int, list[float]]] = []
     marks = _curve_marks(first.epochs)
+    watched = curve or any(stop > 0 for stop in stops)
+    looks = {*(m for m in marks if m <= first.epochs), *range(0, first.epochs, CHECK_EVERY)} if watched else set()
     place = x.device if network.replayable else torch.device("cpu")
     steps, done = Repeated(network.step, place, before=network.draw, alone=len(settings) == 1), 0
-    for epoch in sorted({*(m for m in marks if m <= first.epochs), *range(0, first.epochs, CHECK_EVERY), first.epochs}):
+    for epoch in sorted({*looks, first.epochs}):
         steps(epoch - done)
         at_end, done = epoch == first.epochs, epoch
         losses = loss_value(first.loss, network.outputs(), target).tolist()
         if epoch in marks or at_end:
-            curve.append((epoch, losses))
+            points.append((epoch, losses))
         for i, value in enumerate(losses):
             if i not in finished and (at_end or (stops[i] > 0 and value <= stops[i])):
                 finished[i] = (epoch, network.copy(i), value)
@@ -128,8 +133,8 @@ def train_stack(
     result = []
     for i in range(len(settings)):
         epochs, copied, value = finished[i]
-        points = [[e, losses[i]] for e, losses in curve if e <= epochs]
-        facts = {"train_loss": value, "epochs_run": epochs, "loss_curve": points, "seconds_train": seconds}
+        passed = [[e, losses[i]] for e, losses in points if e <= epochs]
+        facts = {"train_loss": value, "epochs_run": epochs, "loss_curve": passed, "seconds_train": seconds}
         facts["rounding_train"] = in_force(x.device)
         named = {name: w.to(dtype).cpu().contiguous() for name, w in network.weights(i, copied, epochs).items()}
         result.append(Trained(named, facts))

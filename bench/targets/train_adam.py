@@ -6,7 +6,7 @@ the other targets are trained, takes many thousand steps to memorise a label tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from bench import seeds
 from bench.api import Architecture, Rehearsal, Setting
 from bench.capture import captured
+from bench.targets.backpropagation import passed
 from bench.targets.losses import loss_gradient, loss_targets
 from bench.targets.models import forward
 from bench.targets.parameters import Parameters
@@ -55,7 +56,7 @@ class ByAdam(Parameters):
         )
         self.draws = [seeds.generator("batches", setting.seed) for setting in settings]
         self.order = torch.zeros(len(settings), self.x.shape[1], dtype=torch.int64, device=self.x.device)
-        self.networks = torch.arange(len(settings), device=self.x.device)[:, None]
+        self.first = torch.arange(len(settings), device=self.x.device)[:, None] * self.x.shape[1]  # row of each network's first image
         self.replayable = not rehearsals  # whose turns are counted here
         self.turn = 0
         self.rehearsed: _Rehearsed | None = None
@@ -74,19 +75,26 @@ class ByAdam(Parameters):
 
     def step(self) -> None:
         """One pass over the data; the last minibatch is what is left."""
-        networks = self.networks
         for part in self.order.split(self.batch_size, 1):
-            x, asked = self.x[networks, part], self.rehearsed
+            rows = (part + self.first).flatten()  # of whole images, which are copied in one piece
+            x, target = (of.flatten(0, 1).index_select(0, rows).unflatten(0, part.shape) for of in (self.x, self.target))
+            asked = self.rehearsed
             if asked is not None:
                 x = torch.cat([x, asked.questions[self.turn]], 1)
-            out = forward(self.architecture, self.parameters, x)
-            told = out.detach()[:, : part.shape[1]]
-            delta = loss_gradient(self.loss, told, self.target[networks, part])
+            out, back = self._passed(x)
+            delta = loss_gradient(self.loss, out[:, : part.shape[1]], target)
             if asked is not None:
                 answers = asked.answers[self.turn]
-                theirs = loss_gradient(self.loss, answers @ out.detach()[:, part.shape[1] :], asked.target)
+                theirs = loss_gradient(self.loss, answers @ out[:, part.shape[1] :], asked.target)
                 delta = torch.cat([delta, asked.weight * (answers.mT @ theirs)], 1)
                 self.turn = (self.turn + 1) % len(asked.questions)
-            for w, gradient in zip(self.parameters.values(), torch.autograd.grad(out, list(self.parameters.values()), delta), strict=True):
+            for w, gradient in zip(self.parameters.values(), back(delta), strict=True):
                 w.grad = gradient.contiguous()  # the fused step takes weight and gradient for laid out alike
             self.optimizer.step()
+
+    def _passed(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Sequence[Tensor]]]:
+        """Outputs, and what makes gradients by the parameters of one by the outputs."""
+        if self.architecture.model == "mlp":
+            return passed(self.architecture, self.parameters, x)
+        out = forward(self.architecture, self.parameters, x)
+        return out.detach(), lambda delta: torch.autograd.grad(out, list(self.parameters.values()), delta)

@@ -18,7 +18,7 @@ from bench.grids.read import load
 from bench.schema import COST_COLUMNS, PROVENANCE_COLUMNS
 from bench.sealed import unseal
 
-pytestmark = pytest.mark.usefixtures("clean_registry")
+pytestmark = pytest.mark.usefixtures("clean_registry", "few_clean_networks")
 CPU = torch.device("cpu")
 NOT_COMPARED = {*COST_COLUMNS, *PROVENANCE_COLUMNS}
 

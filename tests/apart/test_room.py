@@ -24,7 +24,7 @@ from bench.errors import AttackFault, BenchError
 from bench.targets.cache import TargetCache
 from bench.tracks.informed.recipe import Keeper
 
-pytestmark = pytest.mark.usefixtures("clean_registry")
+pytestmark = pytest.mark.usefixtures("clean_registry", "few_clean_networks")
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parent.parent.parent
 

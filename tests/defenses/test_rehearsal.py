@@ -16,6 +16,7 @@ from bench.tracks.informed import work as informed
 from bench.tracks.stealing import work as stealing
 from defenses.rehearsal.simulated_thief import answers_of, tangent_kernel
 
+pytestmark = pytest.mark.usefixtures("few_clean_networks")
 CLASSES, N, SHAPE = 3, 24, (1, 6, 6)
 
 

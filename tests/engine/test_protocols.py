@@ -13,6 +13,8 @@ from bench.engine.plan import plan
 from bench.grids.read import load
 from bench.report.aggregate import aggregate
 from bench.tracks.reconstruction import Reconstruction
+from bench.tracks.stealing import Stealing, targets
+from bench.tracks.stealing.page.ranking import null_of
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 CPU = torch.device("cpu")
@@ -69,6 +71,64 @@ def test_answers_that_are_kept_are_scored_again_under_new_ids_and_the_rest_stays
     summary = engine.run(laid_out(path), stored.store(), CPU)
     assert (summary.ok, summary.cached) == (1, 7), "only the answer that is lost is made again"
     assert stored.scorable(laid_out(path), stored.store()) == []
+
+
+THIEVES = """
+name: tiny_thieves
+title: Tiny thieves
+question: Are kept copies scored again?
+base:
+  {dataset: photo_patches, classes: 3, n_per_class: 8, hidden: [8], bias: all, loss: ce, optimizer: adam, epochs: 2, init_scale: null,
+   defense: memorized_examples, defense_params: {kind: mislabelled, count: 5, repeat: 1}}
+seeds: 2
+attacks: [clean_model, {name: steal_logits, params: {epochs: 2, queries: 40}}]
+"""
+
+
+def test_kept_copies_are_scored_again_against_more_clean_networks(tmp_path, bench_home, monkeypatch):
+    """The owners are not trained again; rows of fewer networks stay, and no line of a page has both."""
+    path = tmp_path / "thieves.yaml"
+    path.write_text(THIEVES)
+    with monkeypatch.context() as patch:
+        patch.setattr(Stealing, "protocol", "v1")
+        patch.setattr(targets, "CLEAN", 2)
+        engine.run(laid_out(path), stored.store(), CPU)
+        before = stored.collect(laid_out(path), stored.store())[0]
+    monkeypatch.setattr(targets, "CLEAN", 5)
+    monkeypatch.setattr(targets, "_train", None)
+    lost = before[before["attack"] == "steal_logits"]["cell_id"].iloc[0]
+    (bench_home / "reconstructions" / f"{lost}.safetensors").unlink()
+    answered = stored.scorable(laid_out(path), stored.store())
+    assert set(answered) == set(before["cell_id"]) - {lost}
+
+    fresh, missing = rescore.rescore(stored.store(), None, only=answered)
+    assert (len(fresh), missing) == (3, {})
+    summary = engine.run(laid_out(path), stored.store(), CPU)
+    assert (summary.ok, summary.cached, summary.failed) == (1, 3, 0), "an answer that is lost is made again"
+    after = stored.collect(laid_out(path), stored.store())[0]
+    assert set(zip(before["protocol"], before["n_clean"], strict=True)) == {("v1", 2)}
+    assert set(zip(after["protocol"], after["n_clean"], strict=True)) == {("v2", 5)}
+    assert set(after["target_id"]) == set(before["target_id"])
+    same = ["attack", "target_id", "planted_transfer", "queries_used"]
+    assert before.sort_values(same)[same].to_numpy().tolist() == after.sort_values(same)[same].to_numpy().tolist()
+
+    groups = aggregate(stored.store().rows())
+    assert {(group.section, group.means["n_clean"]) for group in groups} == {("score protocol v1", 2), ("score protocol v2", 5)}
+    lines = {part: "\n".join(null_of(group.means["n_clean"] for group in groups if group.protocol == part)) for part in ("v1", "v2")}
+    assert "**2 clean networks** an owner: none is below 0.333" in lines["v1"]
+    assert "**5 clean networks** an owner: none is below 0.167" in lines["v2"]
+
+
+@pytest.mark.parametrize(
+    ("n_clean", "least", "others"),
+    [(20, "0.048", "at most 0 of them"), (100, "0.010", "at most 4 of them"), (10, "0.091", "none is at most 0.05")],
+)
+def test_pages_say_how_many_clean_networks_a_p_value_stands_on(n_clean, least, others):
+    """(1 + 4)/101 is below 0.05 and (1 + 5)/101 above; with 20 the copy must be above all."""
+    [said] = null_of([float(n_clean), None, float(n_clean)])
+    assert f"**{n_clean} clean networks**" in said
+    assert f"below {least}" in said
+    assert others in said
 
 
 def test_an_answer_does_not_depend_on_how_it_is_scored(tmp_path, bench_home, monkeypatch):

@@ -20,6 +20,8 @@ from bench.targets.train import train_stack
 ROOT = Path(__file__).resolve().parents[2]
 NETS = (
     Architecture("mlp", (1, 4, 4), (7,), 3, "relu", "all", "ce"),
+    Architecture("mlp", (1, 4, 4), (7, 5), 3, "gelu", "first", "ce"),
+    Architecture("mlp", (1, 4, 4), (7,), 3, "tanh", "none", "ce"),
     Architecture("cnn", (1, 6, 6), (5,), 3, "relu", "first", "ce", (4,), 3, "stride"),
 )
 
@@ -34,7 +36,7 @@ def draw(net: Architecture, k: int):
     return torch.randn(10, *net.input_shape, generator=g), torch.arange(10) % net.outputs, initial_weights(net, None, g)
 
 
-@pytest.mark.parametrize("net", NETS, ids=lambda net: net.model)
+@pytest.mark.parametrize("net", NETS, ids=lambda net: f"{net.model}-{net.activation}")
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", {"atol": 2e-5, "rtol": 1e-4}), ("float64", {"atol": 1e-8, "rtol": 1e-8})])
 def test_a_stack_takes_the_steps_that_pytorch_takes_on_each_network(net, dtype, tolerance):
     settings = [setting(seed=k, weight_decay=0.01, dtype=dtype) for k in (0, 1)]

@@ -176,5 +176,5 @@ def test_exchanging_members_and_controls_negates_the_excess(dataset: str, seed: 
 
 def test_the_protocol_is_a_property_of_the_track() -> None:
     assert {name: tracks.get(name).protocol for name in tracks.names()} == {
-        "reconstruction": "v2", "informed": "v1", "membership": "v1", "stealing": "v1",
+        "reconstruction": "v2", "informed": "v1", "membership": "v1", "stealing": "v2",
     }  # fmt: skip

@@ -17,10 +17,13 @@ from bench.files import Folder
 from bench.schema import to_table
 from bench.targets.cache import TargetCache
 from bench.targets.models import forward, initial_weights
+from bench.targets.train import train_stack
 from bench.tracks.stealing import Network, Secret, score, targets
 from bench.tracks.stealing import work as stealing
 from bench.tracks.stealing.other_images import _resized, other_images
 
+pytestmark = pytest.mark.usefixtures("few_clean_networks")
+CLEAN = targets.CLEAN  # in earnest
 EVERY = frozenset({"public_images", "shadow_data", "query_labels", "queries", "input_gradients"})
 BASE = {
     "dataset": "photo_patches", "classes": 3, "n_per_class": 20, "hidden": [12], "bias": "all", "loss": "ce", "optimizer": "adam",
@@ -206,7 +209,6 @@ def test_the_owner_memorises_and_clean_networks_do_not(target):
     owner = (mark["owner_planted"] == target.secret.member_labels).double().mean()
     clean = (mark["clean_planted"] == target.secret.member_labels).double().mean()
     assert mark["clean_planted"].shape == (targets.CLEAN, 10)
-    assert targets.CLEAN >= 20
     assert owner > 0.8
     assert clean < 0.4
     assert float(mark["clean_accuracy"].mean()) > 0.6
@@ -221,6 +223,92 @@ def test_a_target_comes_from_the_cache_as_it_was(target, cache):
     [alone] = stealing.obtain([setting(seed=0)], None)
     for name, w in target.release.oracle._weights.items():
         torch.testing.assert_close(alone.release.oracle._weights[name], w, atol=1e-4, rtol=1e-3)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Of each stack that is trained the seeds of its networks; and by their numbers, from 0, stacks that raise something instead."""
+    seen, at = [], {}
+
+    def train(net, settings, *rest, **more):
+        if len(seen) in at:
+            raise at.pop(len(seen))
+        seen.append([one.seed for one in settings])
+        return train_stack(net, settings, *rest, **more)
+
+    monkeypatch.setattr(targets, "train_stack", train)
+    monkeypatch.setattr(targets, "AT_ONCE", {"cpu": 2})
+    return seen, at
+
+
+SHORT = {"epochs": 2, "seed": 5}
+
+
+def clean_of(cache: TargetCache, name: str) -> dict[str, list]:
+    return {key: value for key, value in cache.get(name)[1].items() if key.startswith("clean_")}
+
+
+def test_an_owner_with_fewer_clean_networks_gets_those_that_it_lacks(tmp_path, monkeypatch, trainings):
+    """The owner itself is not trained again, and its first networks stay: more are those that there were, and others."""
+    seen, _ = trainings
+    cache = TargetCache(tmp_path / "grown")
+    monkeypatch.setattr(targets, "CLEAN", 3)
+    [few] = stealing.obtain([setting(**SHORT)], cache)
+    weights, before = cache.get(few.id)[0], clean_of(cache, few.id)
+    assert [len(stack) for stack in seen] == [1, 2, 1], "the owner, and its clean networks"
+    seen.clear()
+    monkeypatch.setattr(targets, "CLEAN", 6)
+    [more] = stealing.obtain([setting(**SHORT)], cache)
+    grown = list(seen)
+    seen.clear()
+    stealing.obtain([setting(**SHORT)], TargetCache(tmp_path / "afresh"))
+    flat = [[one for stack in part for one in stack] for part in (grown, seen[1:])]
+    assert flat[0] == flat[1][3:], "drawn by their numbers"
+    after = clean_of(cache, few.id)
+    assert [len(values) for values in after.values()] == [6] * 3
+    assert {name: values[:3] for name, values in after.items()} == before
+    assert more.id == few.id
+    assert all(torch.equal(w, weights[name]) for name, w in cache.get(few.id)[0].items())
+    assert torch.equal(more.secret.watermark["clean_planted"], torch.tensor(after["clean_planted"]))
+    seen.clear()
+    stealing.obtain([setting(**SHORT)], cache)
+    assert seen == [], "none is lacking"
+
+
+def test_owners_that_lack_different_numbers_share_stacks(tmp_path, monkeypatch, trainings):
+    seen, _ = trainings
+    cache, pair = TargetCache(tmp_path), [setting(epochs=2, seed=5), setting(epochs=2, seed=6)]
+    monkeypatch.setattr(targets, "CLEAN", 3)
+    stealing.obtain(pair[:1], cache)
+    seen.clear()
+    monkeypatch.setattr(targets, "CLEAN", 4)
+    for one in stealing.obtain(pair, cache):
+        assert [len(values) for values in clean_of(cache, one.id).values()] == [4] * 3
+    assert [len(stack) for stack in seen] == [1, 2, 2, 1]
+    assert len({seed for stack in seen[1:] for seed in stack}) == 5
+
+
+def test_a_run_that_is_stopped_loses_a_stack_of_clean_networks_at_most(tmp_path, trainings):
+    seen, at = trainings
+    cache = TargetCache(tmp_path)
+    at[3] = KeyboardInterrupt()  # after the owner and two stacks
+    with pytest.raises(KeyboardInterrupt):
+        stealing.obtain([setting(**SHORT)], cache)
+    name = targets._draft(setting(**SHORT)).id
+    kept = clean_of(cache, name)
+    assert [len(values) for values in kept.values()] == [4] * 3
+    seen.clear()
+    [one] = stealing.obtain([setting(**SHORT)], cache)
+    assert [len(stack) for stack in seen] == [2]
+    assert one.secret.watermark["clean_planted"][:4].tolist() == kept["clean_planted"]
+
+
+def test_clean_networks_that_memory_does_not_hold_together_are_fewer_at_once(tmp_path, trainings):
+    seen, at = trainings
+    at[1] = torch.OutOfMemoryError("full")
+    [one] = stealing.obtain([setting(**SHORT)], TargetCache(tmp_path))
+    assert [len(stack) for stack in seen] == [1] * 7, "the owner, and six in stacks of half of two"
+    assert one.secret.watermark["clean_planted"].shape == (6, 10)
 
 
 def test_owners_that_differ_in_the_network_alone_plant_the_same():
@@ -380,10 +468,25 @@ def test_steepness_is_the_norm_of_the_leads_gradient(outputs):
         assert float(got) == pytest.approx(float(torch.stack(changes).norm()), rel=2e-3)
 
 
-@pytest.mark.parametrize(("above", "tpr", "p"), [(0, 1.0, 1 / 21), (1, 1.0, 2 / 21), (2, 0.0, 3 / 21)])
-def test_the_owners_claim_is_a_rank_among_clean_networks(above, tpr, p):
-    """One of twenty is 5 %; but to be above all but one of twenty has a chance of 2/21, as the p-value says."""
+@pytest.mark.parametrize(
+    ("networks", "above", "tpr", "p"),
+    [
+        (20, 0, 1.0, 1 / 21),
+        (20, 1, 1.0, 2 / 21),
+        (20, 2, 0.0, 3 / 21),
+        (CLEAN, 0, 1.0, 1 / 101),
+        (CLEAN, 5, 1.0, 6 / 101),
+        (CLEAN, 6, 0.0, 7 / 101),
+    ],
+)
+def test_the_owners_claim_is_a_rank_among_clean_networks(networks, above, tpr, p):
+    """One of twenty is 5 %; but to be above all but one of twenty has a chance of 2/21, as the p-value says. Likewise five of a hundred."""
     planted = [0, 1, 2, 0, 1, 1]  # the copy has five of six
-    clean = [planted if k < above else [2, 2, 0, 2, 2, 2] for k in range(20)]
+    clean = [planted if k < above else [2, 2, 0, 2, 2, 2] for k in range(networks)]
     row, _ = stealing.score(identity(), secret_with(planted, clean), bootstrap_seed=0)
-    assert (row["watermark_tpr"], row["watermark_p"]) == (tpr, pytest.approx(p))
+    assert (row["watermark_tpr"], row["watermark_p"], row["n_clean"]) == (tpr, pytest.approx(p), networks)
+
+
+def test_a_row_says_by_its_protocol_how_many_clean_networks_it_stands_on():
+    """Another number, another protocol: rows of v1 stand on 20."""
+    assert (tracks.get("stealing").protocol, CLEAN) == ("v2", 100)

@@ -20,6 +20,7 @@ class Stealing(Track):
     summary: ClassVar[str] = "a thief copies a network that it can only ask: do planted labels come along?"
     tiers: ClassVar[frozenset[str]] = frozenset({"public_images", "shadow_data", "query_labels", "queries", "input_gradients"})
     version: ClassVar[int] = 1
+    protocol: ClassVar[str] = "v2"  # of ``score``: 100 clean networks beside each owner; v1: 20
     no_transplant: ClassVar[str] = "copies are set against the same clean networks in every cell, so there is no chance to test against"
     answer: ClassVar[str] = "answers with a network of finite weights, whose inputs and outputs are the owner's"
     unpublished_of_controls: ClassVar[frozenset[str]] = frozenset({"clean_rate", "query_distance", "gradient_norm"})

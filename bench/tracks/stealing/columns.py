@@ -17,8 +17,10 @@ SCORES = (
     Column("transfer_excess_controls_lo", FLOAT, "lower end of its 95 % bootstrap interval over inputs", "share", "[-1, 1]", decimals=6),
     Column("transfer_excess_controls_hi", FLOAT, "upper end of its 95 % bootstrap interval over inputs", "share", "[-1, 1]", decimals=6),
     Column("watermark_p", FLOAT, "p-value of the thief's planted hits: rank among those of the clean networks", "1", "(0, 1]", decimals=6),
-    share("watermark_tpr", "1: more planted hits than all but 5 % of the clean networks have; with 20 of them by chance in 2 of 21 cases"),
-    Column("n_clean", INT, "clean networks of the null distribution", "networks", ">= 1"),
+    share(
+        "watermark_tpr", "1: more planted hits than all but 5 % of the clean networks have; with 100 of them by chance in 6 of 101 cases"
+    ),
+    Column("n_clean", INT, "clean networks of the null distribution: 100; by protocol v1 20", "networks", ">= 1"),
     share("agreement", "test images to which thief and owner give the same label", "higher"),
     share("thief_accuracy", "accuracy of the thief's network on the test images", "higher"),
     share("clean_accuracy", "accuracy of the clean networks on the test images, mean"),

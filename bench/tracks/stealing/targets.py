@@ -7,7 +7,7 @@ weights, never a planted input. It answers with a network of its own (Venigalla,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +19,7 @@ from bench.api import Architecture, Defense, Planted, Rehearsal, Setting, Target
 from bench.data.duplicates import hashes
 from bench.data.split import split
 from bench.errors import BenchError
+from bench.memory import in_pieces
 from bench.targets.cache import TargetCache, target_id
 from bench.targets.losses import accuracy
 from bench.targets.models import architecture, forward, initial_weights
@@ -29,8 +30,11 @@ from bench.tracks.stealing.networks import NETWORKS
 from bench.tracks.stealing.other_images import other_images
 from bench.tracks.stealing.release import Network, Release, Secret
 
-CLEAN = 20  # clean networks beside each owner: the least p-value is 1/21
-AT_ONCE = 10  # clean networks in one stack: more fall out of the processor's cache
+CLEAN = 100  # clean networks beside each owner: the least p-value is 1/101; another number is another score protocol
+AT_ONCE = {"cpu": 10, "cuda": 500}  # clean networks in one stack: more than ten fall out of a processor's cache
+ANSWERS = ("clean_planted", "clean_unplanted", "clean_accuracy")  # facts of an owner: lists with an entry a clean network
+
+_Held = tuple[Mapping[str, Tensor], dict[str, Any]]  # an owner's weights, and its facts
 
 
 class _Owner(NamedTuple):
@@ -102,24 +106,38 @@ def _draft(setting: Setting) -> _Owner:
 def obtain(settings: Sequence[Setting], cache: TargetCache | None, device: torch.device | str = "cpu") -> list[Target]:
     """The targets of the settings, in their order: one owner each, and what its clean networks answer.
 
+    An owner that the cache has with fewer clean networks, of score protocol v1 or of a run that was stopped, gets those that it lacks.
+
     Raises:
         BenchError: a data set is missing or too small, or a defence is unknown, or plants nothing.
     """
     owners = [_draft(setting) for setting in settings]
-    found: dict[str, tuple[Mapping[str, Tensor], dict[str, Any]]] = {}
+    found: dict[str, _Held] = {}
+
+    def keep(owner: _Owner) -> None:
+        if cache is not None:
+            weights, facts = found[owner.id]
+            cache.put(owner.id, {name: w.cpu().contiguous() for name, w in weights.items()}, facts)
+
     for owner in owners:
         hit = cache.get(owner.id) if cache is not None else None
         if hit is not None:
             found[owner.id] = hit
-    groups: dict[Any, list[_Owner]] = {}
-    for owner in {o.id: o for o in owners if o.id not in found}.values():
-        groups.setdefault(_stackable(owner), []).append(owner)
-    for group in groups.values():
-        for owner, (weights, facts) in zip(group, _train(group, device), strict=True):
-            found[owner.id] = weights, facts
-            if cache is not None:
-                cache.put(owner.id, {name: w.cpu().contiguous() for name, w in weights.items()}, facts)
+    for group in _groups([owner for owner in owners if owner.id not in found]):
+        for owner, held in zip(group, _train(group, device), strict=True):
+            found[owner.id] = held
+            keep(owner)
+    for group in _groups(owners):
+        _complete(group, found, device, keep)
     return [_target(owner, *found[owner.id], device) for owner in owners]
+
+
+def _groups(owners: Sequence[_Owner]) -> list[list[_Owner]]:
+    """Owners, each once, that can be trained in one stack."""
+    groups: dict[Any, list[_Owner]] = {}
+    for owner in {o.id: o for o in owners}.values():
+        groups.setdefault(_stackable(owner), []).append(owner)
+    return list(groups.values())
 
 
 def _stackable(owner: _Owner) -> tuple[Any, ...]:
@@ -130,14 +148,14 @@ def _stackable(owner: _Owner) -> tuple[Any, ...]:
             s.weight_decay, s.dtype, s.epochs, rehearsed)  # fmt: skip
 
 
-def _train(group: Sequence[_Owner], device: torch.device | str) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
-    """Owners as they are released, and the facts of each: its accuracies, and the classes that its clean networks give."""
+def _train(group: Sequence[_Owner], device: torch.device | str) -> list[_Held]:
+    """Owners as they are released, and the facts of each: its accuracies, and no answers of clean networks yet."""
     net = group[0].net
     starts = [initial_weights(net, o.setting.init_scale, seeds.generator("init", o.setting.seed)) for o in group]
     inputs = [o.images - o.mean for o in group]
     rehearsals = [o.rehearsal for o in group]
-    trained = train_stack(net, [o.setting for o in group], inputs, [o.labels for o in group], starts, device, rehearsals)
-    result = []
+    trained = train_stack(net, [o.setting for o in group], inputs, [o.labels for o in group], starts, device, rehearsals, curve=False)
+    result: list[_Held] = []
     for owner, (weights, facts) in zip(group, trained, strict=True):
         defense: Defense = registry.get("defense", owner.setting.defense)(**owner.setting.defense_params)
         released = dict(defense.after_training(weights, seeds.generator("defense", "weights", owner.id)))
@@ -153,41 +171,51 @@ def _train(group: Sequence[_Owner], device: torch.device | str) -> list[tuple[di
             "train_accuracy": right(owner.members, owner.member_labels),
             "test_accuracy": right(owner.test, owner.test_labels),
             "kkt_residual": None,
+            **{name: [] for name in ANSWERS},
         }
         result.append((released, facts))
-    for (_, facts), answers in zip(result, _clean(group, device), strict=True):
-        facts |= answers
     return result
 
 
-def _clean(group: Sequence[_Owner], device: torch.device | str) -> list[dict[str, Any]]:
-    """Of each owner's clean networks the classes that they give to planted and unplanted inputs, and their test accuracies.
+def _complete(group: Sequence[_Owner], found: Mapping[str, _Held], device: torch.device | str, keep: Callable[[_Owner], None]) -> None:
+    """Trains the clean networks that owners lack, stack by stack, and adds to the owners' facts the classes that these give to planted and
+    unplanted inputs, and their test accuracies. After each stack ``keep`` is given the owners that have more than before.
 
     A clean network has the owner's architecture and recipe, initial weights of its own, and as many images of the pool as the owner trained
-    on, drawn for it, or all where there are no more, under their right labels.
+    on, drawn for it, or all where there are no more, under their right labels. The draws follow from its number: more networks are those
+    that there were, and others.
     """
-    jobs = [(owner, k) for owner in group for k in range(CLEAN)]
-    answers: dict[str, dict[str, list[Any]]] = {o.id: {"clean_planted": [], "clean_unplanted": [], "clean_accuracy": []} for o in group}
-    for first in range(0, len(jobs), AT_ONCE):
-        part = jobs[first : first + AT_ONCE]
-        settings, inputs, labels, starts, means = [], [], [], [], []
-        for owner, k in part:
-            stream = seeds.generator("clean", owner.id, k)
-            chosen = torch.randperm(len(owner.pool), generator=stream)[: len(owner.images)]
-            means.append(owner.pool[chosen].mean(0))
-            inputs.append(owner.pool[chosen] - means[-1])
-            labels.append(owner.pool_labels[chosen])
-            starts.append(initial_weights(owner.net, owner.setting.init_scale, stream))
-            settings.append(owner.setting.model_copy(update={"seed": seeds.seed("clean", owner.id, k) % 2**31}))
-        for (owner, _), (weights, _), mean in zip(
-            part, train_stack(part[0][0].net, settings, inputs, labels, starts, device), means, strict=True
-        ):
-            one = Network(owner.net, weights, mean.to(next(iter(weights.values()))))
-            mine = answers[owner.id]
-            mine["clean_planted"].append(classes(one, owner.planted.inputs).tolist())
-            mine["clean_unplanted"].append(classes(one, owner.planted.unplanted).tolist())
-            mine["clean_accuracy"].append(agreement(classes(one, owner.test), owner.test_labels))
-    return [answers[o.id] for o in group]
+    jobs = [(owner, k) for owner in group for k in range(len(found[owner.id][1]["clean_accuracy"]), CLEAN)]
+
+    def stack(first: int, last: int) -> None:
+        answers = _clean(jobs[first:last], device)  # all of them before any is added: memory may run out, and half as many are tried
+        for (owner, _), values in zip(jobs[first:last], answers, strict=True):
+            for name, value in zip(ANSWERS, values, strict=True):
+                found[owner.id][1][name].append(value)
+        for owner in {owner.id: owner for owner, _ in jobs[first:last]}.values():
+            keep(owner)
+
+    in_pieces(stack, len(jobs), AT_ONCE[torch.device(device).type])
+
+
+def _clean(jobs: Sequence[tuple[_Owner, int]], device: torch.device | str) -> list[tuple[list[int], list[int], float]]:
+    """Of clean networks, named by their owners and numbers, what `ANSWERS` names."""
+    settings, inputs, labels, starts, means = [], [], [], [], []
+    for owner, k in jobs:
+        stream = seeds.generator("clean", owner.id, k)
+        chosen = torch.randperm(len(owner.pool), generator=stream)[: len(owner.images)]
+        means.append(owner.pool[chosen].mean(0))
+        inputs.append(owner.pool[chosen] - means[-1])
+        labels.append(owner.pool_labels[chosen])
+        starts.append(initial_weights(owner.net, owner.setting.init_scale, stream))
+        settings.append(owner.setting.model_copy(update={"seed": seeds.seed("clean", owner.id, k) % 2**31}))
+    answers = []
+    trained = train_stack(jobs[0][0].net, settings, inputs, labels, starts, device, curve=False)
+    for (owner, _), (weights, _), mean in zip(jobs, trained, means, strict=True):
+        one = Network(owner.net, weights, mean.to(next(iter(weights.values()))))
+        planted, unplanted = (classes(one, part).tolist() for part in (owner.planted.inputs, owner.planted.unplanted))
+        answers.append((planted, unplanted, agreement(classes(one, owner.test), owner.test_labels)))
+    return answers
 
 
 def _target(owner: _Owner, weights: Mapping[str, Tensor], facts: Mapping[str, Any], device: torch.device | str) -> Target:

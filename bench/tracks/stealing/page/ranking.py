@@ -6,7 +6,7 @@ Nothing is rebuilt here, so nothing is compared with SSIM.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from bench.api import Headline, Section
@@ -16,6 +16,7 @@ from bench.report.kit.page import Page
 from bench.report.kit.ranking import TIME, Column, Ranking, headline_columns
 from bench.report.kit.settings import compared
 from bench.report.kit.text import NONE, axis_heads, axis_labels, escape, few, general, hits, interval, number, table
+from bench.tracks.stealing.page.summary import FALSE_POSITIVES
 
 ORACLE = {"query_labels", "queries", "input_gradients"}  # tiers of a thief that asks
 
@@ -25,10 +26,23 @@ HOW_TO_READ = (
     "networks** the same of networks of the owner's architecture that were trained on right labels and never saw the owner.",
     "Intervals are over seeds and inputs; that of the difference pairs each input with the clean networks' answers to it.",
     "**Claim upheld**: copies for which the owner's claim stands at a false positive rate of 5 %: a copy's rank among the clean",
-    "networks of its owner is a p-value, and is at most 0.05, which takes more planted labels than any of 20 have. **Mean p** is its",
-    "mean over the owners, itself no p-value; with 20 clean networks none is below 0.048.",
+    "networks of its owner is a p-value, and is at most 0.05. **Mean p** is its mean over the owners, itself no p-value.",
     "**Answers** are those that the owner's network gave: one an image, and one more for each gradient.",
 )
+
+
+def null_of(counts: Iterable[float | None]) -> list[str]:
+    """On how many clean networks an owner p-values stand, and what so many can tell.
+
+    Args:
+        counts: ``n_clean`` of lines; None: of one without scores.
+    """
+    said = []
+    for n in sorted({round(count) for count in counts if count is not None}):
+        most = sum((1 + k) / (n + 1) <= FALSE_POSITIVES for k in range(n)) - 1
+        allowed = "none is at most 0.05" if most < 0 else f"the claim stands where at most {most} of them have as many planted labels"
+        said.append(f"The p-values stand on **{n} clean networks** an owner: none is below {1 / (n + 1):.3f}, and {allowed}.")
+    return said
 
 
 def _per_cent(value: float | None) -> str:
@@ -46,6 +60,7 @@ class Compared(Section):
             f"*Compared:* {compared(page.groups)}.",
             "",
             *HOW_TO_READ,
+            *null_of(group.means.get("n_clean") for group in page.groups),
             "",
         ]
 
