@@ -22,7 +22,7 @@ from bench.claims.choose import by_protocol, chosen, sorted_records
 from bench.claims.declarations import Declared, faults
 from bench.claims.effects import TESTS, Compared, Images, Measured, Point, measured_of, point_of
 from bench.claims.verdicts import BROKEN, NO_CONTROL, NO_ROWS, Finding, Line, judge
-from bench.metrics.significance import SAME
+from bench.metrics.intervals import SAME
 from bench.report.kit.rows import by_cell
 
 SCALES = ("mnist", "tiles", "medium", "full")  # of our grids: rows there have the scale behind the name of the grid

@@ -23,11 +23,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bench.api import Claim
-from bench.metrics.intervals import LEVEL, Interval, newcombe, t_interval
-from bench.metrics.significance import SAME, beside_the_least, could_show, equivalence, holm, least_mean
+from bench.metrics.intervals import LEVEL, Interval, paired
+from bench.metrics.significance import POWER, beside_the_least, could_show, equivalence, holm, least_mean
 
 ALPHA = 0.05
-POWER = 0.8
 REPRODUCED, CONTRADICTED, EQUIVALENT, MIXED, OPEN = "reproduced", "contradicted", "equivalent", "mixed", "open"
 NO_CONTROL, NO_ROWS, BROKEN = "no control", "no rows", "broken"
 UNDECIDED = (OPEN, NO_CONTROL, NO_ROWS, BROKEN)  # in the order in which they tell of a claim whose grids all decide nothing
@@ -144,10 +143,8 @@ def _with_effect(one: Finding) -> Finding:
 
     def interval(place: int, level: float) -> Interval:
         shares = lines[place].shares
-        if shares is None or len(values[place]) < 2 or np.ptp(values[place]) > SAME:
-            return t_interval(values[place], level=level)
-        score = newcombe(*reversed(shares), level=level) if below else newcombe(*shares, level=level)
-        return score._replace(estimate=float(values[place].mean()))
+        added, taken = shares or ((), ())
+        return paired(values[place], *((taken, added) if below else (added, taken)), level=level)
 
     effect = least_mean(values, interval, level=LEVEL)
     if below:

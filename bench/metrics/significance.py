@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.errors import BenchError
-from bench.metrics.intervals import LEVEL, Interval, t_interval
+from bench.metrics.intervals import LEVEL, SAME, Interval, t_interval
 
-SAME = 1e-9  # spreads below this, in the values' unit, are rounding
+POWER = 0.8  # with which an effect that could be shown is
 
 
 def one_mean(values: ArrayLike, level: float = 0.0) -> tuple[Interval, float]:
@@ -152,11 +152,12 @@ def holm(p_values: Sequence[float], of: Sequence[Hashable] | None = None) -> lis
     return corrected
 
 
-def could_show(values: ArrayLike, alpha: float, power: float = 0.8) -> float | None:
+def could_show(values: ArrayLike, alpha: float, power: float = POWER) -> float | None:
     """The smallest effect that a two-sided t test of so many values would have shown with that power, if their spread is the true one.
 
     In the values' unit. The δ at which a noncentral t of n − 1 degrees of freedom and noncentrality √n·δ/spread exceeds t(n − 1, 1 − α/2)
-    with a chance of ``power``; the chance of a verdict on the wrong side, below 10⁻³ there, is not counted in.
+    with a chance of ``power`` (Johnson and Welch 1940; Cohen 1988, chapter 2); the chance of a verdict on the wrong side, below 10⁻³ there,
+    is not counted in.
 
     Args:
         alpha: the level of significance that the test has to meet, in (0, 1).

@@ -1,9 +1,9 @@
 """From rows to groups: one group is a grid × setting (seed aside) × attack, over all its seeds.
 
-Intervals answer for other seeds and other images: the bootstrap over seeds and, within each, its images, worked out exactly
-(``bench.metrics.intervals.bootstrap_shares``). Nothing is averaged over survivors: a group knows how many of its cells have no scores, and
-why; and in what ranks an attack's line such a cell counts as one in which nothing was learnt, so that failing on weak cells does not pay. A
-control's cell without scores counts for nothing: controls that fail must not put attacks ahead.
+Intervals answer for other seeds and other images (``bench.metrics.intervals.shares_over_seeds``). Nothing is averaged over survivors: a
+group knows how many of its cells have no scores, and why; and in what ranks an attack's line such a cell counts as one in which nothing
+was learnt, so that failing on weak cells does not pay. A control's cell without scores counts for nothing: controls that fail must not put
+attacks ahead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 
 from bench import tracks
 from bench.api import Headline
-from bench.metrics.intervals import Interval, bootstrap_shares, t_interval
+from bench.metrics.intervals import Interval, shares_over_seeds, t_interval
 from bench.report.kit.groups import FACTS, SETTING, Group, axis_of, counts, setting_key
 from bench.report.kit.lead import lead
 from bench.report.kit.rows import records
@@ -159,13 +159,18 @@ def _rank(group: Group, rows: Sequence[Mapping[str, Any]]) -> None:
     for side, found in (("members", members), ("controls", controls)):
         if found is not None:
             group.hits[side] = int(found[0].sum()), int(found[1].sum())
+            seeds = [*(int(row["seed"] or 0) for row in rows), *group.missed]
+            group.counted[side] = dict(zip(seeds, zip(*(side.tolist() for side in found), strict=True), strict=True))
     if members is not None and controls is not None:
-        group.excess, group.members, group.controls = bootstrap_shares(*members, *controls)
+        group.excess, group.members, group.controls = shares_over_seeds(*members, *controls)
 
 
 def _with_missed(found: tuple[np.ndarray, np.ndarray] | None, missed: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Hits and of how many, a number a row, and for each cell without scores no hit of as many as in the first row."""
-    return None if found is None else (np.append(found[0], [0] * missed), np.append(found[1], [found[1][0]] * missed))
+    if found is None:
+        return None
+    hits, n = found
+    return np.append(hits, np.repeat(hits[:1] * 0, missed)), np.append(n, np.repeat(n[:1], missed))
 
 
 def _over_seeds(headline: Headline, rows: Sequence[Mapping[str, Any]], missed: int) -> Interval:

@@ -10,7 +10,7 @@ from bench import tracks
 from bench.api import Headline
 from bench.report import verified
 from bench.report.kit.groups import Group, in_words
-from bench.report.kit.lead import ALPHA, OPEN, Along, Lead, along, beyond, lead, leads
+from bench.report.kit.lead import ALPHA, OPEN, Along, Lead, ahead_at, along, beyond, lead, leads
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import access, coverage
 from bench.report.kit.text import GENERATED, NONE, clean, escape, interval, of_headline, table
@@ -58,6 +58,7 @@ class Best:
     lead: Lead
     ahead: int  # settings at which it is surely ahead
     tried: int  # of so many that it was put to, those included that it failed at or does not apply to
+    somewhere: bool  # whether it is ahead at any, where all are asked together (`lead.ahead_at`)
     flagged: bool = False  # its score does not hang on the weights, by some grid
 
 
@@ -101,7 +102,7 @@ def _latest(lines: Sequence[tuple[Page, Group]]) -> list[tuple[Page, Group]]:
 def _best(found: Sequence[tuple[Page, Lead]], met: int, flagged: bool) -> Best:
     where, best = max(found, key=lambda pair: pair[1].sureness)
     ahead = {_networks(one.attack) for _, one in found if one.surely > 0}
-    return Best(where, best, len(ahead), met, flagged)
+    return Best(where, best, len(ahead), met, ahead_at([one for _, one in found]) > 0, flagged)
 
 
 def _order(best: Best) -> tuple[bool, float, str]:
@@ -136,11 +137,11 @@ def _answer(boards: Mapping[str, Sequence[Best]], found_out: Standings) -> list[
     ]
     for track, every in boards.items():
         found = [best for best in every if not best.flagged and _verified(best, found_out) != verified.FLAGGED]
-        surely = sum(best.ahead > 0 for best in found)
+        ahead = [best for best in found if best.somewhere]
         aside = f" Flagged: {len(every) - len(found)}." if len(found) < len(every) else ""
-        which = "of those verified " if found and _verified(found[0], found_out) == "yes" else ""
-        first = f", {which}the furthest **{escape(found[0].lead.attack.attack)}** ({interval(found[0].lead.interval)})" if surely else ""
-        lines += [f"- {escape(track)}: {surely} of {len(found)} attacks are ahead of every control somewhere{first}.{aside}"]
+        which = "of those verified " if ahead and _verified(ahead[0], found_out) == "yes" else ""
+        first = f", {which}the furthest **{escape(ahead[0].lead.attack.attack)}** ({interval(ahead[0].lead.interval)})" if ahead else ""
+        lines += [f"- {escape(track)}: {len(ahead)} of {len(found)} attacks are ahead of every control somewhere{first}.{aside}"]
     made = "**Command.** `python -m bench report` makes this page from the rows of all grids."
     return [*lines, "", f"{made} The claims of the papers are tested on [a page of their own](claims.md)."]
 
@@ -150,9 +151,10 @@ def _how_chosen(found_out: Standings) -> list[str]:
     return [
         "One line an attack, at the setting where it is most surely ahead: where the lower end of its lead is highest. So a line says",
         "what can happen, not what usually does; *ahead at* says at how many of all settings that it was put to the lead is above 0",
-        "at 95 %: where it failed or does not apply it is not ahead. A *lead* is what is left of the attack beside the strongest control",
-        "on the very same networks, paired by seed, each control by a test of its own; a seed at which the attack failed counts as one",
-        "that tells nothing. Brackets are 95 % intervals. Behind a number stands its score protocol, where a later one is in force now.",
+        "at 95 %, each by itself: where it failed or does not apply it is not ahead. (*Ahead somewhere*, above: by Holm's method over all",
+        "settings, for one lead in forty is above 0 by chance.) A *lead* is what is left of the attack beside the strongest control on the",
+        "very same networks, paired by seed, each control by a test of its own; a seed at which the attack failed counts as one that tells",
+        "nothing. Brackets are 95 % intervals. Behind a number stands its score protocol, where a later one is in force now.",
         meaning,
         *why,
     ]
@@ -221,8 +223,9 @@ def _questions(pages: Sequence[Page]) -> list[str]:
             first = False
     note = [
         "*Beyond controls*: is the strongest attack of a setting surely ahead of every control there? yes, no, at some of the settings,",
-        f"or {OPEN}. *Most at*: where along the axis the strongest attack gets most, if that is apart from where it gets least (t test",
-        f"paired by seed, p times the pairs of values at most {ALPHA:g}), else {OPEN}; of several axes how many matter.",
+        f"or {OPEN}; at most one of twenty questions without an effect is answered otherwise, from however many attacks the strongest is",
+        "picked, and over however many settings. *Most at*: where along the axis the strongest attack gets most, if that is apart from",
+        f"where it gets least (t test paired by seed, p times the pairs ≤ {ALPHA:g}), else {OPEN}; of several axes how many matter.",
     ]
     return [*note, "", *table(["question", "beyond controls", "most at"], rows)]
 

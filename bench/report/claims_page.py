@@ -18,17 +18,17 @@ from bench.claims.verdicts import (
     NO_CONTROL,
     NO_ROWS,
     OPEN,
-    POWER,
     REPRODUCED,
     UNDECIDED,
     Finding,
     stands_for,
 )
 from bench.metrics.intervals import Interval
-from bench.report.kit.text import GENERATED, NONE, escape, folded, plain, signed, unfolded
+from bench.metrics.significance import POWER
+from bench.report.kit.text import GENERATED, NONE, escape, folded, plain, signed, table, unfolded
 from bench.report.opening import command
 
-HEAD = ("claim", "verdict", "effect [95 %]", "p")
+HEAD = ("claim", "verdict", "effect [95 %]")
 BEHIND = ("claim", "grid", "verdict", "effect [95 %]", "p", "could have shown", "seeds", "members : controls over 0.4")
 KNOWN = (REPRODUCED, CONTRADICTED, MIXED, EQUIVALENT, OPEN, NO_CONTROL, NO_ROWS, BROKEN)  # the order in which they are counted
 
@@ -41,13 +41,16 @@ def page(findings: Sequence[Finding], broken: Sequence[str] = ()) -> str:
     claims = [grids for family in families.values() for grids in family.values()]
     lines = [GENERATED, "", "# Claims of the papers, tested", ""]
     lines += ["**Question.** Does what the papers behind the attacks say hold on the rows of this table?", ""]
-    lines += [f"**Answer.** {_tally(claims)} Of several grids the line shows the least sure of those that decide.", ""]
-    lines += ["**Command.** `python -m bench claims`; [where a verdict comes from](#where-a-verdict-comes-from) is below."]
+    lines += [f"**Answer.** {_tally(claims)}", ""]
+    lines += ["**Command.** `python -m bench claims`"]
+    if families:
+        per_paper = [[escape(name), _counts(list(family.values()))] for name, family in families.items()]
+        lines += ["", *table(["paper", "its claims"], per_paper), "", *_in_short()]
     for name, family in families.items():
         lines += ["", f"## {escape(name)}", "", *_family(list(family.values()))]
     lines += [] if families else ["", "No attack declares a claim."]
     lines += ["", *(f"- {escape(text)}" for text in broken), *([""] if broken else [])]
-    lines += ["## Where a verdict comes from", "", *_method(), ""]
+    lines += ["## Where a verdict comes from", "", *folded("Units, controls, tests, corrections, power", _method()), ""]
     measures = [f"- `{escape(name)}`: {text}" for name, text in _measures(findings).items()]
     lines += ["## What is measured", "", *folded("Columns, rows and source of each claim", measures)]
     return "\n".join(lines).rstrip() + "\n"
@@ -76,19 +79,31 @@ def _family(claims: Sequence[Sequence[Finding]]) -> list[str]:
         _, one = stands_for(grids)
         name = f"`{escape(one.claim.name)}`"
         at = f" on {escape(one.grid)}" if len(grids) > 1 and one.effect is not None else ""
-        p = NONE if one.corrected is None else _p(one.corrected)
-        shown.append([f"{escape(one.claim.text, 600)} ({name})", _together(grids), _effect_of(one) + at, p])
+        open_ = one.verdict == OPEN and one.shown is not None
+        power = f"; {len(one.values)} seeds could have shown {_size(one.shown or 0.0)}" if open_ else ""
+        shown.append([f"{escape(one.claim.text, 600)} ({name})", _together(grids), _effect_of(one) + at + power])
         behind += [[name if i == 0 else "″", *_behind(each)] for i, each in enumerate(grids)]
     together = f"{said}{', corrected together' if tests > 1 else ''}."
     return [together, "", *unfolded(HEAD, shown), "", *folded("Each claim in each grid", unfolded(BEHIND, behind))]
 
 
 def _tally(claims: Sequence[Sequence[Finding]]) -> str:
+    return f"Of {len(claims)} claims: {_counts(claims)}." if claims else "Nothing is claimed."
+
+
+def _counts(claims: Sequence[Sequence[Finding]]) -> str:
     counts = Counter(_word(stands_for(grids)[0]) for grids in claims)
-    if not counts:
-        return "Nothing is claimed."
     order = [*KNOWN[:2], *sorted(set(counts) - set(KNOWN)), *KNOWN[2:]]
-    return f"Of {len(claims)} claims: {', '.join(f'{counts[word]} {escape(word)}' for word in order if counts[word])}."
+    return ", ".join(f"{counts[word]} {escape(word)}" for word in order if counts[word])
+
+
+def _in_short() -> list[str]:
+    """What the words of the tables mean, in a breath."""
+    return [
+        "*Reproduced*: the effect is there, beside every control where it faces controls. *Contradicted*: it is on the other side.",
+        "*Equivalent*: there is none worth the name. *Open*: these seeds do not tell; the line says which effect they could have shown.",
+        "Of several grids a line shows the least sure that decides. [Where a verdict comes from](#where-a-verdict-comes-from) is below.",
+    ]
 
 
 def _word(verdict: str) -> str:

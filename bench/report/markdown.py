@@ -202,8 +202,8 @@ def _columns(groups: Sequence[Group]) -> list[str]:
     return [
         *table(["column", "meaning"], [[escape(k), escape(v, 400)] for k, v in meanings.items()]),
         "",
-        "Means over seeds weigh each seed equally. Bootstrap intervals of hits are worked out, not drawn: the same rows, the same ends.",
-        "With few seeds a bootstrap over seeds is somewhat too narrow; leads, and differences along an axis, are therefore tested by",
-        "Student's t over paired seeds. `python -m bench info schema` describes every column of `scores/*.parquet` and `images/*.parquet`,",
-        "from which all of this is made.",
+        "Means over seeds weigh each seed equally. Intervals are Student's t over the seeds; those of hits are nowhere narrower than the",
+        "draw of images alone makes them (Newcombe's score interval, which keeps a width at 0 : 0). Leads, and differences along an axis,",
+        "are tested by Student's t over paired seeds. `python -m bench info schema` describes every column of `scores/*.parquet` and",
+        "`images/*.parquet`, from which all of this is made.",
     ]

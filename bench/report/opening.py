@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from bench import tracks
 from bench.claims.findings import SCALES
+from bench.metrics.significance import POWER
 from bench.report.kit.groups import Group, axis_names, in_words
-from bench.report.kit.lead import OPEN, Along, Lead, along, beyond, leads
+from bench.report.kit.lead import OPEN, Along, Lead, ahead_at, along, beyond, leads
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import coverage
-from bench.report.kit.text import NONE, escape, interval, of_headline, table, value_of
+from bench.report.kit.text import NONE, escape, interval, number, of_headline, table, value_of
 from bench.report.kit.transplants import FLAG
 from bench.schema import protocol_number
 
@@ -52,7 +54,7 @@ def answer(groups: Sequence[Group]) -> list[str]:
     flagged = [f"Not counted: {', '.join(aside)}, {why}."] if aside else []
     if not found:
         return [f"Open: no attack has scores{' that hang on the weights' if aside else ''}.", *flagged]
-    axes, word, ahead = [_axis(one, groups[0]) for one in along(groups)], beyond(found), sum(one.surely > 0 for one in found)
+    axes, word, ahead = [_axis(one, groups[0]) for one in along(groups)], beyond(found), ahead_at(found)
     settings = f"{ahead} of {len(found)} settings" if len(found) > 1 else "the one setting" if ahead else "no setting"
     start = "T" if axes or word[0].isdigit() else f"{word.capitalize()}: t"
     return [
@@ -78,7 +80,8 @@ def _axis(one: Along, group: Group) -> str:
     axis, difference = escape(one.axis.replace("_", " ")), f"a difference of {interval(one.difference)}"
     if one.sure:
         return f"Along {axis} most comes back at {ends[0]}, least at {ends[1]}: {difference}."
-    return f"Whether {axis} matters is {OPEN}: most at {ends[0]}, least at {ends[1]}, {difference} that may be chance."
+    shown = "" if one.shown is None else f"; these seeds could have shown {_size(one.shown)}"
+    return f"Whether {axis} matters is {OPEN}: most at {ends[0]}, least at {ends[1]}, {difference} that may be chance{shown}."
 
 
 def command(grid: str) -> str:
@@ -101,9 +104,11 @@ def short(page: Page) -> list[str]:
     """Of each setting the strongest attack beside the strongest control."""
     lines: list[str] = []
     parts = page.parts
+    every: list[Lead] = []
     for section, groups in parts.items():
-        names, rows = axis_names(groups), []
-        for one in leads(groups):
+        names, rows, found = axis_names(groups), [], leads(groups)
+        every += found
+        for one in found:
             group = one.attack
             beside = [escape(one.least) or NONE, one.beside if one.control is None else of_headline(one.control)]
             where = ", ".join(escape(group.axis.get(name, "")) for name in names) or "all"
@@ -115,6 +120,23 @@ def short(page: Page) -> list[str]:
             lines += [*table(head, rows, right=[2, 4, 5, 6]), ""]
     note = (
         "Lead: what is left of the attack beside the strongest control on the same networks, paired by seed, each control a comparison of "
-        "its own. Controls are those of this grid; the leaderboard takes those of all grids."
+        "its own. Controls are those of this grid; the leaderboard takes those of all grids. The answer above allows for the attacks that "
+        "the strongest is picked from, and for the settings, where it is not ahead at all of them."
     )
-    return ["## At a glance", "", *lines, note, ""] if lines else []
+    return ["## At a glance", "", *lines, note, "", power(every), ""] if lines else []
+
+
+def power(found: Sequence[Lead]) -> str:
+    """What so few seeds can show: the median over the settings of the smallest lead that they could have, and its range."""
+    known = sorted(one.shown for one in found if one.shown is not None)
+    if not known:
+        return "What these seeds could have shown cannot be told: there is no spread between seeds."
+    among = f" ({_size(known[0])} to {_size(known[-1])}, by setting)" if len(known) > 1 else ""
+    return (
+        f"These seeds could have shown a lead of {_size(statistics.median(known))}{among} with a power of {100 * POWER:.0f} %, if leads "
+        "spread from seed to seed as they do here."
+    )
+
+
+def _size(value: float) -> str:
+    return number(value) if value >= 0.005 else "less than 0.01"

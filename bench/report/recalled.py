@@ -29,6 +29,7 @@ from bench.report.kit.groups import Group
 LINE = (  # what the leaderboard shows
     "grid", "section", "axis", "axis_index", "track", "protocol", "attack", "variant", "role", "access", "setting", "missed", "flagged",
 )  # fmt: skip
+BY_SEED = ("per_seed", "share", "null")  # which JSON has no keys for
 
 
 def keys(scores: pd.DataFrame, grids: Sequence[Grid]) -> dict[str, str]:
@@ -66,7 +67,10 @@ def recall(folder: Path, grid: Grid, key: str) -> Seen | None:
 
 def keep(folder: Path, grid: Grid, key: str, seen: Seen) -> None:
     """For `recall`."""
-    groups = [{**{name: getattr(one, name) for name in (*LINE, "excess")}, "per_seed": [*one.per_seed.items()]} for one in seen.groups]
+    groups = [
+        {**{name: getattr(one, name) for name in (*LINE, "excess")}, **{name: [*getattr(one, name).items()] for name in BY_SEED},
+         "counted": {side: [*at.items()] for side, at in one.counted.items()}} for one in seen.groups
+    ]  # fmt: skip
     findings = [[i, one.grid, _lines(one), one.reason, one.verdict] for i, one in seen.findings.items()]
     text = json.dumps({"mark": seen.mark, "groups": groups, "findings": findings})
     with suppress(OSError, BenchError):  # a home that cannot be written
@@ -86,15 +90,17 @@ def _digest(key: str, text: str) -> str:
 def _groups(said: Sequence[dict[str, Any]]) -> list[Group]:
     headlines = {name: tracks.of_row(name).headline for name in {one["track"] for one in said}}  # looking one up reads folders
     nothing: dict[str, Any] = {"seeds": [], "counts": Counter(), "reasons": []}
+    by_seed: list[dict[str, Any]] = [{name: dict(one[name]) for name in BY_SEED} for one in said]
     return [
         Group(
             **{name: one[name] for name in LINE},
             **nothing,
+            **mine,
             headline=headlines[one["track"]],
             excess=one["excess"] and Interval(*one["excess"]),
-            per_seed=dict(one["per_seed"]),
+            counted={side: {seed: (hits, n) for seed, (hits, n) in at} for side, at in one["counted"].items()},
         )
-        for one in said
+        for one, mine in zip(said, by_seed, strict=True)
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import tracks
 from bench.api import Headline
-from bench.metrics.intervals import LEVEL, Interval, bootstrap_shares, difference_of, t_interval
+from bench.metrics.intervals import LEVEL, Interval, difference_of, shares_over_seeds, t_interval
 from bench.report.kit.groups import counts
 from bench.store.verified import FAILED, FLAGGED, OPEN, VERIFIED
 
@@ -92,6 +92,6 @@ def _of(headline: Headline, rows: Rows, level: float) -> Interval | None:
     if headline.share is not None and headline.less is not None:
         sides = counts(scored, headline.share), counts(scored, headline.less)
         if sides[0] is not None and sides[1] is not None:
-            return bootstrap_shares(*sides[0], *sides[1], level=level)[0]
+            return shares_over_seeds(*sides[0], *sides[1], level=level)[0]
     mean, low, high = t_interval([row[headline.column] for row in scored], level=level)
     return Interval(mean, max(headline.low, low), min(headline.high, high))

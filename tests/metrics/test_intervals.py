@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import math
 import subprocess
 import sys
-from collections import Counter, defaultdict
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -75,109 +72,80 @@ def test_controls_alike_in_distribution_are_covered() -> None:
     assert 0.91 <= held / cells <= 0.985
 
 
-def test_seeds_that_differ_widen_the_interval() -> None:
+def test_over_seeds_each_end_is_the_farther_one() -> None:
+    """Student's t of seeds that differ, and what the draw of images alone makes of it, wherever its estimate lies."""
+    images = intervals.Interval(7.0, 6.5, 9.0)
+    apart = intervals.t_interval([1.0, 2.0, 3.0])
+    assert intervals.over_seeds([1.0, 2.0, 3.0], images) == pytest.approx(apart), "wider on both sides"
+    assert intervals.over_seeds([2.0, 2.0, 2.0], images) == pytest.approx((2.0, 1.5, 4.0))
+    near = [1.9, 2.0, 2.1]
+    assert intervals.over_seeds(near, intervals.Interval(0, -0.01, 3)) == pytest.approx((2.0, intervals.t_interval(near).low, 5.0))
+    assert intervals.over_seeds([2.0], images) == pytest.approx((2.0, 1.5, 4.0)), "a single seed knows nothing of others"
+
+
+def test_means_over_seeds_are_those_of_student_and_no_narrower_than_the_images_make_them() -> None:
     rng = numpy_generator("hierarchy")
     centres = (0.0, 1.0, 2.0, 3.0)
-    a = [centre + rng.normal(0, 0.1, 50) for centre in centres]
-    b = [rng.normal(0, 0.1, 70) for _ in centres]
-    together = intervals.bootstrap_seeds(a, b, numpy_generator("x"))
-    assert together.estimate == pytest.approx(1.5, abs=0.05)
-    spread = np.std(centres) / 2  # of a mean of four
-    assert together.high - together.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
-    alike = intervals.bootstrap_seeds([x - c for x, c in zip(a, centres, strict=True)], b, numpy_generator("x"))
-    assert alike.high - alike.low < 0.1
+    values = [centre + rng.normal(0, 0.1, 50) for centre in centres]
+    assert intervals.means_over_seeds(values, numpy_generator("x")) == pytest.approx(intervals.t_interval([x.mean() for x in values]))
+    alike = np.arange(40) % 2
+    got = intervals.means_over_seeds([alike] * 3, numpy_generator("y"))
+    assert got.estimate == 0.5
+    assert got.high - got.low == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 40 / 3), rel=0.1), "as if all were one cell"
 
 
-def test_images_within_seeds_are_resampled_too() -> None:
-    """Equal seeds: what is left is the sampling of images, as if all were one cell."""
-    values = np.arange(40) % 2
-    got = intervals.bootstrap_seeds([values] * 3, [values] * 3, numpy_generator("y"))
-    assert got.estimate == 0
-    theory = 2 * 1.96 * np.sqrt(2 * 0.25 / 40 / 3)
-    assert got.high - got.low == pytest.approx(theory, rel=0.1)
+SEEDS = [(3, 20, 1, 20), (9, 20, 0, 20), (12, 20, 1, 20)]
 
 
-@st.composite
-def counts(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
-    """Of one or two seeds: hits and number of the members, hits and number of the controls."""
-
-    def side() -> tuple[int, int]:
-        n = draw(st.integers(1, 3))
-        return draw(st.integers(0, n)), n
-
-    return [(*side(), *side()) for _ in range(draw(st.integers(1, 2)))]
-
-
-@given(counts(), st.sampled_from([0.5, 0.75, 0.95]))
-def test_bootstrap_of_shares_is_every_resample_counted(seeds: list[tuple[int, int, int, int]], level: float) -> None:
-    """All choices of seeds, and in each all choices of images, one by one, in exact fractions; without any choice, the score interval."""
-
-    def means(hits: int, n: int) -> Counter[Fraction]:
-        values = [1] * hits + [0] * (n - hits)
-        return Counter(Fraction(sum(chosen), n) for chosen in itertools.product(values, repeat=n))
-
-    slot: dict[tuple[Fraction, Fraction], Fraction] = defaultdict(Fraction)  # (members, controls) of one drawn seed → chance
-    for hits, n, control_hits, control_n in seeds:
-        for (a, many), (b, more) in itertools.product(means(hits, n).items(), means(control_hits, control_n).items()):
-            slot[a, b] += Fraction(many * more, n**n * control_n**control_n * len(seeds))
-    got = intervals.bootstrap_shares(*map(list, zip(*seeds, strict=True)), level=level)
-    tail = Fraction(1 - level) / 2
-    a, n, b, m = (sum(side) for side in zip(*seeds, strict=True))
-    scores = [intervals.newcombe(*shares, level=level) for shares in (([(a, n)], [(b, m)]), ([(a, n)],), ([(b, m)],))]
-    for interval, of, score in zip(got, (lambda a, b: a - b, lambda a, b: a, lambda a, b: b), scores, strict=True):
-        chances: dict[Fraction, Fraction] = defaultdict(Fraction)
-        for drawn in itertools.product(slot.items(), repeat=len(seeds)):
-            value = sum(of(*pair) for pair, _ in drawn) / Fraction(len(seeds))
-            chances[value] += math.prod(chance for _, chance in drawn)
-        low = min(x for x in chances if sum(c for y, c in chances.items() if y <= x) >= tail)
-        high = max(x for x in chances if sum(c for y, c in chances.items() if y >= x) >= tail)
-        ends = (float(low), float(high)) if low < high else (score.low, score.high)
-        assert interval == pytest.approx((float(sum(x * c for x, c in chances.items())), *ends), abs=1e-12)
+def test_shares_over_seeds_are_those_of_student_where_seeds_differ() -> None:
+    excess, members, controls = intervals.shares_over_seeds(*map(list, zip(*SEEDS, strict=True)))
+    mean, low, high = intervals.t_interval([0.1, 0.45, 0.55])
+    assert excess == pytest.approx((mean, max(-1, low), min(1, high)))
+    assert members.low == 0, "a share"
+    assert members.high == pytest.approx(min(1, intervals.t_interval([0.15, 0.45, 0.6]).high))
+    assert controls.estimate == pytest.approx(2 / 60)
+    turned = intervals.shares_over_seeds(*([seed[i] for seed in SEEDS] for i in (2, 3, 0, 1)))[0]
+    assert (-turned.estimate, -turned.high, -turned.low) == pytest.approx(excess)
 
 
-@pytest.mark.parametrize("sizes", [(20, 20, 20, 20), (83, 97, 89, 101)])
-def test_bootstrap_of_shares_is_the_drawn_one(sizes: tuple[int, ...]) -> None:
-    """Sizes of a common denominator, and sizes whose common denominator would be too fine."""
-    rng = numpy_generator("shares")
-    members = [rng.random(n) < p for n, p in zip(sizes, (0.3, 0.5, 0.7, 0.6), strict=True)]
-    controls = [rng.random(n) < 0.1 for n in reversed(sizes)]
-    drawn = intervals.bootstrap_seeds(members, controls, numpy_generator("drawn"), resamples=40_000)
-    sides = [[int(x.sum()) for x in members], [len(x) for x in members], [int(x.sum()) for x in controls], [len(x) for x in controls]]
-    excess, first, second = intervals.bootstrap_shares(*sides)
-    assert excess == pytest.approx(drawn, abs=0.006)
-    assert first.estimate - second.estimate == pytest.approx(excess.estimate)
-    turned = intervals.bootstrap_shares(*sides[2:], *sides[:2])[0]
-    assert (-turned.estimate, -turned.high, -turned.low) == pytest.approx(excess, abs=1e-12)
-
-
-def test_shares_are_rounded_by_less_than_the_lattice(monkeypatch: pytest.MonkeyPatch) -> None:
-    sides = [7, 12, 9, 13], [20, 25, 30, 24], [1, 0, 2, 3], [24, 30, 25, 20]  # on a lattice of 600
-    exact = intervals.bootstrap_shares(*sides)
-    for finest in (599, 200):
-        monkeypatch.setattr(intervals, "FINEST", finest)
-        for rounded, whole in zip(intervals.bootstrap_shares(*sides), exact, strict=True):
-            assert rounded == pytest.approx(whole, abs=1 / finest)
-    assert intervals.bootstrap_shares(*sides) != exact
-
-
-@given(st.integers(1, 200_000))
-def test_lengths_of_transforms_are_those_of_scipy(least: int) -> None:
-    from scipy.fft import next_fast_len
-
-    assert intervals._fast_length(least) == next_fast_len(least, real=True)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=6), st.sampled_from([0.5, 0.95]))
+def test_shares_over_seeds_are_nowhere_narrower_than_their_counts(seeds: list[tuple[int, int]], level: float) -> None:
+    a, b = (list(side) for side in zip(*seeds, strict=True))
+    n = [9] * len(seeds)
+    for got, known, least in zip(
+        intervals.shares_over_seeds(a, n, b, n, level=level),
+        (intervals.newcombe([(sum(a), sum(n))], [(sum(b), sum(n))], level=level), intervals.wilson(sum(a), sum(n), level=level)),
+        (-1, 0),
+        strict=False,
+    ):
+        assert max(least, known.low) >= got.low - 1e-12
+        assert min(1, known.high) <= got.high + 1e-12
+        assert least <= got.low <= got.estimate <= got.high <= 1
+        if len(seeds) == 1:
+            assert got == pytest.approx(known)
 
 
 def test_shares_of_zero_and_one_have_the_width_of_their_counts_and_sizes_may_differ() -> None:
-    excess, members, controls = intervals.bootstrap_shares([3, 8, 1], [3, 8, 1], [0, 0, 0], [5, 5, 9])
+    excess, members, controls = intervals.shares_over_seeds([3, 8, 1], [3, 8, 1], [0, 0, 0], [5, 5, 9])
     assert excess == pytest.approx(intervals.newcombe([(12, 12)], [(0, 19)]))
     assert members == pytest.approx(intervals.wilson(12, 12))
     assert controls == pytest.approx(intervals.wilson(0, 19))
     assert excess.low < 1 == excess.high
-    excess, members, controls = intervals.bootstrap_shares([0, 0], [20, 20], [0, 0], [20, 20])
+    excess, members, controls = intervals.shares_over_seeds([0, 0], [20, 20], [0, 0], [20, 20])
     assert excess == pytest.approx((0, -intervals.wilson(0, 40).high, intervals.wilson(0, 40).high))
-    excess, members, controls = intervals.bootstrap_shares([5, 7], [20, 20], [0, 0], [20, 20])
+    excess, members, controls = intervals.shares_over_seeds([5, 7], [20, 20], [0, 0], [20, 20])
     assert controls == pytest.approx(intervals.wilson(0, 40)), "the other side has a width of its own"
     assert members.low < members.estimate < members.high
+
+
+def test_paired_differences_have_a_width_where_all_seeds_are_alike_and_the_counts_are_known() -> None:
+    zero = [(0, 100)], [(0, 100)]
+    assert intervals.paired([0.0] * 5, *zero) == pytest.approx(intervals.newcombe(*zero))
+    assert intervals.paired([0.0] * 5) == (0, 0, 0), "nothing is known of them"
+    assert intervals.paired([0.0, 0.1], *zero) == intervals.t_interval([0.0, 0.1])
+    assert intervals.paired([0.0], *zero) == intervals.t_interval([0.0]), "a single seed has no spread at all"
+    same = intervals.paired([0.1] * 5, [(15, 100)], [(5, 100)], level=0.9)
+    assert same == pytest.approx(intervals.newcombe([(15, 100)], [(5, 100)], level=0.9))
 
 
 def test_newcombe_against_his_own_table() -> None:
@@ -212,29 +180,16 @@ def test_intervals_at_few_hits_cover_what_they_should(n: int, of_controls: int) 
         assert held >= 0.93, (share, other, held)
 
 
-def test_intervals_over_seeds_cover_what_they_should_where_hits_are_rare() -> None:
-    """Simulated, 300 draws of each: 0.93 less three standard errors of their share."""
-    rng = numpy_generator("rare")
-    for seeds, n, share in ((3, 20, 0.002), (5, 20, 0.005), (8, 50, 0.0005)):
-        boards = Counter(tuple(map(tuple, board)) for board in rng.binomial(n, share, (300, 2, seeds)).tolist())
-        held = 0
-        for (a, b), times in boards.items():
-            got = intervals.bootstrap_shares(list(a), [n] * seeds, list(b), [n] * seeds)[0]
-            held += times * (got.low <= 0 <= got.high)
-            assert got.low < got.high
-        assert held / 300 >= 0.93 - 3 * np.sqrt(0.05 * 0.95 / 300)
-
-
 def test_counts_that_are_no_shares_are_refused() -> None:
     with pytest.raises(BenchError, match="do not correspond"):
-        intervals.bootstrap_shares([1, 1], [2, 2], [0], [2])
+        intervals.shares_over_seeds([1, 1], [2, 2], [0], [2])
     with pytest.raises(BenchError, match="do not correspond"):
-        intervals.bootstrap_shares([], [], [], [])
+        intervals.shares_over_seeds([], [], [], [])
     for bad in ([3], [2], [0], [1]), ([-1], [2], [0], [1]), ([0], [0], [0], [1]), ([np.nan], [2], [0], [1]), ([0], [1], [0.5], [1]):
         with pytest.raises(BenchError, match="not usable"):
-            intervals.bootstrap_shares(*bad)
+            intervals.shares_over_seeds(*bad)
     with pytest.raises(BenchError, match="out of range"):
-        intervals.bootstrap_shares([1], [2], [1], [2], level=1.5)
+        intervals.shares_over_seeds([1], [2], [1], [2], level=1.5)
 
 
 def test_auc_interval_has_the_width_of_theory() -> None:
@@ -268,12 +223,6 @@ def test_wilson_is_that_of_scipy(trials: int, share: float, level: float) -> Non
     assert intervals.wilson(hits, trials, level=level) == pytest.approx((hits / trials, known.low, known.high), abs=1e-9)
 
 
-@given(st.integers(1, 400), st.floats(0, 1))
-def test_chances_of_a_share_are_binomial(n: int, share: float) -> None:
-    hits = round(share * n)
-    assert intervals._binomial(hits, n, n) == pytest.approx(stats.binom.pmf(np.arange(n + 1), n, hits / n), abs=1e-11)
-
-
 def test_wilson_against_known_values() -> None:
     assert intervals.wilson(0, 10) == pytest.approx((0.0, 0.0, 0.277533), abs=1e-6)
     assert intervals.wilson(5, 10) == pytest.approx((0.5, 0.236593, 0.763407), abs=1e-6)
@@ -295,9 +244,9 @@ def test_unusable_values_are_refused(bad: list[float]) -> None:
             call()
 
 
-def test_unequal_groups_are_refused() -> None:
-    with pytest.raises(BenchError, match="do not correspond"):
-        intervals.bootstrap_seeds([[1.0]], [], numpy_generator("bad"))
+def test_no_seeds_and_rates_out_of_range_are_refused() -> None:
+    with pytest.raises(BenchError, match="not usable"):
+        intervals.means_over_seeds([], numpy_generator("bad"))
     with pytest.raises(BenchError, match="out of range"):
         intervals.tpr_at_fpr([1.0], [1.0], 1.5)
 

@@ -10,14 +10,15 @@ import legible_page
 import numpy as np
 import pytest
 
-from bench.metrics.intervals import t_interval
+from bench.metrics.intervals import newcombe, t_interval
+from bench.metrics.significance import could_show
 from bench.report import board
 from bench.report.aggregate import aggregate
 from bench.report.kit import lead
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import Ranking
 from bench.report.kit.text import folded, table
-from bench.report.opening import answer, command, opening, short
+from bench.report.opening import answer, command, opening, power, short
 from bench.store import to_table
 
 
@@ -226,3 +227,83 @@ def test_every_page_opens_with_its_answer_and_command_and_folds_what_is_wide(ren
     assert len(pages) == 4
     for path in pages:
         assert (legible_page.opening_faults(path.read_text()), legible_page.faults(path.read_text())) == ([], []), path.name
+
+
+def test_a_lead_of_nothing_over_nothing_has_the_width_of_its_counts():
+    """0 : 0 hits of the attack and of the control at every seed: no spread, and 100 images a side and line."""
+    rows, _ = fake.grid("one", "weight_decay", [0.0], {"haim_kkt": [0.0], "mean_image": [0.0]}, seeds=5, thumbnails=False)
+    [found] = lead.leads(page_of(excess(rows, {(name, 0): [0.0] * 5 for name in ("haim_kkt", "mean_image")})).groups)
+    zero = [(0, 5 * rows[0]["n_members"])] * 2
+    assert found.interval == pytest.approx(newcombe(zero, zero))
+    assert found.interval.low < 0 < found.interval.high
+    assert found.surely == 0
+    rows, _ = fake.grid("one", "weight_decay", [0.0], {"informed_adversary": [0.9]}, seeds=5, thumbnails=False)
+    for row in rows:  # a look-up that gets as much at every seed
+        row |= {"track": "informed", "protocol": "v1", "recall_members": 0.5, "pool_recall": 0.5, "excess_recall": 0.5}
+    [found] = lead.leads(page_of(rows).groups)
+    half = [(5 * rows[0]["n_members"] // 2, 5 * rows[0]["n_members"])]
+    assert found.interval == pytest.approx(newcombe(half, half))
+
+
+def test_the_strongest_of_several_attacks_has_to_be_surer_than_one_that_stands_alone():
+    """The same line, once by itself, once as the best of three: p counts three times. A line's own mark does not change."""
+    values = {("strong", 0): [0.2, 0.1, 0.25, 0.05, 0.15], ("mean_image", 0): [0.0, 0.05, 0.0, 0.0, -0.05]}
+    others = {(name, 0): [0.0] * 5 for name in ("weak", "weaker")}
+    both = []
+    for mine in (values, values | others):
+        rows, _ = fake.grid("one", "weight_decay", [0.0], {name: [0.1] for name, _ in mine}, seeds=5, thumbnails=False)
+        both.append(page_of(excess(rows, mine)))
+    [alone], [picked] = (lead.leads(one.groups) for one in both)
+    assert picked.tested[0] == pytest.approx(3 * alone.tested[0])
+    assert 0.05 / 3 < alone.tested[0] < 0.05
+    assert [lead.beyond([one]) for one in (alone, picked)] == ["yes", "open"]
+    assert {group.surely for one in both for group in one.groups if group.attack == "strong"} == {1}
+
+
+def test_all_settings_need_no_correction_and_some_of_them_do():
+    """Three leads of p 0.04: each of them is sure. Beside one that is not they are counted by Holm's method, and are none."""
+
+    def of(p: float, side: int = 1) -> lead.Lead:
+        one = lead.Lead(None, {}, {}, {})
+        vars(one)["tested"] = p, side
+        return one
+
+    sure, hardly = [of(0.04)] * 3, of(0.5)
+    assert (lead.ahead_at(sure), lead.beyond(sure)) == (3, "yes")
+    assert (lead.ahead_at([*sure, hardly]), lead.beyond([*sure, hardly])) == (0, "open")
+    assert lead.beyond([of(0.001), *sure, hardly]) == "1 of 5"
+    assert lead.beyond([of(0.04, -1)] * 2) == "no"
+    assert lead.beyond([of(0.04, -1), hardly]) == "open"
+    assert (lead.ahead_at([]), lead.beyond([])) == (0, "open")
+
+
+def test_a_page_says_what_lead_its_seeds_could_have_shown(page):
+    first, second = lead.leads(page.groups)
+    assert first.shown == pytest.approx(max(could_show(values, 0.05) for values in first.deltas.values() if np.ptp(values)))
+    shown = sorted([first.shown, second.shown])
+    said = "\n".join(short(page))
+    assert f"could have shown a lead of {np.median(shown):.2f} ({shown[0]:.2f} to {shown[1]:.2f}, by setting) with a power of 80 %" in said
+    alike = power([lead.lead(first.attack, [])])
+    assert alike == "What these seeds could have shown cannot be told: there is no spread between seeds."
+
+
+def test_such_a_lead_is_surely_found_four_times_in_five(page):
+    """Simulated: seeds that spread as those of the page, around the lead that they could have shown."""
+    [_, found] = lead.leads(page.groups)
+    one = lead.Lead(found.attack, found.controls, {"mean_image": found.deltas["mean_image"]}, {"mean_image": ([], [])}, among=3)
+    spread = np.std(one.deltas["mean_image"], ddof=1)
+    draws = np.random.default_rng(2).normal(one.shown, spread, (600, 5))
+    sure = np.mean([lead.Lead(one.attack, {}, {"x": draw.tolist()}, {"x": ([], [])}, among=3).surely > 0 for draw in draws])
+    assert sure == pytest.approx(0.8, abs=4 * np.sqrt(0.16 / 600))
+
+
+def test_an_attack_is_ahead_somewhere_where_it_is_by_all_its_settings_together():
+    """At each of two settings: one attack surely, and one at the first of them alone, with a p that two settings are too many for."""
+    sure, doubtful = [0.5, 0.6, 0.55, 0.45, 0.5], [0.05, 0.2, 0.2, 0.0, 0.15]
+    values = {("haim_kkt", 0): sure, ("haim_kkt", 1): sure, ("span_ica", 0): doubtful, ("span_ica", 1): [0.0] * 5}
+    values |= {("mean_image", i): [0.0, 0.05, 0.0, 0.0, 0.05] for i in (0, 1)}
+    attacks = {name: [0.1, 0.1] for name, _ in values}
+    rows, _ = fake.grid("two", "weight_decay", [0.0, 0.01], attacks, seeds=5, thumbnails=False)
+    text = board.page([page_of(excess(rows, values))], None)
+    assert "- reconstruction: 1 of 2 attacks are ahead of every control somewhere, the furthest **haim_kkt**" in text
+    assert [line.split(" | ")[-2] for line in text.splitlines() if line.startswith("| [span_ica")] == ["1 of 2"]

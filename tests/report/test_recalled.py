@@ -10,7 +10,9 @@ import fake
 import pytest
 
 from bench import report, store
-from bench.report import grid, same_code
+from bench.report import grid, recalled, same_code
+from bench.report.aggregate import aggregate
+from bench.report.kit.lead import leads
 
 GRIDS = ("quick", "real_data", "width")
 
@@ -119,3 +121,26 @@ def test_other_code_sees_everything_afresh(folder: Path, read: list[str], monkey
     change(folder, seconds_attack=10.0)
     report.render(folder, only_if_changed=True)
     assert read == ["width"]
+
+
+def test_a_lead_comes_back_as_it_was_its_look_up_and_its_counts_too(folder: Path) -> None:
+    """What the leaderboard makes of a line that was seen before is what it made of it then."""
+    rows, _ = fake.grid("informed", "dataset", ["lfw_faces"], {"haim_kkt": [0.5], "mean_image": [0.1]}, seeds=3, thumbnails=False)
+    for row in rows:
+        row |= {
+            "track": "informed",
+            "protocol": "v1",
+            "pool_recall": 0.4,
+            "recall_members": 0.5,
+            "recall_controls": 0.0,
+            "excess_recall": 0.5,
+        }
+    scores = store.to_table(rows, "scores").to_pandas()
+    one = grid.Grid("informed", "informed", scores, [], [])
+    seen = grid.Seen("mark", aggregate(scores), {})
+    recalled.keep(folder, one, "key", seen)
+    back = recalled.recall(folder, one, "key")
+    before, after = ([(found.least, found.interval, found.tested) for found in leads(groups)] for groups in (seen.groups, back.groups))
+    assert before == after
+    assert seen.groups[0].null == back.groups[0].null != {}
+    assert seen.groups[0].counted == back.groups[0].counted

@@ -130,3 +130,13 @@ def test_of_several_controls_the_spread_that_is_hardest_to_tell_says_what_could_
     assert apart["still"] is None
     assert judge([Finding("haim_kkt", said, "g", lines)])[0].shown == max(apart["calm"], apart["wild"])
     assert np.isclose(apart["wild"], 5 * apart["calm"])
+
+
+def test_the_page_opens_with_a_line_for_each_paper_and_an_open_line_says_what_its_seeds_could_have_shown():
+    found = judge([finding(0.3, "A"), finding(0.001, "B", name="other"), finding(0.002, "B", name="third")])
+    text = claims_page.page(found)
+    head, _, rest = text.partition("\n## A\n")
+    assert "| A | 1 reproduced |" in head
+    assert "| B | 2 open |" in head
+    assert f"; 5 seeds could have shown {found[1].shown:.3f} |" in rest.partition("<details>")[2].partition("## B")[2]
+    assert "could have shown" not in rest.partition("<details>")[0], "what is decided needs none"

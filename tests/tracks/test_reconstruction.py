@@ -21,7 +21,7 @@ from bench import seeds, tracks
 from bench.api import Architecture, Candidates
 from bench.check.handed import holds_any, reachable_tensors
 from bench.errors import AttackFault, BenchError
-from bench.metrics.intervals import bootstrap_shares
+from bench.metrics.intervals import shares_over_seeds
 from bench.schema import columns
 from bench.store import to_table
 from bench.tracks.reconstruction import Release, Secret
@@ -503,7 +503,7 @@ def test_an_attack_that_knows_nothing_has_no_excess() -> None:
     excess = shares[:, 0] - shares[:, 1]
     assert abs(excess.mean()) < 3 * excess.std(ddof=1) / len(excess) ** 0.5
     hits = np.rint(n * shares).reshape(8, 5, 2)
-    lines = [bootstrap_shares(line[:, 0], [n] * 5, line[:, 1], [n] * 5)[0] for line in hits]
+    lines = [shares_over_seeds(line[:, 0], [n] * 5, line[:, 1], [n] * 5)[0] for line in hits]
     assert sum(line.low <= 0 <= line.high for line in lines) >= 7
 
 

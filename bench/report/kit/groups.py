@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bench.api import EXCESS_RECALL, Headline, Share
-from bench.metrics.intervals import Interval, newcombe, t_interval
-from bench.metrics.significance import SAME, direction
+from bench.metrics.intervals import Interval, paired
+from bench.metrics.significance import direction
 from bench.report.kit.transplants import Transplants
 from bench.schema import SETTING_COLUMNS
 
@@ -43,6 +43,7 @@ class Group:
     headline: Headline = EXCESS_RECALL
     protocol: str = ""  # of its scores
     hits: dict[str, tuple[int, int]] = field(default_factory=dict)  # e.g. "members" → (above the threshold, images), over ok seeds
+    counted: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)  # the same seed by seed, of members and controls
     excess: Interval | None = None  # the headline of its track; seeds without scores count as in `ranked`, in hits too
     members: Interval | None = None  # the headline's share
     controls: Interval | None = None  # and what is taken off
@@ -146,23 +147,33 @@ def differences(groups: Sequence[Group]) -> list[Difference]:
             continue
         baseline = scored[0]
         for group in scored[1:]:
-            paired = sorted(set(group.per_seed) & set(baseline.per_seed))
-            deltas = [group.per_seed[seed] - baseline.per_seed[seed] for seed in paired]
-            interval = _interval(deltas, group, baseline) if len(deltas) > 1 else None
+            shared = sorted(set(group.per_seed) & set(baseline.per_seed))
+            deltas = [group.per_seed[seed] - baseline.per_seed[seed] for seed in shared]
+            interval = paired(deltas, *made_of(group, baseline, shared)) if len(deltas) > 1 else None
             estimate = float(np.mean(deltas)) if deltas else None
             result.append(
-                Difference(name, group.label, baseline.label, interval, estimate, len(paired), direction(deltas), group.headline.words)
+                Difference(name, group.label, baseline.label, interval, estimate, len(shared), direction(deltas), group.headline.words)
             )
     return result
 
 
-def _interval(deltas: Sequence[float], group: Group, baseline: Group) -> Interval:
-    """Student's t over the seeds; where all differ by the very same, as at 0 : 0, the score interval of the counts, which has a width."""
-    counted = all({"members", "controls"} <= set(one.hits) for one in (group, baseline))
-    if not counted or np.ptp(deltas) > SAME or set(group.per_seed) != set(baseline.per_seed):
-        return t_interval(deltas)
-    (a, b), (c, d) = ((one.hits["members"], one.hits["controls"]) for one in (group, baseline))
-    return Interval(float(np.mean(deltas)), *newcombe([a, d], [b, c])[1:])
+Counts = list[tuple[int, int]]  # hits and of how many, of some shares
+
+
+def made_of(group: Group, other: Group, seeds: Sequence[int]) -> tuple[Counts, Counts]:
+    """Of one line's headline less another's the shares that are added, and those that are taken off; none where they are not known."""
+    sides = [_together(one, side, seeds) for one in (group, other) for side in ("members", "controls")]
+    if any(side is None for side in sides):
+        return [], []
+    a, b, c, d = (side for side in sides if side is not None)
+    return [a, d], [b, c]
+
+
+def _together(group: Group, side: str, seeds: Sequence[int]) -> tuple[int, int] | None:
+    known = group.counted.get(side, {})
+    if any(seed not in known for seed in seeds):
+        return None
+    return sum(known[seed][0] for seed in seeds), sum(known[seed][1] for seed in seeds)
 
 
 def axis_of(row: Mapping[str, Any]) -> dict[str, str]:

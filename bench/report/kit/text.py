@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics.intervals import Interval, wilson
+from bench.metrics.intervals import Interval
 from bench.report.kit.transplants import FLAG
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def share(pair: tuple[int, int] | None, value: Interval | None) -> str:
     """The same with the recall's interval, in per cent."""
     if pair is None or value is None:
         return hits(pair)
-    low, high = wilson(*pair)[1:] if pair[0] in (0, pair[1]) else value[1:]  # a bootstrap of none or of all has no width
-    return f"{hits(pair)} [{100 * low:.0f}, {100 * high:.0f}] %"
+    return f"{hits(pair)} [{100 * value.low:.0f}, {100 * value.high:.0f}] %"
 
 
 def general(value: float | None) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bench.api import KINKED, Headline, Section
-from bench.metrics.intervals import Interval, bootstrap_shares, wilson
+from bench.metrics.intervals import Interval, shares_over_seeds
 from bench.report.kit import correlation, figures
 from bench.report.kit.groups import Group, axis_names, in_words
 from bench.report.kit.page import Page
@@ -60,11 +60,7 @@ class Line:
     def intervals(self) -> tuple[Interval, Interval]:
         """The shares of members and of controls, over seeds and images."""
         sides = [[f(ssim) for ssim in side] for side in (self.members, self.controls) for f in (lambda x: (x >= EXACT).sum(), len)]
-        _, *both = bootstrap_shares(*sides)
-        members, controls = (
-            wilson(*pair) if pair[0] in (0, pair[1]) else found  # a bootstrap of none or of all has no width
-            for pair, found in zip((self.exact, self.exact_controls), both, strict=True)
-        )
+        _, members, controls = shares_over_seeds(*sides)
         return members, controls
 
     @property

@@ -18,7 +18,7 @@ import pandas as pd
 
 from bench import seeds as streams
 from bench.api import Section
-from bench.metrics.intervals import Interval, bootstrap_seeds
+from bench.metrics.intervals import Interval, means_over_seeds
 from bench.report.kit import correlation, rows
 from bench.report.kit.figures import COLOURS, as_png, panel_titles, panels, strongest, styled
 from bench.report.kit.groups import Group, axis_names, in_words
@@ -112,8 +112,8 @@ def section(groups: Sequence[Group], images: pd.DataFrame, picture: str | None =
         ),
         "",
         "By quarters of the distance, within each cell; controls by quarters of their own distances, negative where the margin is smaller",
-        "than any member's. SSIM is the mean over seeds of the mean over images, a miss counting 0, with its 95 % bootstrap interval over",
-        "seeds and images.",
+        "than any member's. SSIM is the mean over seeds of the mean over images, a miss counting 0, with its 95 % interval over seeds and",
+        "images.",
         "",
         *table(
             [*head, *_QUARTERED],
@@ -235,7 +235,7 @@ def _ssim(sides: Sequence[Side], group: Group, *names: str) -> str:
 
 
 def mean_ssim(values: Sequence[np.ndarray], *names: str) -> Interval | None:
-    """Mean over seeds of the mean over images with its hierarchical bootstrap interval; None where no seed has any image.
+    """Mean over seeds of the mean over images with its interval over both; None where no seed has any image.
 
     Args:
         values: SSIMs, one array a seed.
@@ -244,7 +244,7 @@ def mean_ssim(values: Sequence[np.ndarray], *names: str) -> Interval | None:
     there = [x for x in values if len(x)]
     if not there:
         return None
-    return bootstrap_seeds(there, [np.zeros(1)] * len(there), streams.numpy_generator("report", "margin", *names))
+    return means_over_seeds(there, streams.numpy_generator("report", "margin", *names))
 
 
 # --- the picture ------------------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.api import Share
-from bench.metrics.intervals import bootstrap_shares
+from bench.metrics.intervals import shares_over_seeds
 from bench.report.kit.groups import Group, counts
 
 SELECTIONS = ("oracle_", "nn_", "haim_")  # prefixes of the recall columns
@@ -21,5 +21,5 @@ def refine(group: Group, rows: Sequence[Mapping[str, Any]]) -> None:
                 group.hits[prefix + side] = int(pair[0].sum()), int(pair[1].sum())
         members, controls = found
         if prefix == "oracle_" and members is not None and controls is not None:
-            group.intervals["oracle"] = bootstrap_shares(*members, *controls)[0]
+            group.intervals["oracle"] = shares_over_seeds(*members, *controls)[0]
     group.lpips_reasons = sorted({row["lpips_reason"] for row in rows if row["lpips_median"] is None and row["lpips_reason"]})

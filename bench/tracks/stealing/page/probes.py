@@ -17,7 +17,7 @@ import pandas as pd
 
 from bench import seeds as streams
 from bench.api import Section
-from bench.metrics.intervals import Interval, bootstrap_seeds
+from bench.metrics.intervals import Interval, means_over_seeds
 from bench.report.kit import correlation, labels
 from bench.report.kit.figures import COLOURS, MAX_PANELS, as_png, panel_titles, panels, styled
 from bench.report.kit.groups import Group, axis_names, in_words
@@ -113,7 +113,7 @@ class Binned:
     name: tuple[str, ...]  # of the random stream
 
     def at(self, quarter: int) -> tuple[float, Interval] | None:
-        """Mean of the number, and mean over seeds of the share that came along with its bootstrap interval; None: a quarter without any."""
+        """Mean of the number, and mean over seeds of the share that came along with its interval; None: a quarter without any."""
         masks = [correlation.quarter(x) == quarter for x in self.values]
         parts = [(x[mask], hit[mask]) for x, hit, mask in zip(self.values, self.transferred, masks, strict=True) if mask.any()]
         if not parts:
@@ -128,8 +128,8 @@ class Binned:
 
 @functools.lru_cache(maxsize=512)  # a page shows what its pictures show
 def _share(hits: tuple[tuple[float, ...], ...], name: tuple[str, ...]) -> Interval:
-    """Mean over seeds with its bootstrap interval, from the random stream of that name."""
-    return bootstrap_seeds([np.array(hit) for hit in hits], [np.zeros(1)] * len(hits), streams.numpy_generator("report", "probes", *name))
+    """Mean over seeds with its interval over seeds and inputs, from the random stream of that name."""
+    return means_over_seeds([np.array(hit) for hit in hits], streams.numpy_generator("report", "probes", *name))
 
 
 Parts = Mapping[str, Side]  # by cell its planted inputs
@@ -324,7 +324,7 @@ def section(groups: Sequence[Group], rows: pd.DataFrame, images: pd.DataFrame, p
         return []
     text = [
         "Each kind of answer is shown by the strongest line whose questions are held-out images and whose architecture is the owner's.",
-        "Shares are means over seeds, with 95 % bootstrap intervals over seeds and planted inputs; quarters and rank correlations",
+        "Shares are means over seeds, with 95 % intervals over seeds and planted inputs; quarters and rank correlations",
         "(Spearman, mean over seeds with Student's t interval) are taken within each cell. **Clean networks** on the same inputs say how",
         "much of a slope is in the images.",
     ]

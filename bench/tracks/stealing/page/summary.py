@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench import seeds as streams
-from bench.metrics.intervals import bootstrap_seeds, wilson
+from bench.metrics.intervals import means_over_seeds
 from bench.report.kit.groups import Group
 
 FALSE_POSITIVES = 0.05  # at which an owner's claim stands
@@ -26,14 +26,12 @@ def refine(images: pd.DataFrame | None) -> Callable[[Group, Sequence[Mapping[str
     def line(group: Group, rows: Sequence[Mapping[str, Any]]) -> None:
         if group.excess is None or group.members is None:
             return
-        hits, n = group.hits["members"]
-        if hits in (0, n):  # a bootstrap of none or of all has no width
-            group.members = wilson(hits, n)
         known = [planted[row["cell_id"]] for row in rows if row["cell_id"] in planted]
         if not group.missed and [len(one) for one in known] == [row["n_members"] for row in rows]:  # some inputs are easy for every network
             rng = streams.numpy_generator("report", "theft", *(row["cell_id"] for row in rows))
-            _, low, high = bootstrap_seeds(known, [np.zeros(1)] * len(known), rng)
-            group.excess = group.excess._replace(low=low, high=high)
+            _, low, high = means_over_seeds(known, rng)
+            if low < high:  # else no input differs from another, and the counts have a width
+                group.excess = group.excess._replace(low=low, high=high)
         upheld = sum(row["watermark_p"] is not None and row["watermark_p"] <= FALSE_POSITIVES for row in rows)
         group.hits["upheld"] = upheld, len(rows)
 
