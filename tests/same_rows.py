@@ -1,7 +1,8 @@
 """Rows of the same cells from two runs: alike but for rounding.
 
 The last digits of a matrix product hang on the processor, on its threads, and on how many runs go through it together. So what is computed
-from products may differ by what is stated here; words, labels and counts may not, nor shares, whose steps are far larger.
+from products may differ by what is stated here; words, labels and counts may not, nor shares, whose steps are far larger. Ranks among
+look-alikes may pass a neighbour.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bench.schema import COST_COLUMNS, IMAGE_KEY, PROVENANCE_COLUMNS, columns
 NOT_COMPARED = frozenset({*COST_COLUMNS, *PROVENANCE_COLUMNS, "stack", "stack_halvings"})
 UNROUNDED = {"float64": 1e-6, "float32": 1e-2}  # relative, by the row's `dtype`: numbers that rows keep with all their digits
 PIXELS = 1e-4  # scores of images, which are kept as float16: a pixel on the edge between two of its numbers becomes either
+RANKS = frozenset({"rank", "rank_median", "rank_median_controls"})  # steps are small where a thousand look-alikes are near to one another
 LEVEL = 1  # of a thumbnail's 255: the same edge
 DECIMALS = {column.name: column.decimals for table in ("scores", "images") for column in columns(table)}
 
@@ -51,6 +53,8 @@ def alike(column: str, a: Any, b: Any, unrounded: float, pixels: float = PIXELS)
     """Whether two values of a column are the same but for rounding."""
     if isinstance(a, bytes) and isinstance(b, bytes):
         return pictures_alike(a, b)
+    if column in RANKS and not (pd.isna(a) or pd.isna(b)):
+        return abs(a - b) <= 1 + 1e4 * pixels
     if isinstance(a, float) and isinstance(b, float):
         decimals = DECIMALS.get(column)
         close = _close(a, b, unrounded) if decimals is None else abs(a - b) <= pixels + 1.01 * 10**-decimals

@@ -53,7 +53,7 @@ def same(one, other) -> bool:
 def test_reconstructions_are_scored_there_with_the_same_result():
     members, controls = draw(5, 0), draw(5, 1)
     labels = torch.arange(5) % 2
-    secret = reconstruction.Secret(members, labels, controls, labels, other=draw(4, 2))
+    secret = reconstruction.Secret(members, labels, controls, labels, other=draw(4, 2), lookalikes=draw(9, 5))
     images = (torch.cat([members[:3], draw(17, 3)]) + 0.1 * draw(20, 4)).clamp(0, 1)
     run = torch.arange(20) % 2
     answer = Candidates(images, torch.linspace(1, 0, 20), 0.5, run, draw(20, 5))

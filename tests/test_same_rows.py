@@ -55,3 +55,14 @@ def test_thumbnails_may_differ_by_a_level():
     for other in (shown(9), shown(7, side=5), shown(7).assign(recon_png=None)):
         [found] = differing(shown(7), other)
         assert found.startswith("recon_png of a member 0: ")
+
+
+def test_a_rank_may_pass_a_neighbour_and_no_more():
+    def ranked(rank: int | None) -> pd.DataFrame:
+        return pd.DataFrame([{"cell_id": "a", "split": "member", "index": 0, "rank": rank}])
+
+    assert differing(ranked(7), ranked(9)) == []
+    assert differing(ranked(7), ranked(30), pixels=5e-3) == []
+    for other in (10, None):
+        [found] = differing(ranked(7), ranked(other))
+        assert found.startswith("rank of a member 0: ")

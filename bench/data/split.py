@@ -6,6 +6,9 @@ is what chance would have done on the members. Pairs are taken in an order in wh
 a binary task may span several), so a larger training set of the same seed contains the smaller one. Pairs that remain give one image to the
 test part and the other to the public part, or both to the public part where the source has a test split of its own.
 
+*Look-alikes* are what is left of the same images: neither members nor controls, and not public, so that no attack can have met them. A
+control is one of them as far as anybody can tell. Where more of them are in a test split of the source's own, they are of that.
+
 Members of the *next seed* are a second null beside the controls: what its draw makes members, images of this draw's members, controls and
 public part passed over, so that no attack can have met them.
 """
@@ -24,6 +27,7 @@ from bench.seeds import numpy_generator
 MAX_TEST = 2_000  # images; a standard error of at most 1.1 % on the test accuracy
 MAX_PUBLIC = 5_000  # images
 PUBLIC_PER_MEMBER = 50
+MAX_LOOKALIKES = 1_000  # images
 MIN_LEFT = 5  # images a class that test and public must each have
 
 
@@ -39,6 +43,7 @@ class Split:
     test_labels: np.ndarray
     public: np.ndarray  # what an attacker may own of the same distribution; the classes balanced
     public_labels: np.ndarray
+    lookalikes: np.ndarray  # of the same kind, no attack can have met them; test images among them; the classes balanced
     other: np.ndarray  # members of the next seed, none of train, control or public; as many as in train, or fewer
     outputs: int  # of the network: 1 for two classes under bce, mse, huber, else the number of classes
     class_names: tuple[str, ...]
@@ -78,6 +83,8 @@ def split(images: ImageSet, setting: Setting, most_public: int = MAX_PUBLIC) -> 
         public = [p[n:, 1] for p in pairs]
     test = _balanced(test, MAX_TEST)
     public = _balanced(public, min(most_public, PUBLIC_PER_MEMBER * n * len(sides)))
+    left = [rest[~np.isin(rest, own)] for rest, own in zip((p[n:].T.ravel() for p in pairs), public, strict=True)]
+    lookalikes, like_test = _balanced(left, MAX_LOOKALIKES), _balanced(test, MAX_LOOKALIKES)
 
     taken = set(np.concatenate([*members, *controls, *public]).tolist())
     result = Split(
@@ -89,6 +96,7 @@ def split(images: ImageSet, setting: Setting, most_public: int = MAX_PUBLIC) -> 
         _labels(test),
         _pixels(images.images, public),
         _labels(public),
+        _pixels(images.images, lookalikes) if len(lookalikes[0]) >= len(like_test[0]) else _pixels(test_source, like_test),
         _pixels(images.images, _of_the_next_seed(images, setting, sides, taken)),
         outputs_of(setting),
         names,

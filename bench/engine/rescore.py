@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,7 @@ from bench.targets.cache import target_id
 
 OF_TARGET = ("margin", "multiplier", "span_share")  # of image rows: they follow from the network
 OF_BOTH = ("pattern_oracle_members", "pattern_oracle_controls", "exact_controls")  # of score rows: from the network and the protocol
+OF_NETWORK = ("margin_auc",)  # of score rows: from the network alone; rows that are older than such a column get it where the network is
 IDENTIFIED = ("target_id", "attack", "attack_params", "sweep", "attack_version")  # as `id_of` takes them
 LATER = ("channels", "kernel", "pooling", "batch_size")  # fields of settings that only some networks have
 
@@ -58,7 +60,7 @@ def rescore(
     progress.start(len(frame), task="score")
     fresh: list[Row] = []
     missing: dict[str, list[str]] = {}
-    drawn: tuple[tuple[str, str], Secret] | None = None  # of the last track and target; the rows come target by target
+    drawn: tuple[Any, Secret] | None = None  # of the last track and target; the rows come target by target
     before = rows.images(frame["cell_id"]).set_index(["cell_id", "split", "index"])[list(OF_TARGET)]
     try:
         for row in frame.to_dict("records"):
@@ -68,7 +70,7 @@ def rescore(
             began = time.perf_counter()
             try:
                 candidates = _kept(row)
-                whose = (track, row["target_id"])  # tracks may share targets, each with a secret of its own
+                whose = (track, row["target_id"], _lacking(row))  # tracks may share targets, each with a secret of its own
                 if drawn is None or drawn[0] != whose:
                     drawn = (whose, _secret(row))
             except Exception as error:  # data may come from a plug-in, which may raise anything
@@ -155,10 +157,21 @@ def _secret(row: Row) -> Secret:
     track = row["track"] or tracks.DEFAULT
     work, cache = tracks.get(track).work, cache_of(False)
     # what follows from the network and the protocol both is had where the network is at hand, if the row is to be of another protocol
-    changed = _id_now(row) != row["cell_id"] and target_id(setting, digest, track) == row["target_id"]
-    if changed and cache.get(row["target_id"]) is not None:
-        return work.obtain([setting], cache, "cpu")[0].secret
-    return work.secret_of(setting)
+    changed, lacking = _id_now(row) != row["cell_id"], _lacking(row)
+    same = (changed or lacking) and target_id(setting, digest, track) == row["target_id"]
+    if not same or cache.get(row["target_id"]) is None:
+        return work.secret_of(setting)
+    found: Any = work.obtain([setting], cache, "cpu")[0].secret
+    if changed:
+        return found  # type: ignore[no-any-return]
+    secret: Any = work.secret_of(setting)
+    return replace(secret, findable={**secret.findable, **{name: found.findable.get(name) for name in lacking}})
+
+
+def _lacking(row: Row) -> tuple[str, ...]:
+    """The columns of its track that follow from the network alone and that a row does not have yet."""
+    known = {column.name for column in tracks.get(row["track"] or tracks.DEFAULT).columns("scores")}
+    return tuple(name for name in OF_NETWORK if name in known and row.get(name) is None)
 
 
 def setting_of(row: Mapping[str, Any]) -> Setting:

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bench.metrics.intervals import auc
+
 
 def margins(
     forward: Callable[..., Tensor], weights: Mapping[str, Tensor], x: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
@@ -33,3 +35,17 @@ def multiplier_of_each(multipliers: Sequence[float], n: int) -> Float[Tensor, " 
     """One multiplier an image: its own, or of the several that K-output regression has the largest by size."""
     each = torch.tensor(multipliers, dtype=torch.float64).view(n, -1)
     return each.gather(1, each.abs().argmax(1, keepdim=True))[:, 0]
+
+
+def membership_auc(out: Float[Tensor, "n k"], members: int) -> float:
+    """How often a member is nearer to the margin than an image that was not trained on, by the attack ``margin_test``, whose docstring has
+    the paper; ties count half.
+
+    Args:
+        out: outputs of the network, those of the members first.
+    """
+    top = out.topk(min(2, out.shape[1]), dim=1).values
+    size = out[:, 0].abs() if out.shape[1] == 1 else top[:, 0] - top[:, 1]
+    margin = size.sort(descending=True).values[: (len(size) + 1) // 2].median()
+    near = -(size - margin).abs().double().cpu().numpy()
+    return float(auc(near[:members], near[members:]))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.api import ImageSet, Setting
-from bench.data.split import MIN_LEFT, Split, largest_n_per_class, outputs_of, split
+from bench.data.split import MAX_LOOKALIKES, MIN_LEFT, Split, largest_n_per_class, outputs_of, split
 from bench.errors import BenchError
 from bench.registry import resolve_data
 
@@ -190,3 +190,33 @@ def test_the_next_seeds_members_are_its_own_and_nobody_has_met_them(drawn: tuple
         assert not theirs & set(other)
     fresh = [code for code in codes(following.train).tolist() if code not in met]
     assert set(fresh) <= set(other)
+
+
+@given(draws())
+@settings(max_examples=40, deadline=None)
+def test_look_alikes_are_of_the_same_source_and_nobody_is_handed_them(drawn: tuple[ImageSet, Setting]) -> None:
+    source, setting = drawn
+    result = split(source, setting)
+    k = 2 if setting.classes == "binary" else setting.classes
+    found = codes(result.lookalikes).tolist()
+    assert len(set(found)) == len(found) <= MAX_LOOKALIKES
+    assert not {code for part in ("train", "control", "public") for code in codes(getattr(result, part)).tolist()} & set(found)
+    own = classes_of(source, result.lookalikes)
+    labels = np.isin(own, list(source.positive)).astype(int) if setting.classes == "binary" else own
+    assert np.ptp(np.bincount(labels, minlength=k)) == 0
+    from_test = set(found) <= set(codes(result.test).tolist())
+    if source.test_images is None:
+        assert set(codes(result.test).tolist()) <= set(found), "whoever is in the test part, and what else is left"
+    else:
+        assert from_test or not set(found) & set(codes(result.test).tolist()), "of one source, not of two"
+    assert len(found) >= len(result.test)
+
+
+def test_of_many_images_a_thousand_are_look_alikes_from_the_members_own_source_if_it_can_be() -> None:
+    source = numbered([1500, 1500], [600, 600])
+    plenty = split(source, Setting(n_per_class=5))
+    assert len(plenty.lookalikes) == MAX_LOOKALIKES
+    assert set(codes(plenty.lookalikes)) <= set(codes(source.images / np.float32(1)))
+    scarce = split(source, Setting(n_per_class=300))  # all that is left is public
+    assert set(codes(scarce.lookalikes)) <= set(codes(scarce.test))
+    assert len(scarce.lookalikes) == MAX_LOOKALIKES

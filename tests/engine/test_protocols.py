@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from same_rows import differing
 from tiny_grid import clean_registry, write_grid, write_plugin  # noqa: F401
 
 from bench import publishing, registry, store, tracks
@@ -129,6 +130,32 @@ def test_pages_say_how_many_clean_networks_a_p_value_stands_on(n_clean, least, o
     assert f"**{n_clean} clean networks**" in said
     assert f"below {least}" in said
     assert others in said
+
+
+NEW = ("rank_median", "rank_median_controls", "rank_first", "rank_first_controls", "n_lookalikes", "margin_auc")
+
+
+def test_columns_that_came_later_are_filled_in_under_the_same_id_and_all_others_stay(tmp_path, bench_home):
+    """Rows as they were before there were ranks: scoring them again needs no protocol, and the network only for what follows from it."""
+    planned = laid_out(write_grid(tmp_path, "mean_image, heldout_images"))
+    engine.run(planned, stored.store(), CPU)
+    frame, images = stored.collect(planned, stored.store())
+    assert frame[list(NEW)].notna().all(axis=None)
+    older = frame.astype("object").where(frame.notna(), None)
+    older[list(NEW)] = None
+    first, *others = sorted(set(frame["target_id"]))
+    (bench_home / "targets" / f"{first}.safetensors").unlink()
+    stored.store().append(older.to_dict("records"), images.drop(columns="rank").to_dict("records"))
+    assert stored.store().rows()[list(NEW)].isna().all(axis=None)
+
+    fresh, missing = rescore.rescore(stored.store(), "tiny")
+    assert (len(fresh), missing) == (8, {})
+    after = stored.store().rows()
+    told = after["target_id"].isin(others)
+    assert after.loc[~told, "margin_auc"].isna().all(), "its network is not here"
+    assert not differing(frame[frame["target_id"].isin(others)], after[told], leave=("finished_at", "seconds_score"))
+    assert not differing(frame, after, leave=("finished_at", "seconds_score", "margin_auc"))
+    assert not differing(images, stored.store().images())
 
 
 def test_an_answer_does_not_depend_on_how_it_is_scored(tmp_path, bench_home, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.schema import FLOAT, INT, TEXT, TINY, Column, excess, share, single
+from bench.schema import FLOAT, INT, SMALL, TEXT, TINY, Column, excess, share, single
 
 QUERIES_USED = Column(
     "queries_used",
@@ -24,6 +24,32 @@ SCORES = (
     ),
     Column(
         "ceiling", FLOAT, "excess recall were the members themselves submitted; null: see exact_controls", "share", "[-1, 1]", "none", 6
+    ),
+    Column(
+        "rank_median",
+        FLOAT,
+        "median over members of the rank among look-alikes: 1 + those that come as near to any submitted candidate, by NCC; chance: "
+        "1 + n_lookalikes / 2; null: see n_lookalikes",
+        "1",
+        ">= 1",
+        "lower",
+        6,
+    ),
+    Column("rank_median_controls", FLOAT, "the same over controls", "1", ">= 1", decimals=6),
+    share("rank_first", "members at rank 1; chance: 1 / (n_lookalikes + 1); null: see n_lookalikes", "higher"),
+    share("rank_first_controls", "controls at rank 1"),
+    Column(
+        "n_lookalikes",
+        INT,
+        "images of the same data set that are neither members nor controls, and that no attack is handed; 0: there are none, so no ranks; "
+        "null: scored before ranks were",
+        "images",
+        "[0, 1000]",
+    ),
+    share(
+        "margin_auc",
+        "membership by the margin test (attack margin_test of the track membership) on the network attacked: how often a member is nearer "
+        "to the margin than a control; null: scored without the network",
     ),
     *excess("oracle_", "one-to-one over all candidates, selected by looking at the truth"),
     *excess("nn_", "each image with its nearest submitted candidate (many-to-one)"),
@@ -61,6 +87,7 @@ SCORES = (
     QUERIES_USED,
 )
 IMAGES = (
+    Column("rank", SMALL, "rank among look-alikes, by NCC with the submitted candidate nearest to each; null: no look-alikes", "1", ">= 1"),
     single("nn_ssim", "SSIM (Gaussian window) with the nearest submitted candidate, many-to-one", "1", "[-1, 1]", "higher"),
     single("oracle_ssim", "SSIM (Gaussian window) one-to-one over all candidates", "1", "[-1, 1]", "higher"),
     single("haim_ssim", "SSIM (window 3) under protocol haim2022", "1", "[-1, 1]", "higher"),

@@ -50,4 +50,5 @@ class Secret(api.Secret):
     findable: Mapping[str, Any] = field(default_factory=dict)
     span: Mapping[str, Tensor] = field(default_factory=dict)
     other: Float[Tensor, "m c h w"] | None = None  # members of the next seed that the attack cannot have met (``bench.data.split``)
+    lookalikes: Float[Tensor, "l c h w"] | None = None  # neither members nor controls, and nobody is handed them; None: there are none
     mean_image: Float[Tensor, "c h w"] | None = None  # which the network subtracts, where it is not the mean of the members

@@ -9,7 +9,8 @@ beside the same share of controls: hence *excess recall*, which the members them
 What follows the rule of the sides: the headline, its intervals, AUC and TPR, the medians and means of all metrics, precision, the
 nearest-neighbour scores (``nn``), those that choose among all candidates by looking at the truth (``oracle``), those of each run of a
 sweep, and the cross-check, where the next seed's members stand in for the controls. What does not: the papers' own scoring (``haim``),
-which stays as they made it, and ``start_recall``, which looks at no truth.
+which stays as they made it, ``start_recall``, which looks at no truth, and ranks among look-alikes (``ranks``), which offer every
+candidate to every image.
 
 Under ``v1`` each side was paired with all submitted candidates, and neither knew of the other.
 """
@@ -32,6 +33,7 @@ from bench.metrics import intervals, lpips
 from bench.metrics.measure import measure, statistics
 from bench.metrics.ncc import haim2022
 from bench.metrics.ssim import ssim_matrix, ssim_pairs
+from bench.tracks.reconstruction.ranks import ranks
 from bench.tracks.reconstruction.release import Secret
 from bench.tracks.reconstruction.sides import allot, pair
 from bench.tracks.reconstruction.thumbnails import add_thumbnails
@@ -97,6 +99,7 @@ def score(
     for name, side in (("", "members"), ("_controls", "controls")):
         near = of_side[side][:, :n_submit].amax(0) > THRESHOLD
         row[f"precision{name}"] = float((near & mine[side][:n_submit]).double().mean())
+    row |= _ranked(sides, truths, secret.lookalikes, submitted)
     row |= {
         "n_members": len(members),
         "n_controls": len(controls),
@@ -139,6 +142,20 @@ def _similarities(
     if len(images) > n_submit:
         similarity = torch.cat([similarity, ssim_matrix(truth, images[n_submit:]).cpu()], 1)
     return similarity, cross
+
+
+def _ranked(
+    sides: Mapping[str, dict[str, Any]], truths: Mapping[str, Float[Tensor, "n c h w"]], lookalikes: Tensor | None, submitted: Tensor
+) -> Row:
+    """The columns that come of ranks among look-alikes; each image's own rank goes to its side."""
+    if lookalikes is None or not len(lookalikes):
+        return {"n_lookalikes": 0}
+    found = ranks(torch.cat(list(truths.values())), lookalikes.to(submitted), submitted).split([len(truth) for truth in truths.values()])
+    row: Row = {"n_lookalikes": len(lookalikes)}
+    for suffix, side, own in zip(("", "_controls"), truths, found, strict=True):
+        sides[side]["rank"] = own.numpy()
+        row |= {f"rank_median{suffix}": float(np.median(own.numpy())), f"rank_first{suffix}": float((own == 1).double().mean())}
+    return row
 
 
 def _each_run(

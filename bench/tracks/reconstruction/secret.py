@@ -59,9 +59,9 @@ def secret_from(parts: Split, defense: Defense, name: str) -> Secret:
         torch.from_numpy(part) for part in (parts.train, parts.train_labels, parts.control, parts.control_labels)
     )
     planted = defense.planted(images, labels, others, other_labels, _stream(name))
-    other = torch.from_numpy(parts.other)
+    other, lookalikes = torch.from_numpy(parts.other), torch.from_numpy(parts.lookalikes)
     if planted is None:
-        return Secret(images, labels, others, other_labels, other=other)
+        return Secret(images, labels, others, other_labels, other=other, lookalikes=lookalikes)
     every = torch.cat([images, planted.inputs]), torch.cat([labels, planted.labels])
     members, member_labels, member_planted = _side(*every, planted.inputs, planted.labels, set())
     mine, theirs = set(hashes(members.numpy())), set(hashes(others.numpy()))
@@ -69,7 +69,11 @@ def secret_from(parts: Split, defense: Defense, name: str) -> Secret:
     every = torch.cat([others, planted.unplanted[beside]]), torch.cat([other_labels, planted.unplanted_labels[beside]])
     controls, control_labels, control_planted = _side(*every, planted.unplanted, planted.unplanted_labels, mine)
     marks = {"member": member_planted, "control": control_planted}
-    return Secret(members, member_labels, controls, control_labels, mean_image=images.mean(0), planted=marks, other=other)
+    beside = first_occurrences(parts.lookalikes, {*hashes(members.numpy()), *hashes(controls.numpy())})  # what is planted may be one
+    return Secret(
+        members, member_labels, controls, control_labels, mean_image=images.mean(0), planted=marks, other=other,
+        lookalikes=lookalikes[beside],
+    )  # fmt: skip
 
 
 def levelled(secret: Secret) -> Secret:

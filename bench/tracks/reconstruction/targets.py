@@ -17,7 +17,7 @@ from bench.data.split import Split, split
 from bench.errors import BenchError
 from bench.targets.cache import TargetCache, target_id
 from bench.targets.losses import accuracy
-from bench.targets.margin import margins, multiplier_of_each
+from bench.targets.margin import margins, membership_auc, multiplier_of_each
 from bench.targets.models import architecture, bound_forward, forward, initial_weights
 from bench.targets.oracle import Asked
 from bench.targets.residual import kkt_residual
@@ -124,6 +124,8 @@ class _Plan:
         row, span = findable(self.architecture, release.weights, self.start, *centred)
         own, labels, controls = self.secret.members, self.secret.member_labels, self.secret.controls
         row |= oracle.recalls(self.architecture, release.weights, self.mean, own, labels, controls)
+        both = torch.cat([own, controls]).to(release.mean_image) - release.mean_image
+        row["margin_auc"] = membership_auc(release.forward(release.weights, both), len(own))
         return row | oracle.exact(own, controls), span
 
     def _n_train(self) -> int:

@@ -13,10 +13,11 @@ from bench.tracks.reconstruction.page.margin import Margin
 from bench.tracks.reconstruction.page.planted import Planted
 from bench.tracks.reconstruction.page.questions import Questions
 from bench.tracks.reconstruction.page.ranking import OfImages
+from bench.tracks.reconstruction.page.ranks import Ranks
 from bench.tracks.reconstruction.page.strips import Strips
 from bench.tracks.reconstruction.page.sweeps import Sweeps
 
 SECTIONS: tuple[Section, ...] = (
-    Answers(), Matrix(), Ceiling(), OfImages(), Questions(), CrossCheck(), Findable(), Planted(), Sweeps(), Margin(), Targets(), Details(),
-    Gallery(), Strips(),
+    Answers(), Matrix(), Ceiling(), OfImages(), Ranks(), Questions(), CrossCheck(), Findable(), Planted(), Sweeps(), Margin(), Targets(),
+    Details(), Gallery(), Strips(),
 )  # fmt: skip

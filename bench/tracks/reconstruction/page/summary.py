@@ -1,4 +1,5 @@
-"""What lines of tables have beyond the headline: hits under the other selections of the candidates, and what the best selection brings."""
+"""What lines of tables have beyond the headline: hits under the other selections of the candidates, what the best one brings, and rank 1
+among look-alikes."""
 
 from __future__ import annotations
 
@@ -22,4 +23,8 @@ def refine(group: Group, rows: Sequence[Mapping[str, Any]]) -> None:
         members, controls = found
         if prefix == "oracle_" and members is not None and controls is not None:
             group.intervals["oracle"] = shares_over_seeds(*members, *controls)[0]
+    for side, column in (("members", "rank_first"), ("controls", "rank_first_controls")):
+        pair = counts(rows, Share(column, (f"n_{side}",), ""))
+        if pair is not None:
+            group.hits[f"first_{side}"] = int(pair[0].sum()), int(pair[1].sum())
     group.lpips_reasons = sorted({row["lpips_reason"] for row in rows if row["lpips_median"] is None and row["lpips_reason"]})
