@@ -76,12 +76,21 @@ def _graph(path: Path) -> Graph:
             raise BenchError(f"{path} is too large", expected=f"at most {MAX_BYTES // 2**30} GiB unpacked", got="more")
         names = archive.namelist()
         models = [name for name in names if "/models/" in name and name.endswith(".json")]
+        raw = any("/data/weights/" in name and name.endswith("_config.json") for name in names)
+        if "serialized_exported_program.json" in {name.rpartition("/")[2] for name in names} or (models and not raw):
+            raise BenchError(
+                f"{path} is an export of PyTorch 2.8 or earlier, which keeps its weights as a pickle",
+                expected="an archive as PyTorch 2.9 and later write it: models/NAME.json, and raw numbers in data/weights",
+                got=", ".join(names[:4]),
+                hint="export it again with a later PyTorch; or torch.save(model.state_dict(), FILE), and where it is no chain of layers "
+                "--model package.module:factory",
+            )
         if len(models) != 1:
             raise BenchError(
                 f"{path} is no archive of one exported network",
                 expected="models/NAME.json in it, as PyTorch 2.9 and later write it",
                 got=", ".join(names[:4]),
-                hint="torch.export.save(torch.export.export(model.eval(), (images,)), FILE) with a later PyTorch",
+                hint="torch.export.save(torch.export.export(model.eval(), (images,)), FILE); a compiled package is code, and is not opened",
             )
         module = json.loads(archive.read(models[0]))["graph_module"]
         held = {**_tensors(archive, path, "weights"), **_tensors(archive, path, "constants")}

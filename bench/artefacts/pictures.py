@@ -15,6 +15,7 @@ SIDE = 64  # pixels that an image is enlarged to, at least, by whole factors
 GAP = 4
 WHITE, GREY, GREEN = (255, 255, 255), (225, 225, 225), (30, 140, 60)
 MOST = 100  # images on a contact sheet
+MOST_SIDE = 128  # pixels of an image by itself
 
 
 def sheet(images: Float[Tensor, "m c h w"], columns: int = 10) -> bytes:
@@ -22,6 +23,13 @@ def sheet(images: Float[Tensor, "m c h w"], columns: int = 10) -> bytes:
     tiles = [_tile(image) for image in images[:MOST]]
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
     return _png(_grid(rows, columns))
+
+
+def one(image: Float[Tensor, "c h w"]) -> bytes:
+    """PNG of one image, made smaller where it is larger than a page shows it."""
+    factor = max(1, -(-max(image.shape[1:]) // MOST_SIDE))
+    values = image.detach().cpu().float().clamp(0, 1)
+    return _png(_pixels(torch.nn.functional.avg_pool2d(values, factor) if factor > 1 else values))
 
 
 def pairs(
@@ -50,16 +58,18 @@ def _tile(image: Tensor | None, frame: tuple[int, int, int] = WHITE, like: Tenso
     """An image enlarged, in a frame: h × w × 3, 0 to 255."""
     shape = (image if image is not None else like).shape  # type: ignore[union-attr]
     factor = max(1, -(-SIDE // max(shape[1:])))
-    if image is None:
-        pixels = np.full((shape[1], shape[2], 3), GREY, dtype=np.uint8)
-    else:
-        values = image.detach().cpu().float().clamp(0, 1)
-        values = values if values.shape[0] == 3 else values.mean(0, keepdim=True).expand(3, -1, -1)
-        pixels = (values * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    grey = np.full((shape[1], shape[2], 3), GREY, dtype=np.uint8)
+    pixels = grey if image is None else _pixels(image.detach().cpu().float().clamp(0, 1))
     pixels = pixels.repeat(factor, 0).repeat(factor, 1)
     framed = np.full((pixels.shape[0] + GAP, pixels.shape[1] + GAP, 3), frame, dtype=np.uint8)
     framed[GAP // 2 : -GAP // 2, GAP // 2 : -GAP // 2] = pixels
     return framed
+
+
+def _pixels(values: Tensor) -> np.ndarray:
+    """h × w × 3, 0 to 255, of an image in [0, 1] of any channels."""
+    values = values if values.shape[0] == 3 else values.mean(0, keepdim=True).expand(3, -1, -1)
+    return (values * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def _grid(rows: Sequence[Sequence[np.ndarray]], columns: int) -> np.ndarray:

@@ -13,7 +13,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,15 @@ from bench.api import DIVERGED, Candidates
 from bench.artefacts import pictures
 from bench.artefacts.reading import OTHER
 from bench.audit import page
+from bench.audit.document import document
+from bench.audit.legends import COLUMNS
 from bench.audit.positive import positive_control
 from bench.audit.premises import Premise
+from bench.audit.report import Report
 from bench.audit.scoring import Judgement, judge
+from bench.audit.stages import TRAINING, Stages
 from bench.audit.subject import ON_FIRST_LAYER, Subject, described, subject_of
-from bench.audit.tried import RIGHT
-from bench.audit.verdict import NO_LEAK, Verdict, verdict
+from bench.audit.verdict import NO_LEAK
 from bench.audit.work import shortened
 from bench.engine.prepare import PlannedAttack, hyperparameters, prepare
 from bench.engine.stacks import RUNS_AT_ONCE
@@ -38,7 +40,7 @@ from bench.faults import PluginExitError, blame
 from bench.grids.model import AttackSpec, Sweep
 from bench.grids.syntax import value_of
 from bench.memory import budget, in_pieces
-from bench.report.kit.text import escape
+from bench.report.kit.text import escape, folded
 from bench.store import atomic_write
 from bench.torch_state import restored
 from bench.tracks.reconstruction import Release
@@ -48,32 +50,6 @@ __all__ = ["ATTACKS", "CONTROLS", "Report", "Subject", "attack", "described", "p
 
 ATTACKS = ("span_ica_change", "span_ica", "haim_kkt", "multiclass_kkt", "regression_kkt", "signed_kkt")  # unless others are named
 CONTROLS = ("mean_image", "heldout_images", "first_layer_weights", "model_inversion")  # beside any attack
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an audit found."""
-
-    subject: Subject
-    judged: tuple[Judgement, ...]
-    positive: tuple[Judgement, ...] | None = None  # the same attacks on the positive control
-
-    @property
-    def verdict(self) -> Verdict:
-        """What came of it."""
-        correct = self.subject.facts.get("train_accuracy")
-        misread = self.subject.guessed and correct is not None and correct < RIGHT
-        return verdict(
-            self.judged,
-            truth=self.subject.truth is not None,
-            positive=self.positive,
-            doubt=f"only {correct:.0%} of the members are classified correctly by the network as it was read" if misread else "",
-        )
-
-    def passes(self, fail_above: float | None) -> bool:
-        """Not if an attack failed or none was scored; with a bar neither if an attack's excess recall is above it, or nothing could be
-        found by what was tried."""
-        return not any(one.failed for one in self.judged) and self.verdict.passes(fail_above)
 
 
 def plan(names: Sequence[str], runs: int, params: Sequence[str]) -> list[PlannedAttack]:
@@ -136,24 +112,34 @@ def attack(
     seed: int = 0,
     memory_gib: float | None = None,
     positive: bool = True,
+    stages: Stages | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Runs what applies, one attack after another, scores what comes back, and where nothing did runs it on the positive control.
 
     Args:
         positive: whether a positive control is trained and attacked, where the verdict hangs on it.
+        stages: is told how far it is.
     """
-    judged = tuple(_attacked(one, subject, seed, memory_gib, say) for one in planned)
-    report = Report(subject, judged)
+    stages = stages or Stages()
+    for one in planned:
+        if unsuited(one, subject.for_attack(one.spec.name)):
+            stages.drop(one.spec.name)
+    judged = []
+    for one in planned:
+        stages.begin(one.spec.name)
+        judged.append(_attacked(one, subject, seed, memory_gib, say))
+    report = Report(subject, tuple(judged))
     if not positive or report.verdict.outcome != NO_LEAK:
         return report
+    stages.begin(TRAINING)
     say("positive control: training a network of the same form on the controls")
     control = positive_control(subject, seed, say)
     if control is None:
         return report
     able = {one.name for one in judged if one.role == "attack" and one.row is not None and (one.premise is None or one.premise.holds)}
     again = tuple(_attacked(one, control, seed, memory_gib, say, "positive control: ") for one in planned if one.spec.name in able)
-    return Report(subject, judged, again)
+    return dataclasses.replace(report, positive=again)
 
 
 def _attacked(
@@ -234,7 +220,8 @@ def folder_for(checkpoint: str, under: Path) -> Path:
 
 
 def write(report: Report, folder: Path, checkpoint: str) -> Path:
-    """``audit.md`` with pictures, ``audit.json``, and of each attack the candidates (``NAME.safetensors``, float16) and a contact sheet.
+    """``audit.html``, all in one file; ``audit.md`` with pictures, ``audit.json``, and of each attack the candidates
+    (``NAME.safetensors``, float16) and a contact sheet.
 
     Returns:
         the page.
@@ -254,6 +241,8 @@ def write(report: Report, folder: Path, checkpoint: str) -> Path:
         "",
         *page.in_markdown(page.HEAD_MANY, page.many(report.judged)),
         "",
+        *folded("What the columns mean", [f"- **{name}**: {what} {how}" for name, (what, how) in COLUMNS.items()]),
+        "",
     ]
     lines += [f"- {escape(line)}" for line in described(report.subject)]
     lines += [f"- {one.name} {escape(one.reason)}" for one in report.judged if one.candidates is None]
@@ -269,17 +258,18 @@ def write(report: Report, folder: Path, checkpoint: str) -> Path:
             lines += page.strips(one, report.subject.truth.secret, folder)
         lines += ["", f"What was submitted, the first {min(pictures.MOST, submit)} at most:", "", f"![{escape(one.name)}]({one.name}.png)"]
     atomic_write(folder / "audit.md", ("\n".join(lines) + "\n").encode())
+    atomic_write(folder / "audit.html", document(report, Path(checkpoint).name).encode())
     page.write_json(as_json(report, checkpoint), folder / "audit.json")
     if report.subject.truth is not None:
         page.write_rows(report.judged, folder / "images.parquet")
-    return folder / "audit.md"
+    return folder / "audit.html"
 
 
 def as_json(report: Report, checkpoint: str) -> dict[str, Any]:
     """All numbers of the report."""
     subject = report.subject
     attacks = [
-        {"attack": one.name, "role": one.role, "reason": one.reason, "seconds_attack": round(one.seconds, 3)} | page.facts(one.row or {})
+        {"attack": one.name, "role": one.role, "reason": one.reason, "seconds_attack": round(one.seconds, 3)} | page.facts(one)
         for one in report.judged
     ]
     return {
@@ -292,7 +282,7 @@ def as_json(report: Report, checkpoint: str) -> dict[str, Any]:
         "premises": {name: {"words": one.words, "holds": one.holds} for name, one in subject.premises.items()},
         "positive_control": None
         if report.positive is None
-        else [{"attack": one.name, "reason": one.reason} | page.facts(one.row or {}) for one in report.positive],
+        else [{"attack": one.name, "reason": one.reason} | page.facts(one) for one in report.positive],
         "outcome": report.verdict.outcome,
         "verdict": report.verdict.sentence(),
     }

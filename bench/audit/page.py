@@ -9,8 +9,8 @@ from typing import Any
 
 from bench.api import Secret
 from bench.artefacts import pictures
-from bench.audit.scoring import Judgement, excess
-from bench.report.kit.text import escape, number, table
+from bench.audit.scoring import Judgement, chance, excess
+from bench.report.kit.text import escape, number, signed, table
 from bench.schema import metrics
 from bench.store import atomic_write
 
@@ -21,7 +21,7 @@ RULES = (  # prefix of the columns, and what the rule is called
     ("haim_", "the papers' protocol (haim2022)"),
 )
 HEAD_ONE = ("", "members", "controls", "difference [95 %]")
-HEAD_MANY = ("attack", "members", "controls", "excess recall [95 %]", "AUC", "TPR @ 1 % FPR", "SSIM", "LPIPS", "haim2022", "oracle")
+HEAD_MANY = ("attack", "members", "controls", "excess recall", "p", "AUC", "TPR @ 1 % FPR", "SSIM", "LPIPS", "haim2022", "oracle")
 
 
 def one(judged: Judgement) -> list[list[str]]:
@@ -32,6 +32,7 @@ def one(judged: Judgement) -> list[list[str]]:
         members, controls = judged.hits(prefix)
         shares = [f"{members} of {row['n_members']}", f"{controls} of {row['n_controls']}"]
         lines.append([f"SSIM > 0.4, {words}", *shares, excess(row, prefix)])
+    lines.append(["p of the first line's difference, members and controls exchanged", "", "", chance(judged.p_value)])
     for metric in metrics():
         for statistic in metric.statistics[:1]:
             words = f"{statistic} {metric.label}" + (f", {metric.unit}" if metric.unit != "1" else "")
@@ -52,7 +53,13 @@ def many(judged: Sequence[Judgement]) -> list[list[str]]:
             continue
         row = one_.row
         members, controls = one_.hits()
-        cells = [name, f"{members} of {row['n_members']}", f"{controls} of {row['n_controls']}", excess(row)]
+        cells = [
+            name,
+            f"{members} of {row['n_members']}",
+            f"{controls} of {row['n_controls']}",
+            signed(row["excess_recall"]),
+            chance(one_.p_value),
+        ]
         cells += [number(row["auc"]), number(row["tpr_at_1fpr"])]
         cells += [f"{number(row[c])} : {number(row[f'{c}_controls'])}" for c in ("ssim_median", "lpips_median")]
         cells += ["{} : {}".format(*one_.hits(prefix)) for prefix in ("haim_", "oracle_")]
@@ -72,9 +79,10 @@ def in_markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str
     return table(head, [[escape(cell) for cell in line] for line in lines])
 
 
-def facts(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The scores as JSON holds them."""
-    return {name: value for name, value in row.items() if not name.endswith("_png")}
+def facts(judged: Judgement) -> dict[str, Any]:
+    """The scores as JSON holds them; none where nothing was scored."""
+    scores = {name: value for name, value in (judged.row or {}).items() if not name.endswith("_png")}
+    return scores | ({"p_value": judged.p_value} if scores else {})
 
 
 def strips(judged: Judgement, secret: Secret, folder: Path) -> list[str]:
@@ -125,6 +133,6 @@ def write_score(judged: Judgement, secret: Secret, notes: Sequence[str], folder:
     lines += [f"- {escape(note)}" for note in notes]
     lines += strips(judged, secret, folder)
     atomic_write(folder / "score.md", ("\n".join(lines) + "\n").encode())
-    write_json({"name": judged.name, "notes": list(notes), **facts(judged.row or {})}, folder / "score.json")
+    write_json({"name": judged.name, "notes": list(notes), **facts(judged)}, folder / "score.json")
     write_rows([judged], folder / "images.parquet")
     return folder / "score.md"

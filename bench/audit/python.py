@@ -73,7 +73,7 @@ class Audit:
         import pandas as pd
 
         judged = self.report.positive
-        return None if judged is None else pd.DataFrame([{"attack": one.name, **page.facts(one.row or {})} for one in judged])
+        return None if judged is None else pd.DataFrame([{"attack": one.name, **page.facts(one)} for one in judged])
 
     def write(self, folder: Path | str) -> Path:
         """Page, pictures, numbers and candidates, as the command line writes them; returns the page.

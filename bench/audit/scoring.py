@@ -15,15 +15,18 @@ from bench import seeds
 from bench.api import Candidates, Row, Secret
 from bench.artefacts.candidates import read_candidates
 from bench.artefacts.truth import Truth
+from bench.audit import exchange
 from bench.audit.premises import Premise
 from bench.errors import BenchError
 from bench.metrics import intervals
 from bench.metrics.ncc import haim2022
+from bench.metrics.ssim import ssim_matrix
+from bench.report.kit.text import number, signed
 from bench.tracks import reconstruction
 from bench.tracks.reconstruction.answer import pool
 from bench.tracks.reconstruction.score import THRESHOLD, score
 
-SIDES = ("member", "control")
+LEVEL = 0.05  # how often something may be said to leak that does not
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Judgement:
     seconds: float = 0.0
     failed: bool = False
     premise: Premise | None = None  # what it rests on: where that does not hold it finds nothing, whatever the network holds
+    p_value: float | None = None  # of its excess recall, by chance alone (`exchange`); None: it was not scored
 
     def hits(self, prefix: str = "") -> tuple[int, int]:
         """Members and controls above the threshold, under one selection rule."""
@@ -53,22 +57,18 @@ class Judgement:
         (members, controls), row = self.hits(), self.row
         return (
             f"{self.name}: {members} of {row['n_members']} members : {controls} of {row['n_controls']} controls over SSIM "
-            f"{THRESHOLD:g}, excess recall {excess(row)}"
+            f"{THRESHOLD:g}, excess recall {signed(row['excess_recall'])}, p {chance(self.p_value)}"
         )
 
-    def surely(self, attacks: int) -> bool:
-        """The same, at a level that allows for so many attacks that were tried (Bonferroni's share of the 5 % each)."""
-        hits = {side: [float(image["ssim"] or 0) > THRESHOLD for image in self.images if image["split"] == side] for side in SIDES}
-        if attacks <= 1 or not all(hits.values()):
-            return self.beyond_controls
-        rng = seeds.numpy_generator("verdict", self.cell_id, self.name)
-        found = intervals.bootstrap_difference(hits["member"], hits["control"], rng, level=1 - (1 - intervals.LEVEL) / attacks)
-        return self.beyond_controls and found.low > 0
+    def surely(self, attacks: int = 1) -> bool:
+        """Whether more members than controls came back than chance gives, at a level that allows for so many attacks that were tried
+        (Bonferroni's share of the 5 % each)."""
+        return self.p_value is not None and self.p_value * attacks <= LEVEL
 
-    @property
-    def beyond_controls(self) -> bool:
-        """Whether the interval of the excess recall lies above 0."""
-        return self.row is not None and float(self.row["excess_recall_lo"]) > 0
+
+def chance(p_value: float | None) -> str:
+    """A p-value as it is printed."""
+    return number(p_value, 3)
 
 
 def excess(row: Row, prefix: str = "") -> str:
@@ -95,7 +95,20 @@ def judge(
     row, images = score(candidates, known, bootstrap_seed=seeds.seed("bootstrap", cell), n_submit=submit)
     if bool(((candidates.images < 0) | (candidates.images > 1)).any()):
         _papers_unclipped(row, images, candidates.images, secret, cell)
-    return Judgement(name, candidates, row, tuple({**image, "cell_id": cell} for image in images), role, "", cell, seconds)
+    chance_ = exchange.p_value(
+        _similarity(candidates, secret, int(row["n_submitted"])),
+        torch.arange(len(secret.members) + len(secret.controls)) < len(secret.members),
+        torch.cat([secret.member_labels, secret.control_labels]).cpu(),
+        seeds.numpy_generator("exchange", cell),
+    )
+    images_ = tuple({**image, "cell_id": cell} for image in images)
+    return Judgement(name, candidates, row, images_, role, "", cell, seconds, p_value=chance_)
+
+
+def _similarity(candidates: Candidates, secret: Secret, submitted: int) -> Tensor:
+    """SSIM of members, then controls, with what was submitted, as the score protocol has it."""
+    answer = candidates.images[:submitted].detach().to(torch.float32).clamp(0, 1)
+    return ssim_matrix(torch.cat([secret.members, secret.controls]).to(answer), answer).cpu()
 
 
 def judge_files(

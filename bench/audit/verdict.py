@@ -60,13 +60,13 @@ def verdict(judged: Sequence[Judgement], *, truth: bool, positive: Sequence[Judg
     able = [one for one in scored if one.premise is None or one.premise.holds]
     # an attack that cannot work here is no further chance of a find
     sure = {one.name: one.surely(len({one.name, *(other.name for other in able)})) for one in scored}
-    best = max(scored, key=lambda one: (sure[one.name], one.beyond_controls, _excess(one)))
+    best = max(scored, key=lambda one: (sure[one.name], one.surely(), _excess(one)))
     most = max(map(_excess, scored))
     words = f"{best.sentence()}."
+    if best.surely() and not sure[best.name]:
+        words += f" That is its p alone; of the best of {len(able)} attacks that could work it is no surer than chance."
     if controls:
         words += f" The best control: {max(controls, key=_excess).sentence()}."
-    if best.beyond_controls and not sure[best.name]:
-        words += f" Its interval is that of one attack; with an allowance for the {len(able)} that could work it holds 0."
     if sure[best.name]:
         better = not controls or _excess(best) > max(map(_excess, controls))
         though = "" if better else ", though no better than a control finds them"
@@ -80,7 +80,7 @@ def verdict(judged: Sequence[Judgement], *, truth: bool, positive: Sequence[Judg
         )
     held = "; ".join(dict.fromkeys(one.premise.words for one in able if one.premise is not None and one.premise.holds))
     if positive is not None:
-        could = [one for one in positive if one.name in {a.name for a in able} and one.beyond_controls]
+        could = [one for one in positive if one.name in {a.name for a in able} and one.surely(len(able))]
         if not could:
             return Verdict(
                 INCONCLUSIVE,

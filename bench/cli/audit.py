@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -11,7 +12,6 @@ from bench.cli.options import Controls, Dataset, DrawnSeed, DrawnSet, Labels, Me
 from bench.cli.reading import check_memory, load_plugins
 from bench.errors import BenchError
 from bench.regular import path_of
-from bench.say import say
 
 
 def audit(
@@ -95,7 +95,7 @@ def audit(
     from bench.artefacts.images import parse_shape
     from bench.artefacts.truth import own_members
     from bench.audit import audit as auditor
-    from bench.audit import page
+    from bench.audit import page, stages
     from bench.audit.asked import truth_of
     from bench.engine.run import pick_device
     from bench.files import Folder
@@ -111,16 +111,20 @@ def audit(
     if fail_above is not None and truth is None:
         raise BenchError("--fail-above has nothing to score", expected="--members with --controls or --dataset, or --dataset alone")
     where = pick_device(device)
-    subject = auditor.subject_of(
-        checkpoint, truth=truth, members=None if known else own_members(members, labels, form), mean=mean, std=std, shape=form,
-        activation=activation, loss=loss, pooling=pooling, n_train=n_train, initial=initial, model=model, device=where,
-    )  # fmt: skip
     planned = auditor.plan(attack, runs, param)
-    folder = path_of(out) if out else auditor.folder_for(checkpoint, home() / "audits")
-    Folder(folder).probe()  # what cannot be written is better known before an hour of attacks than after
-    for line in auditor.described(subject):
-        say(line)
-    report = auditor.attack(subject, planned, seed=seed, memory_gib=memory, positive=not no_positive_control, say=say)
+    positive = not no_positive_control and truth is not None
+    with closing(stages.choose()) as progress:
+        progress.plan(planned, positive)
+        progress.begin(stages.READING)
+        subject = auditor.subject_of(
+            checkpoint, truth=truth, members=None if known else own_members(members, labels, form), mean=mean, std=std, shape=form,
+            activation=activation, loss=loss, pooling=pooling, n_train=n_train, initial=initial, model=model, device=where,
+        )  # fmt: skip
+        folder = path_of(out) if out else auditor.folder_for(checkpoint, home() / "audits")
+        Folder(folder).probe()  # what cannot be written is better known before an hour of attacks than after
+        for line in auditor.described(subject):
+            progress.note(line)
+        report = auditor.attack(subject, planned, seed=seed, memory_gib=memory, positive=positive, stages=progress, say=progress.note)
     written = auditor.write(report, folder, checkpoint)
     code = OK if report.passes(fail_above) else SOME_FAILED
     if json:

@@ -136,7 +136,7 @@ def _score_files(
     if as_json:
         import json
 
-        print(json.dumps({"name": judged.name, "notes": notes, **page.facts(judged.row)}))
+        print(json.dumps({"name": judged.name, "notes": notes, **page.facts(judged)}))
     else:
         print(page.in_text(page.HEAD_ONE, page.one(judged)))
         print(judged.sentence())

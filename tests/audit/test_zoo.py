@@ -248,6 +248,38 @@ def test_an_exported_network_is_a_graph_of_data(tmp_path):
     assert report.judged[0].row is not None
 
 
+@pytest.mark.skipif(torch.__version__ < "2.9", reason="exports of this PyTorch keep their weights as a pickle")
+@pytest.mark.parametrize("name", ["sequential", "example", "vgg", "resnet"])
+def test_what_this_pytorch_exports_is_read_to_the_same_outputs(name, tmp_path):
+    animal = zoo.animal(name)
+    torch.export.save(torch.export.export(animal.module.eval(), (animal.members[:2],), strict=False), tmp_path / "net.pt2")
+    subject = read(tmp_path / "net.pt2", animal)
+    assert subject.trial is not None
+    assert same_outputs(subject.trial.reading, animal, subject.trial.before.mean, subject.trial.before.std)
+    assert subject.facts["train_accuracy"] == pytest.approx(animal.accuracy())
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (["serialized_exported_program.json", "serialized_state_dict.pt", "serialized_constants.pt", "version"], "2.8 or earlier"),
+        (["net/archive_format", "net/models/model.json", "net/data/weights/model.pt"], "2.8 or earlier"),
+        (["net/archive_format", "net/data/aotinductor/model/net.so"], "no archive of one exported network"),
+        (
+            ["net/archive_format", "net/models/a.json", "net/models/b.json", "net/data/weights/a_weights_config.json"],
+            "no archive of one exported network",
+        ),
+    ],
+)
+def test_exports_of_another_form_are_refused_with_what_to_do(files, says, tmp_path):
+    with zipfile.ZipFile(tmp_path / "net.pt2", "w") as archive:
+        for name in files:
+            archive.writestr(name, "{}")
+    with pytest.raises(BenchError, match=says) as refused:
+        read(tmp_path / "net.pt2", zoo.animal("sequential"))
+    assert "torch." in refused.value.hint
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -351,7 +383,7 @@ def test_a_network_of_many_images_that_stopped_early_does_not_leak():
     animal = zoo.animal("many")
     report = attack(read(animal.module, animal), plan([], 1, FAST))
     assert report.verdict.outcome in (NO_LEAK, INCONCLUSIVE)
-    assert not any(one.beyond_controls for one in report.judged if one.role == "attack")
+    assert not any(one.surely() for one in report.judged if one.role == "attack")
 
 
 def test_weights_of_chance_are_inconclusive_with_the_span_attack_too():
@@ -371,7 +403,7 @@ def test_nothing_found_stands_beside_what_would_have_been(monkeypatch):
     report = attack(blind, plan(["span_ica"], 1, []), say=said.append)
     assert any("100% of them classified correctly" in line for line in said)
     assert report.positive is not None
-    assert report.positive[0].beyond_controls
+    assert report.positive[0].surely()
     assert report.verdict.outcome == NO_LEAK
     assert "on the positive control span_ica" in report.verdict.sentence()
 
