@@ -25,7 +25,7 @@ from bench.claims.verdicts import BROKEN, NO_CONTROL, NO_ROWS, Finding, Line, ju
 from bench.metrics.intervals import SAME
 from bench.report.kit.rows import by_cell
 
-SCALES = ("mnist", "tiles", "medium", "full")  # of our grids: rows there have the scale behind the name of the grid
+SCALES = ("mnist", "tiles", "medium", "paper500", "full")  # of our grids: rows there have the scale behind the name of the grid
 CONTROL = "control"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import registry
+from bench.claims import findings
 from bench.cli import main
 from bench.engine import plan
 from bench.errors import BenchError
@@ -68,6 +69,11 @@ def test_an_unknown_scale_names_those_there_are(tmp_path: Path) -> None:
 def test_every_scale_of_a_built_in_grid_can_be_planned(name: str) -> None:
     for scale in load(name).grid.scales:
         assert load(name, scale=scale).grid.name == f"{name}_{scale}"
+
+
+def test_pages_and_claims_know_every_scale_of_a_built_in_grid() -> None:
+    """A page's command and a claim's lines go by the end of the grid's name, for rows know no more."""
+    assert {scale for name in builtin() for scale in load(name).grid.scales} <= set(findings.SCALES)
 
 
 SCALES = [(name, scale) for name in sorted(builtin()) for scale in ("small", *load(name).grid.scales)]

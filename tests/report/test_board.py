@@ -121,6 +121,7 @@ def test_the_answer_has_the_figures_that_matter(page):
     [
         ("quick", "python -m bench run --grid quick"),
         ("boost_mnist", "python -m bench run --grid boost --scale mnist"),
+        ("haim2022_paper500", "python -m bench run --grid haim2022 --scale paper500"),
         ("mnemonist_cifar10", "python -m bench run --grid mnemonist_cifar10"),
     ],
 )
