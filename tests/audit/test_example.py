@@ -9,7 +9,7 @@ from PIL import Image
 
 from bench.audit.example import example, picture
 
-PICTURE = Path(__file__).resolve().parents[2] / "docs" / "audit.png"
+PICTURE = Path(__file__).resolve().parents[2] / "results" / "figures" / "audit.png"
 
 
 def test_the_picture_is_drawn_and_the_one_that_lies_here_is_small(monkeypatch):
