@@ -456,13 +456,13 @@ def test_perfect_reconstructions_are_all_found_and_no_controls(tmp_path):
     judged, _ = judge_files([str(tmp_path / "x.pth")], truth.Truth(secret, True, None, ()))
     assert judged.hits()[0] == 10
     assert judged.hits("haim_")[0] == 10
-    assert judged.beyond_controls
+    assert judged.surely()
     assert judged.row["auc"] == 1.0
     assert "x.pth: 10 of 10 members : " in judged.sentence()
     swapped = Secret(secret.controls, secret.control_labels, secret.members, secret.member_labels)
     back = judge("x", Candidates(secret.members), swapped)
     assert back.row["excess_recall"] == pytest.approx(-judged.row["excess_recall"])
-    assert not back.beyond_controls
+    assert not back.surely()
 
 
 def test_files_score_as_the_engine_scores(tmp_path):
