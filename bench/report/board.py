@@ -130,9 +130,8 @@ def _headline(track: str) -> Headline:
 def _answer(boards: Mapping[str, Sequence[Best]], found_out: Standings) -> list[str]:
     """The page in a few sentences."""
     lines = [
-        "**Answer.** Small networks are trained on a handful of images and attacked. What comes back of the training images (*members*)",
-        "is set against **controls**: what comes back of images that were never trained on, and what is had without attacking. An attack",
-        "counts for its lead over the strongest control on the same networks.",
+        "**Answer.** Small networks are trained on a handful of images and attacked. What comes back of these (*members*) is set against",
+        "**controls**: images never trained on, and what is had without attacking. An attack counts for its lead over the strongest.",
         "",
     ]
     for track, every in boards.items():
@@ -149,12 +148,10 @@ def _answer(boards: Mapping[str, Sequence[Best]], found_out: Standings) -> list[
 def _how_chosen(found_out: Standings) -> list[str]:
     meaning, *why = verified.notes(found_out)
     return [
-        "One line an attack, at the setting where it is most surely ahead: where the lower end of its lead is highest. So a line says",
-        "what can happen, not what usually does; *ahead at* says at how many of all settings that it was put to the lead is above 0",
-        "at 95 %, each by itself: where it failed or does not apply it is not ahead. (*Ahead somewhere*, above: by Holm's method over all",
-        "settings, for one lead in forty is above 0 by chance.) A *lead* is what is left of the attack beside the strongest control on the",
-        "very same networks, paired by seed, each control by a test of its own; a seed at which the attack failed counts as one that tells",
-        "nothing. Brackets are 95 % intervals. Behind a number stands its score protocol, where a later one is in force now.",
+        "One line an attack, at the setting where it is most surely ahead: it says what can happen, not what usually does. A *lead* is",
+        "what is left beside the strongest control on the very same networks, paired by seed; a seed at which the attack failed counts as",
+        "one that tells nothing. *Ahead at*: the settings with a lead above 0 at 95 %, each by itself, of all that it was put to (*ahead",
+        "somewhere*, above: by Holm's method over them). Brackets are 95 % intervals. An earlier score protocol stands behind its numbers.",
         meaning,
         *why,
     ]

@@ -88,6 +88,19 @@ def test_levelled_controls_have_the_members_mean_and_nothing_else_changes(pair):
     assert (made.member_labels is secret.member_labels, made.control_labels is secret.control_labels) == (True, True)
 
 
+def test_planted_controls_are_levelled_apart_from_those_of_the_setting():
+    """The network subtracts the mean of the ordinary images; noise that is planted beside them would carry the controls off."""
+    noisy = SMALL.model_copy(update={"defense": "memorized_examples", "defense_params": {"kind": "noise", "count": 3}})
+    secret = reconstruction.obtain([noisy])[0].secret
+    made = reconstruction.levelled(secret)
+    mine, theirs = secret.planted["member"], secret.planted["control"]
+    assert mine.sum() == theirs.sum() == 3
+    for group, alike in ((~theirs, ~mine), (theirs, mine)):
+        assert torch.allclose(made.controls[group].mean(0), secret.members[alike].mean(0), atol=1e-6)
+    assert torch.allclose(made.controls[~theirs].mean(0), secret.mean_image, atol=1e-6)
+    assert made.members is secret.members
+
+
 def test_whatever_the_mean_image_is_added_to_matches_levelled_controls_as_often_or_more():
     """Images of others, moved to the members' mean: as an attack has them that subtracts one mean and adds another."""
     source = registry.resolve_data("photo_tiles").load()

@@ -82,9 +82,18 @@ def levelled(secret: Secret) -> Secret:
 
     Members less their mean and controls less theirs are drawn alike, and of normal distribution they are so whatever the mean is; of images
     of uneven contrast moved controls are rather nearer to the mean than members are. Pixels of the moved controls may lie outside [0, 1].
-    What else is known of the images is left out.
+    Planted controls are moved by themselves, to the planted members: where they are no images of the setting, the mean image has no part of
+    them, and noise among them would carry the others off. What else is known of the images is left out.
     """
-    moved = secret.controls + (secret.members.mean(0) - secret.controls.mean(0))
+    moved = secret.controls.clone()
+    sides = secret.planted or {
+        "member": torch.zeros(len(secret.members), dtype=torch.bool),
+        "control": torch.zeros(len(moved), dtype=torch.bool),
+    }
+    for planted in (False, True):
+        mine, theirs = (sides[side].to(moved.device) == planted for side in ("member", "control"))
+        if mine.any() and theirs.any():
+            moved[theirs] += secret.members[mine].mean(0) - secret.controls[theirs].mean(0)
     return Secret(secret.members, secret.member_labels, moved, secret.control_labels, mean_image=secret.mean_image)
 
 
