@@ -186,10 +186,10 @@ def _row(best: Best, also: Sequence[str], word: str) -> list[str]:
     beside = f"{escape(best.lead.least.partition(' (')[0], 24)} {best.lead.beside}" if best.lead.least else NONE
     name = f"[{escape(group.attack, 24)}{link}" + (f" **{FLAG}**" if best.flagged else "")
     row = [
-        name, access("+".join(also)), "", of_headline(group) + _earlier(group), beside, interval(best.lead.interval),
-        f"{best.ahead} of {best.tried}", word,
+        name, access("+".join(also)).replace(" + ", ", "), "", of_headline(group) + _earlier(group), beside, interval(best.lead.interval),
+        f"{best.ahead}/{best.tried}", word,
     ]  # fmt: skip
-    row[2] = _where(group, max(8, WIDEST - sum(map(len, row)) + len(link) - 3 * len(row)))
+    row[2] = _where(group, max(6, WIDEST - sum(map(len, row)) + len(link) - 3 * len(row)))
     return row
 
 

@@ -144,7 +144,7 @@ def test_controls_of_the_same_networks_count_whichever_grid_ran_them(page):
     assert "mean_image +0.10 | +0.42" in alone
     assert "first_layer_weights +0.30 | +0.22" in both
     assert "| [haim_kkt](one.md) |" in both
-    assert "1 of 2 | no |" in both
+    assert "1/2 | no |" in both
 
 
 def test_failing_at_weak_seeds_does_not_pay(page):
@@ -168,7 +168,7 @@ def test_settings_at_which_an_attack_abstains_count_among_those_that_it_was_put_
     rows, _ = fake.grid("decay", "weight_decay", [0.0, 0.01, 0.1], rates, seeds=5, thumbnails=False)
     values = {("haim_kkt", 0): FAR} | {("mean_image", i): NEAR for i in range(3)}
     ok = excess([row for row in rows if row["status"] == "ok"], values)
-    assert "1 of 3 | no |" in board.page([page_of([*ok, *(row for row in rows if row["status"] != "ok")])], None)
+    assert "1/3 | no |" in board.page([page_of([*ok, *(row for row in rows if row["status"] != "ok")])], None)
 
 
 def test_scores_of_two_protocols_are_not_set_against_each_other(page):
@@ -180,7 +180,7 @@ def test_scores_of_two_protocols_are_not_set_against_each_other(page):
     text = board.page([page_of(earlier, "earlier"), page_of(later, "later")], None)
     assert "| [haim_kkt](later.md) |" in text
     assert "mean_image +0.01 | +0.39" in text
-    assert "1 of 1 | no |" in text
+    assert "1/1 | no |" in text
     alone = board.page([page_of(earlier, "earlier")], None)
     assert "v1 | mean_image +0.10 | +0.42" in alone
     assert "by protocol v1; v2 is in force now" in "\n".join(opening(page_of(earlier)))
@@ -307,4 +307,4 @@ def test_an_attack_is_ahead_somewhere_where_it_is_by_all_its_settings_together()
     rows, _ = fake.grid("two", "weight_decay", [0.0, 0.01], attacks, seeds=5, thumbnails=False)
     text = board.page([page_of(excess(rows, values))], None)
     assert "- reconstruction: 1 of 2 attacks are ahead of every control somewhere, the furthest **haim_kkt**" in text
-    assert [line.split(" | ")[-2] for line in text.splitlines() if line.startswith("| [span_ica")] == ["1 of 2"]
+    assert [line.split(" | ")[-2] for line in text.splitlines() if line.startswith("| [span_ica")] == ["1/2"]
