@@ -45,7 +45,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bench.tracks": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.home", "bench.metrics", "bench.schema", "bench.store",
-        "bench.data", "bench.targets", "bench.sealed", "bench.files", "bench.granted", "bench.precision", "bench.report.kit",
+        "bench.data", "bench.targets", "bench.sealed", "bench.files", "bench.granted", "bench.precision", "bench.memory",
+        "bench.report.kit",
     },
     "bench.artefacts": {
         "bench", "bench.api", "bench.registry", "bench.errors", "bench.seeds", "bench.data", "bench.targets", "bench.metrics",

@@ -248,7 +248,7 @@ def test_settings_beyond_the_axis_are_compared_apart(tmp_path: Path) -> None:
 
 def test_pages_of_grids_that_are_gone_are_removed_and_others_kept(tmp_path: Path) -> None:
     for name in ("width", "quick"):
-        for path in tmp_path.glob("*.parquet"):
+        for path in tmp_path.glob("scores/*.parquet"):
             path.unlink()
         rows, images = fake.grid(name, "dataset", ["lfw_faces"], {"haim_kkt": [0.5]}, seeds=1)
         render(rows, images, tmp_path)

@@ -29,7 +29,7 @@ title: Small
 question: Does verification work?
 base: {{hidden: [8], epochs: 5, n_per_class: 5}}
 axes: {{dataset: [{datasets}]}}
-seeds: 2
+seeds: {seeds}
 attacks: [mean_image, {attacks}]
 """
 
@@ -52,9 +52,9 @@ def bench(capsys, tmp_path, monkeypatch):
     return call
 
 
-def grid(folder: Path, attacks: str = "heldout_images", datasets: str = "lfw_faces") -> Path:
+def grid(folder: Path, attacks: str = "heldout_images", datasets: str = "lfw_faces", seeds: int = 2) -> Path:
     path = folder / "small.yaml"
-    path.write_text(GRID.format(attacks=attacks, datasets=datasets))
+    path.write_text(GRID.format(attacks=attacks, datasets=datasets, seeds=seeds))
     return path
 
 
@@ -99,7 +99,7 @@ def test_an_honest_attack_is_verified_beside_controls_by_a_fresh_salt_each_time(
 
 def test_cheats_that_know_the_public_images_are_flagged_and_harm_no_other(bench, tmp_path, monkeypatch):
     monkeypatch.setenv(SALT, SECRET)
-    words = ["verify", "--grid", grid(tmp_path, datasets="lfw_faces, photo_tiles"), "--out", tmp_path / "out"]
+    words = ["verify", "--grid", grid(tmp_path, datasets="lfw_faces, photo_tiles", seeds=4), "--out", tmp_path / "out"]
     for name in ("redraw", "pool"):
         words += ["--plugin", cheats.write(tmp_path, name)]
     code, text, _ = bench(*words, "--plugin", honest(tmp_path))
