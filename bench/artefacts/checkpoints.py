@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool
@@ -22,7 +22,7 @@ from torch import Tensor
 from bench.api import Activation, Architecture, Loss
 from bench.artefacts.chains import ACTIVATIONS, DEEP, forms, module_of, variants
 from bench.artefacts.normalisation import NORMALISATION, attached
-from bench.artefacts.ordering import MOST_ORDERS, Layer, Order, arrange, clearly_best, named, undecided
+from bench.artefacts.ordering import MOST_ORDERS, Arrangement, Layer, Order, arrange, clearly_best, named, undecided
 from bench.artefacts.reading import Reading
 from bench.artefacts.tensors import Sorted, dense, load
 from bench.errors import BenchError, did_you_mean
@@ -35,6 +35,15 @@ KNOWN_SHAPES = {3072: (3, 32, 32), 784: (1, 28, 28)}  # CIFAR and MNIST
 POOLINGS = ("stride", "max", "avg", "none")  # the first that fits is assumed
 
 Classified = Callable[[Architecture, Mapping[str, Tensor]], Bool[Tensor, " n"]]  # which training images a network classifies correctly
+
+
+class Told(NamedTuple):
+    """What the caller knows of a network beside its file; None and empty texts where it is to be guessed."""
+
+    shape: tuple[int, int, int] | None  # c, h, w of the input
+    activation: str
+    loss: str
+    pooling: str
 
 
 @dataclass(frozen=True)
@@ -66,24 +75,14 @@ def read_checkpoint(
         BenchError: the file cannot be read, or is not the state dict of an MLP or of a CNN with fully connected layers behind its
             convolutions; nothing tells the order of its layers; or the input's shape does not fit or cannot be guessed.
     """
-    return _read_layers(path, *_layers(path), shape, activation, loss, pooling, classified)
+    return _read(path, arrange(*_layers(path), shape, str(path)), Told(shape, activation, loss, pooling), classified)
 
 
-def _read_layers(
-    path: Path | str,
-    layers: list[Layer],
-    kept: bool,
-    shape: tuple[int, int, int] | None,
-    activation: str,
-    loss: str,
-    pooling: str,
-    classified: Classified | None,
-) -> Checkpoint:
-    """See `read_checkpoint`, of layers that have been read."""
-    arranged = arrange(layers, kept, shape, str(path))
+def _read(path: Path | str, arranged: Arrangement, told: Told, classified: Classified | None) -> Checkpoint:
+    """See `read_checkpoint`, of layers that have been read and arranged."""
 
     def read(order: Order, words: str) -> Checkpoint:
-        return _network(path, order, shape, activation, loss, pooling, [words])
+        return _network(path, order, told, [words])
 
     if arranged.words:
         return read(arranged.orders[0], arranged.words)
@@ -122,11 +121,12 @@ def readings(
         BenchError: there is none.
     """
     layers, kept = _layers(path)
+    arranged, told = arrange(layers, kept, shape, str(path)), Told(shape, activation, loss, pooling)
     found: list[Reading] = []
     refusal: BenchError | None = None
     if all(layer.norm is None for layer in layers):
         try:
-            read = _read_layers(path, layers, kept, shape, activation, loss, pooling, classified)
+            read = _read(path, arranged, told, classified)
         except BenchError as error:
             if all(layer.weight.ndim == 2 for layer in layers):
                 raise
@@ -143,7 +143,7 @@ def readings(
     if all(layer.weight.ndim == 2 and layer.norm is None for layer in layers):
         return found
     try:
-        return found + _chains(path, layers, kept, shape, activation, loss, pooling, refusal)
+        return found + _chains(path, arranged, told, refusal)
     except BenchError:
         if found:
             return found
@@ -164,27 +164,18 @@ def _choice_of(architecture: Architecture) -> str:
     return words if architecture.model == "mlp" else f"padding ⌊k/2⌋, pooling {architecture.pooling}, {words}"
 
 
-def _chains(
-    path: Path | str,
-    layers: list[Layer],
-    kept: bool,
-    shape: tuple[int, int, int] | None,
-    activation: str,
-    loss: str,
-    pooling: str,
-    refusal: BenchError | None,
-) -> list[Reading]:
+def _chains(path: Path | str, arranged: Arrangement, told: Told, refusal: BenchError | None) -> list[Reading]:
     """The readings that `Architecture` cannot say: other paddings and poolings, normalisation.
 
     Raises:
         BenchError: ``refusal`` where that is given and there are none.
     """
+    shape, activation, loss, pooling = told
     notes: list[str] = []
     if activation:
         _choice("activation", activation, get_args(Activation), "relu", notes)
     if pooling:
         _choice("pooling", pooling, POOLINGS, "", notes)
-    arranged = arrange(layers, kept, shape, str(path))
     outputs = int(arranged.orders[0][-1].weight.shape[0])
     loss = _choice("loss", loss, get_args(Loss), "bce" if outputs == 1 else "ce", notes)
     first = arranged.orders[0][0].weight
@@ -300,10 +291,9 @@ def _layers(path: Path | str) -> tuple[list[Layer], bool]:
     return (attached(layers, norms, places, kept, dtype, str(path)) if norms else layers), kept
 
 
-def _network(
-    path: Path | str, order: Order, shape: tuple[int, int, int] | None, activation: str, loss: str, pooling: str, notes: list[str]
-) -> Checkpoint:
+def _network(path: Path | str, order: Order, told: Told, notes: list[str]) -> Checkpoint:
     """The network whose layers stand in that order, under our names; notes on what was assumed are added to those given."""
+    shape, activation, loss, pooling = told
     weights: dict[str, Tensor] = {}
     for i, layer in enumerate(order):
         weights[f"layers.{i}.weight"] = layer.weight
