@@ -101,6 +101,21 @@ def test_the_ranks_by_hand() -> None:
     assert int(ranks(image["late"], others, both)) == 4, "the falling one is offered the second candidate, too"
 
 
+def test_first_is_who_stands_first_alone_and_the_columns_are_those_of_the_images() -> None:
+    """Seven members exactly and three nearly; one look-alike is nearer to a candidate than these three are to theirs."""
+    secret, _ = drawn("photo_tiles", 101)
+    assert secret.lookalikes is not None
+    noise = torch.randn(secret.members.shape, generator=torch.Generator().manual_seed(0)) * secret.members.std((1, 2, 3), keepdim=True)
+    told = secret.members + noise * torch.tensor([0.0] * 7 + [0.2] * 3).view(-1, 1, 1, 1)
+    likeness = secret.members[:1] + 0.05 * noise[:1]
+    row, images = judge(told, replace(secret, lookalikes=torch.cat([secret.lookalikes, likeness])))
+    of = {side: [image["rank"] for image in images if image["split"] == side] for side in ("member", "control")}
+    assert of["member"] == [1] * 7 + [2] * 3
+    assert (row["rank_first"], row["rank_median"]) == (pytest.approx(0.7), 1.0)
+    assert row["rank_first_controls"] == pytest.approx(np.mean(np.array(of["control"]) == 1))
+    assert row["rank_median_controls"] == pytest.approx(np.median(of["control"]))
+
+
 # --- who knows nothing, and where look-alikes are few ------------------------------------------------------------------------------------
 
 
