@@ -13,6 +13,7 @@ from bench import tracks
 from bench.claims.declarations import Declared
 from bench.claims.findings import in_grid
 from bench.claims.verdicts import Finding
+from bench.grids.promised import promised
 from bench.report.aggregate import aggregate
 from bench.report.kit.flagged import fair
 from bench.report.kit.groups import Group
@@ -67,7 +68,8 @@ class Grid:
     def page(self, groups: list[Group], images: pd.DataFrame | None = None) -> Page:
         """What its page is made of; without image rows what the leaderboard needs of it."""
         question = _last(self.rows["grid_question"])
-        return Page(self.name, self.slug, self.title, question, self.rows, groups, {}, empty("images") if images is None else images)
+        shown = empty("images") if images is None else images
+        return Page(self.name, self.slug, self.title, question, self.rows, groups, {}, shown, promised(self.name))
 
 
 def _last(values: pd.Series) -> str:

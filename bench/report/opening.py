@@ -12,7 +12,7 @@ from bench.report.kit.groups import Group, axis_names, in_words
 from bench.report.kit.lead import OPEN, Along, Lead, ahead_at, along, beyond, leads
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import coverage
-from bench.report.kit.text import NONE, escape, interval, number, of_headline, table, value_of
+from bench.report.kit.text import NONE, escape, interval, number, of_headline, seconds, table, value_of
 from bench.report.kit.transplants import FLAG
 from bench.schema import protocol_number
 
@@ -28,7 +28,8 @@ def opening(page: Page) -> list[str]:
     lines += _earlier(page)
     counts = {str(k): int(v) for k, v in page.rows["status"].value_counts().items()}
     cells = f"Cells (one setting and seed under one attack): {coverage(counts, line=False)}."
-    return [*lines, *_made_by(page), "", f"{cells} [Back to the leaderboard](leaderboard.md), or to the [claims](claims.md).", ""]
+    back = "[Back to the leaderboard](leaderboard.md), or to the [claims](claims.md)."
+    return [*lines, *_made_by(page), "", *_missing(page), f"{cells} {back}", ""]
 
 
 def _earlier(page: Page) -> list[str]:
@@ -43,6 +44,24 @@ def _earlier(page: Page) -> list[str]:
             f"{tracks.of_row(track).protocol} is in force now. The two are not compared.",
             "",
         )
+    ]
+
+
+def _missing(page: Page) -> list[str]:
+    """Which of the seeds that the grid fixes in advance have not run, and what they would take."""
+    ran = set(page.rows["seed"])
+    missing = [seed for seed in page.promised if seed not in ran]
+    if not missing or not (done := [seed for seed in page.promised if seed in ran]):
+        return []
+    rows = page.rows[page.rows["seed"].isin(done)]
+    times = rows[["seconds_attack", "seconds_score", "seconds_transplant"]].sum().sum()
+    took = times + rows.drop_duplicates("target_id")["seconds_train"].sum()
+    one = len(missing) == 1
+    return [
+        f"**Seeds.** {len(done)} of the {len(page.promised)} that the grid fixes in advance have run. The other"
+        f"{' one' if one else f' {len(missing)}'} would take one process about {seconds(took / len(done) * len(missing))}, by the times of "
+        f"{'this one' if len(done) == 1 else 'these'}.",
+        "",
     ]
 
 

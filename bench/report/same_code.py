@@ -50,8 +50,9 @@ def note(folder: Path, ending: str = "") -> Path:
 
 @functools.cache
 def _own() -> bytes:
-    """Hash of the files of this program, as they were when it was first asked for."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted((registry.ROOT / "bench").rglob("*.py")))).digest()
+    """Hash of the files of this program, as they were when it was first asked for; of its grids too, which say what should have run."""
+    files = sorted(path for path in (registry.ROOT / "bench").rglob("*") if path.suffix in (".py", ".yaml"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).digest()
 
 
 def code() -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import fake
@@ -17,7 +18,7 @@ from bench.report.aggregate import aggregate
 from bench.report.kit import lead
 from bench.report.kit.page import Page
 from bench.report.kit.ranking import Ranking
-from bench.report.kit.text import folded, table
+from bench.report.kit.text import folded, seconds, table
 from bench.report.opening import answer, command, opening, power, short
 from bench.store import to_table
 
@@ -308,3 +309,14 @@ def test_an_attack_is_ahead_somewhere_where_it_is_by_all_its_settings_together()
     text = board.page([page_of(excess(rows, values))], None)
     assert "- reconstruction: 1 of 2 attacks are ahead of every control somewhere, the furthest **haim_kkt**" in text
     assert [line.split(" | ")[-2] for line in text.splitlines() if line.startswith("| [span_ica")] == ["1/2"]
+
+
+def test_a_page_says_which_of_the_seeds_fixed_in_advance_have_not_run_and_what_they_would_take(page):
+    rows = page.rows.assign(seconds_attack=2.0, seconds_score=0.5, seconds_transplant=None, seconds_train=3.0)
+    of_a_seed = (2.5 * len(rows) + 3.0 * rows["target_id"].nunique()) / 5
+    said = "\n".join(opening(replace(page, rows=rows, promised=tuple(range(8)))))
+    assert "**Seeds.** 5 of the 8 that the grid fixes in advance have run." in said
+    assert f"The other 3 would take one process about {seconds(3 * of_a_seed)}, by the times of these." in said
+    assert "The other one would take" in "\n".join(opening(replace(page, rows=rows, promised=tuple(range(6)))))
+    for promised in (tuple(range(5)), (), (100, 101)):  # all have run; a grid that is not ours; none of them has
+        assert "**Seeds.**" not in "\n".join(opening(replace(page, rows=rows, promised=promised)))

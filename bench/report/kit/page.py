@@ -22,6 +22,7 @@ class Page:
     groups: list[Group]  # in order
     figures: dict[str, str] = field(default_factory=dict)  # kind of picture → path relative to the results folder
     images: pd.DataFrame = field(default_factory=lambda: empty("images"))  # image rows of the grid
+    promised: tuple[int, ...] = ()  # the seeds that the grid fixes in advance; empty: not known
 
     @property
     def parts(self) -> dict[str, list[Group]]:
