@@ -65,10 +65,12 @@ def run(grid: str, *options: str) -> pd.DataFrame:
 def load_results(folder: Path | str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
     """(scores, images) of a results folder; by default the published ones of this project.
 
+    Rows of verified submissions are among them, and say who and when (columns ``submission``, ``submitted_by``, ``submitted_at``).
+
     Raises:
         BenchError: a file is corrupt, or of a newer schema version.
     """
-    from bench.store import load_results as load
+    from bench.store import load_everyones as load
 
     return load(folder or os.path.join(os.path.dirname(os.path.realpath(__file__)), "results"))
 

@@ -5,6 +5,8 @@ Knows rows only; whoever calls has collected them.
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from bench import report, store
+from bench.colour import interactive, show, smart
 from bench.engine.progress import choose
 from bench.errors import BenchError
+from bench.report import terminal
 from bench.report.compare import compare, summary_table
 from bench.report.standing import to_publish
 from bench.say import say
@@ -57,12 +61,13 @@ def publish(
         say(f"{left} rows of earlier runs of {planned.grid} left {folder}; the commands that made them bring them back (--out collects)")
     if not quiet:
         print(table(frame, images))
+        plot(frame, images)
         print((f"beside {against}: " if comparison.compared and against != folder else "") + comparison.text)
         if standing and not len(fresh):
             print("the published table stays as it is")
         elif standing:
             print(f"{standing} published rows stay as they are, {len(fresh)} {'is' if len(fresh) == 1 else 'are'} replaced or new")
-        print(f"read {page}")
+        show([("read ", ""), (str(page), "good")])
     counts = {"compared": comparison.compared, "agreeing": comparison.agreeing, "new": comparison.new}
     return {
         "comparison": {**counts, "against": str(against)},
@@ -111,6 +116,15 @@ def owners(fresh: Sequence[dict[str, Any]], folders: Sequence[Path]) -> dict[Pat
         if own:
             result[folder] = own
     return result
+
+
+def plot(frame: pd.DataFrame, images: pd.DataFrame) -> None:
+    """The strongest attacks and controls, drawn where somebody looks: in a terminal, as wide as it is."""
+    if not interactive(sys.stdout):
+        return
+    drawn = smart(sys.stdout) and "utf" in (sys.stdout.encoding or "").lower()
+    for line in terminal.lines(frame, images, shutil.get_terminal_size().columns, drawn):
+        show(line)
 
 
 def table(frame: pd.DataFrame, images: pd.DataFrame) -> str:

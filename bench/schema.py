@@ -215,6 +215,9 @@ _SCORES_AFTER: tuple[Column, ...] = (
     Column("python", TEXT, "Python version"),
     Column("platform", TEXT, "operating system and machine"),
     Column("finished_at", TIME, "when the cell was finished", "UTC"),
+    Column("submission", TEXT, "folder of submissions/ that the row is from; null: run by this project"),
+    Column("submitted_by", TEXT, "who submitted it, as that folder says"),
+    Column("submitted_at", TEXT, "when, UTC, 2026-01-31, as that folder says"),
 )
 
 
@@ -241,6 +244,7 @@ STATUSES = ("ok", "skipped", "failed", "timeout")
 COST_COLUMNS = ("seconds_train", "seconds_attack", "seconds_score", "seconds_transplant", "peak_memory_mb", "device")
 TRANSPLANT_COLUMNS = ("transplant", "transplant_members", "transplant_controls", "transplant_seed", "transplant_reason")
 PROVENANCE_COLUMNS = ("rounding_train", "rounding_attack", "isolation", "code_version", "versions", "python", "platform", "finished_at")
+SUBMITTED_COLUMNS = ("submission", "submitted_by", "submitted_at")
 LABEL_COLUMNS = ("grid_title", "grid_question", "grid_published", "gallery", "axis", "axis_index")  # of the grid's file, not of the cell
 
 

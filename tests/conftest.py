@@ -45,6 +45,7 @@ LONG = (
     "test_published.py",
     "test_cli.py",
     "test_verify.py",
+    "test_submissions.py",
     "test_commands.py",
     "test_streams.py",
     "test_audit.py",

@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench.torch_state": {"bench.precision"},
     "bench.sealed": set(),
     "bench.say": set(),
+    "bench.colour": {"bench.say"},
     "bench.regular": {"bench.errors"},
     "bench.shadows": {"bench.errors"},
     "bench.notes": set(),
@@ -75,14 +76,14 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bench.report": {
         "bench", "bench.api", "bench.errors", "bench.schema", "bench.store", "bench.seeds", "bench.metrics", "bench.registry",
-        "bench.home", "bench.report.kit", "bench.tracks", "bench.claims", "bench.regular",
+        "bench.home", "bench.report.kit", "bench.tracks", "bench.claims", "bench.regular", "bench.colour",
         "bench.grids",  # which seeds were fixed in advance
     },
     "bench.verify": {
         "bench", "bench.api", "bench.errors", "bench.registry", "bench.home", "bench.data", "bench.grids", "bench.engine", "bench.store",
-        "bench.tracks", "bench.metrics", "bench.report.kit", "bench.apart",
+        "bench.tracks", "bench.metrics", "bench.report.kit", "bench.apart", "bench.schema", "bench.files",
     },
-    "bench.publishing": {"bench", "bench.errors", "bench.say", "bench.store", "bench.report", "bench.engine"},
+    "bench.publishing": {"bench", "bench.colour", "bench.errors", "bench.say", "bench.store", "bench.report", "bench.engine"},
 }  # fmt: skip
 OF_US = {"bench.api", "bench.registry", "bench.capture", "bench.memory", "bench.precision"}  # the last three: what the machine is like
 PLUGIN_MAY = {*OF_US, *(f"bench.tracks.{path.parent.name}" for path in ROOT.glob("bench/tracks/*/release.py"))}
@@ -90,12 +91,14 @@ PLUGIN_MAY = {*OF_US, *(f"bench.tracks.{path.parent.name}" for path in ROOT.glob
 ENTRANCES = {
     "bench.cli": {"bench.__main__"},
     "bench.publishing": {"bench.cli"},
+    "bench.submitting": {"bench.cli"},
     "bench.doctor": {"bench.cli"},
     "bench.check": {"bench.cli"},
     "bench.verify": {"bench.cli"},
 }
 LIGHT = {
     "bench.cli",
+    "bench.colour",
     "bench.errors",
     "bench.regular",
     "bench.say",

@@ -90,6 +90,7 @@ class Track(ABC):
     unpublished: ClassVar[frozenset[str]] = frozenset()  # columns of image rows that stay in the local store
     unpublished_of_controls: ClassVar[frozenset[str]] = frozenset()  # and of the controls' image rows
     headline: ClassVar[Headline] = EXCESS_RECALL  # of images that are rebuilt
+    required: ClassVar[tuple[str, ...]] = ()  # grids of which a submission has rows, by name or file; none: nothing can be submitted
     no_transplant: ClassVar[str] = "its track has no transplants"  # where `work` has no ``transplant``: why
 
     def columns(self, table: str) -> Sequence[Any]:

@@ -1,10 +1,12 @@
-"""The command line, ``python -m bench COMMAND``: run, ls, info, verify, report, claims, score, audit, check, merge, fetch, doctor, anatomy.
+"""The command line, ``python -m bench COMMAND``: run, ls, info, submit, verify, report, claims, score, audit, check, merge, fetch, doctor
+and anatomy.
 
 Nothing heavy is imported at the top of any file here, so that ``--help`` and ``ls`` answer at once.
 
 =============  =========================================================================
 ``run``        run
-``verify``     verify
+``submit``     submit
+``verify``     verify; of a submission in ``submitted``; its end in ``verdicts``
 ``look``       ls, info; in the words of ``describe``
 ``tables``     report, claims, anatomy, merge
 ``score``      score
@@ -29,8 +31,9 @@ from typing import Annotated
 import typer
 
 from bench import shadows, streams
-from bench.cli import audit, look, ready, run, score, tables, verify
+from bench.cli import audit, look, ready, run, score, submit, tables, verify
 from bench.cli.exits import BUG, INTERRUPTED, OK, USAGE
+from bench.colour import show
 from bench.errors import BenchError
 from bench.say import say
 
@@ -47,6 +50,7 @@ COMMANDS: dict[str, Callable[..., int]] = {  # in the order of --help
     "run": run.run,
     "ls": look.list_,
     "info": look.info,
+    "submit": submit.submit,
     "verify": verify.verify,
     "report": tables.report,
     "claims": tables.claims,
@@ -112,7 +116,8 @@ def _answer(words: list[str]) -> int:
     except BenchError as error:
         if debug:
             raise
-        say(str(error))
+        first, _, rest = str(error).partition("\n")
+        show([(first, "bad"), (f"\n{rest}" if rest else "", "")], sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         resumes = words[:1] in (["run"], ["score"]) and "--reconstructions" not in words

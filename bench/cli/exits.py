@@ -4,7 +4,8 @@
 0    all fine
 1    wrong usage, or surroundings that do not allow it (a missing data set, a full disk): one message, on stderr
 2    some cells failed, or are left to run because a budget was spent; a failed ``check``; cells that ``score`` could not score;
-     a ``verify`` in which an attack is flagged, failed or open; an ``audit`` in which an attack failed, or that is inconclusive; with
+     a ``verify`` in which an attack is flagged, failed or open, or of a submission that is flagged, failed or refused (open is 0 there);
+     a ``submit`` that wrote nothing, or what will be flagged; an ``audit`` in which an attack failed, or that is inconclusive; with
      ``--fail-above`` also one that found more (without it what is found makes no difference)
 3    a fault in this program: one line, and the traceback with ``--debug`` or ``RECONBENCH_DEBUG=1``
 130  interrupted; after ``run`` and ``score`` finished cells are kept, and the same command resumes

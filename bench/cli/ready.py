@@ -18,14 +18,16 @@ def check(
     """Run the contract tests on a plug-in and print what passed."""
     load_plugins(plugin)
     from bench.check import check_plugin
+    from bench.colour import show
 
     fine = True
     for title, outcomes in check_plugin(what):
         print(title)
         for outcome in outcomes:
             fine &= outcome.ok
-            print(f"  {'pass' if outcome.ok else 'FAIL'}  {outcome.name}" + (f": {outcome.detail}" if outcome.detail else ""))
-    print("all passed" if fine else "some failed; the lines above say what was expected")
+            word = ("pass", "good") if outcome.ok else ("FAIL", "bad")
+            show([("  ", ""), word, (f"  {outcome.name}" + (f": {outcome.detail}" if outcome.detail else ""), "")])
+    show([("all passed", "good") if fine else ("some failed; the lines above say what was expected", "bad")])
     return OK if fine else SOME_FAILED
 
 
@@ -39,10 +41,12 @@ def fetch(what: Annotated[list[str], typer.Argument(metavar="NAME...", help="lpi
 
 def doctor() -> int:
     """Say what is here, and what to do about what is missing."""
+    from bench.colour import show
     from bench.doctor import report as diagnose
 
     checks = diagnose()
     wide = max(len(check.name) for check in checks)
     for check in checks:
-        print(f"{check.status:<7}  {check.name:<{wide}}  {check.detail}" + (f"\n{'':<{wide + 11}}{check.todo}" if check.todo else ""))
+        status = (f"{check.status:<7}", {"ok": "good", "missing": "bad"}.get(check.status, "open"))
+        show([status, (f"  {check.name:<{wide}}  {check.detail}" + (f"\n{'':<{wide + 11}}{check.todo}" if check.todo else ""), "")])
     return OK

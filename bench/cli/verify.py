@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +16,12 @@ from bench.say import say
 if TYPE_CHECKING:
     from bench.grids.model import Grid
     from bench.grids.read import Loaded
-    from bench.verify.run import Verification
 
 
 def verify(
     context: typer.Context,
-    grid: options.Grid,
+    folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="a submission; else --grid")] = "",
+    grid: options.Grid = "",
     attack: options.Attacks = [],  # noqa: B006
     set_: options.Set = [],  # noqa: B006
     seeds: options.Seeds = "",
@@ -36,7 +36,7 @@ def verify(
     out: options.Out = "",
     json: options.Json = False,
 ) -> int:
-    """Run attacks on targets of a secret split.
+    """Run attacks on targets of a secret split: those of a grid, or that of a submission.
 
     The split and small changes of the images follow from a salt, RECONBENCH_SALT or one drawn for the run. What the attacks get there is
     compared with what they get on public targets.
@@ -46,6 +46,14 @@ def verify(
     check_memory(memory)
     check_jobs(jobs)
     seconds = seconds_of(timeout) if timeout else None
+    if bool(grid) == bool(folder) or (folder and (attack or set_ or seeds or scale or plugin)):
+        raise BenchError(
+            "verify takes a grid, or the folder of a submission, which says all else itself", expected="--grid NAME, or FOLDER alone"
+        )
+    if folder:
+        from bench.cli.submitted import verify_folder
+
+        return verify_folder(context, folder, device, jobs, seconds, memory, sandbox, keep, out, json)
     with taken() as salt:  # before a plug-in is loaded
         room = room_of(sandbox, False, device)
         if room is not None:
@@ -54,11 +62,11 @@ def verify(
         loaded = _loaded(grid, scale, set_, seeds, attack, brought)
         load_packages([spec.name for spec in loaded.grid.attacks], room)
         narrowed = bool(set_ or seeds or plugin) or shadows(loaded)
-        folder = results_dir(out) if out or not narrowed else local_results()
+        into = results_dir(out) if out or not narrowed else local_results()
         from bench.store import has_results
 
-        public = folder if out and has_results(folder) else results_dir("")
-        probe(folder)
+        public = into if out and has_results(into) else results_dir("")
+        probe(into)
         interrupt_on_sigterm()  # or blind targets would stay behind
         from bench.engine.progress import choose
         from bench.engine.run import pick_device
@@ -69,14 +77,16 @@ def verify(
     if found.interrupted:
         say("interrupted: nothing was kept of it" + ("" if keep else ", and the blind targets are gone"))
         return INTERRUPTED
-    _publish(found, folder)
+    from bench.cli.verdicts import publish_rows, tell
+
+    publish_rows(found.rows, into)
     if json:
         import json as json_module
         from dataclasses import asdict
 
         print(json_module.dumps({"salt_digest": found.salt_digest, "verdicts": found.verdicts(), "rows": [asdict(r) for r in found.rows]}))
     else:
-        _tell(found)
+        tell(found)
     return OK if set(found.verdicts().values()) == {"verified"} and not found.left else SOME_FAILED
 
 
@@ -112,53 +122,3 @@ def _chosen(grid: Grid, asked: list[str], brought: list[str]) -> Grid:
             "there is no attack to verify", expected="an attack of the grid, --attack NAME, or --plugin FILE", got="controls alone"
         )
     return grid
-
-
-def _publish(found: Verification, folder: Any) -> None:
-    """The rows into the folder's table, and its board made again where it has one."""
-    from bench import publishing
-    from bench.store import has_results
-    from bench.store.verified import add_verified
-
-    path = add_verified(folder, found.rows)
-    if has_results(folder):
-        publishing.render(folder, only_if_changed=True)
-    say(f"verified rows are in {path}")
-
-
-def _tell(found: Verification) -> None:
-    """A table, and the verdicts in words."""
-    from tabulate import tabulate
-
-    from bench.report.kit.groups import axis_of
-    from bench.report.kit.text import NONE, clean
-
-    def shown(value: Any) -> str:
-        return NONE if value is None else f"{value:+.2f}"
-
-    lines = []
-    for row, one in found.lines:
-        apart = one.difference if one else None
-        lines.append(
-            {
-                "setting": clean((", ".join(axis_of(row).values()) or row["dataset_display"]).replace(", blind", ""), 40),
-                "attack": clean(row["attack"], 40) + ("" if one else " (control)"),
-                "public": shown(one.public.estimate if one and one.public else None),
-                "blind": shown(row["blind"]),
-                "difference": f"{apart.estimate:+.2f} [{apart.low:+.2f}, {apart.high:+.2f}]" if apart else NONE,
-                "seeds": row["seeds"],
-                "verdict": one.verdict if one else "",
-            }
-        )
-    print(tabulate(lines, headers="keys", disable_numparse=True))
-    for name, word in found.verdicts().items():
-        reasons = list(dict.fromkeys(row.reason for row in found.rows if row.attack == name and row.reason and row.verdict == word))
-        print(f"{clean(name, 60)}: {word}" + (f": {clean('; '.join(reasons), 400)}" if reasons else ""))
-    kept = {row.isolation for row in found.rows}
-    print(f"salt {found.salt_digest}; isolation of the attacks: {', '.join(sorted(kept))}")
-    if kept & {"none", "imported"}:
-        say("an attack that shares the process of its judge can find the secret there: read the code of a plug-in before you believe this")
-    if found.left:
-        say(f"the grid's budget of time is spent: {found.left} cells were left to run")
-    if found.kept:
-        say(f"the targets are in {found.kept}; delete them before another plug-in runs")

@@ -15,7 +15,8 @@ from bench.errors import BenchError
 from bench.report import same_code
 from bench.report.side_by_side import FIGURES, Fault, Made, make_all
 from bench.report.unchanged import Rendering, last_rendering, stamp
-from bench.store import atomic_write, cells_of, images_files, load_scores
+from bench.store import atomic_write, cells_of
+from bench.store.submissions import index, submissions, with_others
 from bench.store.verified import load_verified
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ def render(
 
     said, broken = declarations.declared()
     kinds = markdown.pictures()
-    scores = load_scores(folder)
-    grids = list(_grids(folder, scores, said))
+    others = submissions(folder)
+    scores, files_of_images = with_others(folder, others)
+    grids = list(_grids(scores, files_of_images, said))
     keys = recalled.keys(scores, grids)
     seen = {grid.slug: known for grid in grids if (known := recalled.recall(folder, grid, keys[grid.slug])) is not None}
     files = {grid.slug: {f"{grid.slug}.md", *(f"{FIGURES}/{grid.slug}_{kind}.png" for kind in kinds)} for grid in grids}
@@ -104,7 +106,7 @@ def render(
     if first is not None and picture not in kept and (drawn := glance.picture(seen[first.slug].groups)) is not None:
         contents[picture] = drawn
     shown = picture if picture in (*kept, *contents) else None
-    text = board.page([grid.page(seen[grid.slug].groups) for grid in grids], shown, load_verified(folder))
+    text = board.page([grid.page(seen[grid.slug].groups) for grid in grids], shown, load_verified(folder), index(others))
     names = sorted([*contents, *kept])
     marks = {grid.slug: seen[grid.slug].mark for grid in grids if grid.slug not in faults}
     listing = Rendering("0" if faults else now, names, marks).comment()
@@ -120,11 +122,15 @@ def render(
     return [folder / "leaderboard.md", *(folder / name for name in names)]
 
 
-def _grids(folder: Path, scores: pd.DataFrame, claims: Sequence[Declared]) -> Iterator[Grid]:
-    """The grids of a results folder, in the order of the leaderboard, to be shown."""
+def _grids(scores: pd.DataFrame, images: Sequence[Path], claims: Sequence[Declared]) -> Iterator[Grid]:
+    """The grids of these rows, in the order of the leaderboard, to be shown.
+
+    Args:
+        images: the files of image rows.
+    """
     from bench.report.grid import Grid
 
-    held = {path: cells_of(path) for path in images_files(folder)}
+    held = {path: cells_of(path) for path in images}
     taken: set[str] = set()
     for name in sorted(scores["grid"].unique(), key=lambda name: (name != HEADLINE_GRID, name)):
         slug = _slug(name, taken)

@@ -124,6 +124,7 @@ def _group(
         counts=Counter(row["status"] for row in rows),
         reasons=[(int(row["seed"] or 0), row["status"], row["reason"] or "") for row in rows if row["status"] != "ok"],
         headline=headline,
+        submitted=f"{first['submitted_by']}, {first['submitted_at']}" if first.get("submission") else "",
     )
     for row in rows:
         if row["train_accuracy"] is not None:

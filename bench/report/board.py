@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench import tracks
 from bench.api import Headline
-from bench.report import verified
+from bench.report import submitted, verified
 from bench.report.kit.groups import Group, in_words
 from bench.report.kit.lead import ALPHA, OPEN, Along, Lead, ahead_at, along, beyond, lead, leads
 from bench.report.kit.page import Page
@@ -23,11 +24,12 @@ from bench.store.verified import Verified
 WIDEST = 160  # characters of a row as it is shown
 
 
-def page(pages: Sequence[Page], picture: str | None, rows: Sequence[Verified] = ()) -> str:
+def page(pages: Sequence[Page], picture: str | None, rows: Sequence[Verified] = (), others: Sequence[Mapping[str, Any]] = ()) -> str:
     """The whole of leaderboard.md.
 
     Args:
         rows: of the table of verified attacks.
+        others: a line a submission, as ``bench.store.submissions.index`` has them.
     """
     lines = [GENERATED, "", "# Leaderboard: what trained networks give away of their training images", ""]
     if not pages:
@@ -41,6 +43,7 @@ def page(pages: Sequence[Page], picture: str | None, rows: Sequence[Verified] = 
         lines += [f"### {escape(track)}: {escape(tracks.of_row(track).summary)}", "", *_attacks(found, found_out), ""]
     if any(best.flagged for found in boards.values() for best in found):
         lines += [*_flagged(), ""]
+    lines += [*submitted.section(others), ""] if others else []
     lines += ["## Questions", "", *_questions(pages), ""]
     counts: dict[str, int] = {}
     for one in pages:
@@ -184,7 +187,8 @@ def _row(best: Best, also: Sequence[str], word: str) -> list[str]:
     """A line, its setting cut off where there is no room."""
     group, link = best.lead.attack, f"]({best.page.slug}.md)"
     beside = f"{escape(best.lead.least.partition(' (')[0], 24)} {best.lead.beside}" if best.lead.least else NONE
-    name = f"[{escape(group.attack, 24)}{link}" + (f" **{FLAG}**" if best.flagged else "")
+    whose = f" by {escape(group.submitted, 30)}" if group.submitted else ""
+    name = f"[{escape(group.attack, 24)}{link}{whose}" + (f" **{FLAG}**" if best.flagged else "")
     row = [
         name, access("+".join(also)).replace(" + ", ", "), "", of_headline(group) + _earlier(group), beside, interval(best.lead.interval),
         f"{best.ahead}/{best.tried}", word,

@@ -28,6 +28,7 @@ from bench.report.kit.groups import Group
 
 LINE = (  # what the leaderboard shows
     "grid", "section", "axis", "axis_index", "track", "protocol", "attack", "variant", "role", "access", "setting", "missed", "flagged",
+    "submitted",
 )  # fmt: skip
 BY_SEED = ("per_seed", "share", "null")  # which JSON has no keys for
 

@@ -12,6 +12,7 @@ import pandas as pd
 from bench import regular
 from bench.schema import to_table
 from bench.store import images_files, scores_files
+from bench.store.submissions import fingerprint, submissions
 from bench.store.verified import FILE as VERIFIED_FILE
 
 
@@ -43,7 +44,7 @@ def last_rendering(folder: Path) -> Rendering:
 
 
 def stamp(folder: Path) -> str:
-    """Hash of the tables, that of verified attacks among them, and of the claims that attacks declare."""
+    """Hash of the tables, that of verified attacks among them, of submissions, and of the claims that attacks declare."""
     from bench.claims import declarations
 
     digest = hashlib.sha256()
@@ -52,6 +53,7 @@ def stamp(folder: Path) -> str:
     digest.update(declarations.fingerprint().encode())
     if (folder / VERIFIED_FILE).is_file():
         digest.update(regular.read(folder / VERIFIED_FILE))
+    digest.update(fingerprint(submissions(folder)))
     return digest.hexdigest()[:16]
 
 

@@ -50,8 +50,22 @@ def load_results(results_dir: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def load_scores(results_dir: Path | str) -> pd.DataFrame:
     """The scores of ``load_results``, without reading the image rows."""
-    folder = Path(results_dir)
-    return _undisturbed(lambda: scores_files(folder), lambda: _scores(folder)).to_pandas()
+    return load_score_table(Path(results_dir)).to_pandas()
+
+
+def load_score_table(folder: Path) -> pa.Table:
+    """``load_scores`` as an Arrow table."""
+    return _undisturbed(lambda: scores_files(folder), lambda: _scores(folder))
+
+
+def load_image_table(folder: Path) -> pa.Table:
+    """The images of ``load_results`` as an Arrow table, without reading the score rows."""
+    return _undisturbed(lambda: images_files(folder), lambda: _images(images_files(folder)))
+
+
+def in_order(scores: pa.Table) -> pa.Table:
+    """Score rows of several folders in the order of one."""
+    return _sorted(scores, ORDER)
 
 
 def load_tables(folder: Path) -> tuple[pa.Table, pa.Table]:

@@ -48,11 +48,12 @@ class Verified:
     salt_digest: str  # names the salt and does not tell it
     code_version: str
     date: str  # UTC, 2026-01-31T12:00:00Z
+    submission: str = ""  # digest of the submission whose rows were the public ones; empty: this project's
 
     @property
     def key(self) -> tuple[str, ...]:
         """What one row stands for."""
-        return self.salt_digest, self.grid, self.attack, self.attack_version, self.attack_params, self.sweep, self.setting
+        return self.salt_digest, self.grid, self.attack, self.attack_version, self.attack_params, self.sweep, self.setting, self.submission
 
 
 COLUMNS = tuple(field.name for field in fields(Verified))

@@ -10,5 +10,6 @@ the public targets, and not on these, it did not get from the network.
 ``again``      the kept answers, scored by a fresh process that never loads the attack
 ``verdict``    public less blind: the interval, the margin, the word for it
 ``run``        one verification from the grid to its rows
+``submitted``  a submission: whether code, rows and answers agree, and then such a run
 =============  =========================================================================================
 """

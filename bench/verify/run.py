@@ -26,6 +26,7 @@ from bench.engine.progress import Progress
 from bench.engine.rescore import setting_of
 from bench.grids.read import Loaded
 from bench.report.kit.rows import records
+from bench.report.kit.transplants import FLAG, met
 from bench.store import load_scores
 from bench.store.verified import FAILED, FLAGGED, Verified
 from bench.verify import verdict
@@ -103,7 +104,8 @@ def verify(
             continue
         fault = next((faults[row["cell_id"]] for row in rows if faults.get(row["cell_id"])), None)
         to_blame = first["attack"] in brought or not brought
-        one = judged(public.get(line, []), rows, settings[first["attack"]], fault if to_blame else None)
+        fault = (fault if to_blame else None) or _not_from_weights(rows)
+        one = judged(public.get(line, []), rows, settings[first["attack"]], fault)
         found.lines.append((_line(first, rows), one))
         found.rows.append(_verified(line, rows, one, found.salt_digest))
     return found
@@ -171,6 +173,14 @@ def _fault(row: Row, after: Mapping[str, Row], missing: Mapping[str, str]) -> tu
     return (FLAGGED, other) if other else None
 
 
+def _not_from_weights(rows: Sequence[Row]) -> tuple[str, str] | None:
+    """The verdict, and why, on a line that finds members as well where the network is another seed's (``bench.engine.canary``)."""
+    one = met(rows, tracks.of_row(rows[0]["track"]).headline)
+    if one is None or not one.suspect:
+        return None
+    return FLAGGED, f"{FLAG}: on networks of other seeds it finds these members too, where chance has p = {one.p:.1g}"
+
+
 def _numbers(again: Row | None, row: Row) -> Row:
     """What the fresh process says of a cell, as far as verdicts go by it."""
     if again is None:
@@ -178,6 +188,15 @@ def _numbers(again: Row | None, row: Row) -> Row:
     headline = tracks.of_row(row["track"]).headline
     totals = [name for share in (headline.share, headline.less) if share is not None for name in share.of]
     return {name: again.get(name) for name in [*verdict.columns(headline), *totals]}
+
+
+def unrun(rows: Sequence[Row], one: Judged, salt_digest: str) -> list[Verified]:
+    """The rows of verified.csv of lines that were not run, for this reason.
+
+    Args:
+        rows: of cells, as far as they are known before anything runs.
+    """
+    return [_verified(line, mine, one, salt_digest) for line, mine in _by_line(rows).items()]
 
 
 def _line(first: Row, rows: Sequence[Row]) -> Row:
@@ -189,7 +208,7 @@ def _line(first: Row, rows: Sequence[Row]) -> Row:
 
 def _verified(line: Line, rows: Sequence[Row], one: Judged, salt_digest: str) -> Verified:
     first = rows[0]
-    isolation = {row["isolation"] for row in rows if row["isolation"]}  # none of a cell that was never attacked
+    isolation = {row["isolation"] for row in rows if row.get("isolation")}  # none of a cell that was never attacked
     numbers = one.difference
     return Verified(
         attack=line[0],

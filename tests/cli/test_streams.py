@@ -55,12 +55,13 @@ def every(tmp_path_factory):
         "anatomy": "anatomy --dataset 'größe ×'",
         "fetch": "fetch 'größe ×'",
         "verify": "verify --grid 'größe ×'",
+        "submit": "submit 'größe ×.py' --by × --contact × --licence MIT",
     }
     assert set(lines) == set(COMMANDS)
     return folder, lines
 
 
-REFUSED = ("audit", "anatomy", "fetch", "verify")
+REFUSED = ("audit", "anatomy", "fetch", "submit", "verify")
 
 
 @pytest.fixture

@@ -74,6 +74,8 @@ SMALLEST: dict[str, str | None] = {
     "run --grid quick --plugin mae.py --attack mean_image --seeds 0 --out trial": TINY,
     "verify --grid quick": "--set n_per_class=2 --set epochs=5 --set dataset=lfw_faces --seeds 0 --attack haim_kkt",
     "verify --grid quick --plugin my_attack.py --seeds 0-4": "--set n_per_class=2 --set epochs=5 --set dataset=lfw_faces --seeds 0",
+    'submit my_attack.py --by "Jane Doe" --contact jane@example.org --licence MIT': PLANNED,  # tests/verify/test_submissions.py
+    "verify results/submissions/my_attack": PLANNED,
     "score --grid quick": AS_IT_IS,
     "score --grid quick --plugin mae.py --out trial": AS_IT_IS,
     "score --reconstructions x.pth --dataset cifar10 --set n_per_class=250": "--set n_per_class=2",
@@ -100,7 +102,7 @@ SMALLEST: dict[str, str | None] = {
     "fetch lpips cifar10": PLANNED,
 }
 # what is no command of this program: make and pytest run elsewhere, the rest is a cluster's
-OTHERS = ("make ", "export ", "ray ", "source ", "srun ", "until ", "head=$(", ".venv/bin/python -m pytest ")
+OTHERS = ("git add ", "make ", "export ", "ray ", "source ", "srun ", "until ", "head=$(", ".venv/bin/python -m pytest ")
 SHELL = {"$SLURM_ARRAY_TASK_ID": "0", "$head": "head", "$RECONBENCH_STORE": "stores/0"}
 
 

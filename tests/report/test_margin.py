@@ -92,6 +92,13 @@ def test_a_miss_counts_as_no_similarity_and_unknown_multipliers_are_left_out(tmp
     assert "| smallest margins | 0.5 : −1.5 | — | 1 / 2 | 0 / 2 |" in text
 
 
+def test_a_grid_whose_attacks_are_all_flagged_gets_no_picture(tmp_path: Path) -> None:
+    groups, frame = loaded(*made(), tmp_path)
+    for group in groups:
+        group.flagged = True  # not from the weights: it leads nothing, and there is no other
+    assert margin.figure(groups, frame, "title") is None
+
+
 def test_rows_without_margins_get_no_section_and_no_picture(tmp_path: Path) -> None:
     rows, images = made()
     for image in images:

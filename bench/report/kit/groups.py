@@ -42,6 +42,7 @@ class Group:
     reasons: list[tuple[int, str, str]]  # seed, status, reason of the cells without scores
     headline: Headline = EXCESS_RECALL
     protocol: str = ""  # of its scores
+    submitted: str = ""  # by whom and when; empty: run by this project
     hits: dict[str, tuple[int, int]] = field(default_factory=dict)  # e.g. "members" → (above the threshold, images), over ok seeds
     counted: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)  # the same seed by seed, of members and controls
     excess: Interval | None = None  # the headline of its track; seeds without scores count as in `ranked`, in hits too

@@ -143,10 +143,11 @@ def plain(value: Any) -> str:
 
 
 def attack_name(group: Group) -> str:
-    """Name, marked when it is a control, or its score does not hang on the weights."""
+    """Name, marked when it is a control, or its score does not hang on the weights; of a submission with who and when."""
     if group.role == "control":
         return f"*{escape(group.name)}* (control)"
-    return f"{escape(group.name)} (**{FLAG}**)" if group.flagged else escape(group.name)
+    whose = f" (by {escape(group.submitted)})" if group.submitted else ""
+    return f"{escape(group.name)}{whose} (**{FLAG}**)" if group.flagged else f"{escape(group.name)}{whose}"
 
 
 def axis_labels(group: Group, names: Sequence[str]) -> list[str]:

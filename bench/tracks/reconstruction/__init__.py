@@ -18,6 +18,7 @@ class Reconstruction(Track):
 
     name: ClassVar[str] = "reconstruction"
     summary: ClassVar[str] = "one network, attacked for all its training images"
+    required: ClassVar[tuple[str, ...]] = ("quick",)
     protocol: ClassVar[str] = "v2"  # of ``score``; v1: `sides` says what was wrong with it
     tiers: ClassVar[frozenset[str]] = frozenset(
         {"final_weights", "mean_image", "initial_weights", "public_images", "query_labels", "queries", "input_gradients"}

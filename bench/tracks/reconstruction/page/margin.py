@@ -253,11 +253,11 @@ def mean_ssim(values: Sequence[np.ndarray], *names: str) -> Interval | None:
 def figure(groups: Sequence[Group], images: pd.DataFrame, title: str) -> bytes | None:
     """PNG: SSIM against the distance to the margin, a panel a setting (its strongest attack line), members coloured by multiplier.
 
-    None where no image rows have margins.
+    None where no image rows have margins, or all attacks are flagged.
     """
     lines = _lines(groups, images)
     chosen = {id(group) for group in strongest([group for group, _ in lines])}
-    return _panels([(group, found) for group, found in lines if id(group) in chosen], title) if lines else None
+    return _panels([(group, found) for group, found in lines if id(group) in chosen], title) if chosen else None
 
 
 @styled

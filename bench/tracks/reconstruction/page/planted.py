@@ -257,11 +257,11 @@ def larger(planted: Part, ordinary: Part) -> float | None:
 def figure(groups: Sequence[Group], images: pd.DataFrame, title: str) -> bytes | None:
     """PNG: excess recall of planted and ordinary images by watermark, of the strongest attack on each, beside it their multipliers.
 
-    None where nothing is planted, or no attack has scores.
+    None where nothing is planted, or no attack has scores that are not flagged.
     """
     found = [line for line in lines(groups, images) if line.group.role == "attack"]
     chosen = {id(group) for group in strongest([line.group for line in found])}
-    return _panels([line for line in found if id(line.group) in chosen], title) if found else None
+    return _panels([line for line in found if id(line.group) in chosen], title) if chosen else None
 
 
 @styled
