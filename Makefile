@@ -6,7 +6,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help venv bench claims test floors fuzz chaos full-gpu papers-full perf perf-gpu gpu-bundle gpu gpu-merge lint clean
+.PHONY: help venv bench claims site test floors fuzz chaos full-gpu papers-full perf perf-gpu gpu-bundle gpu gpu-merge lint clean
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -21,6 +21,9 @@ bench: $(VENV)/.installed  ## run the quick grid and render results/leaderboard.
 
 claims: $(VENV)/.installed  ## test what the papers claim on the published rows and write results/claims.md
 	$(RUN) -m bench claims
+
+site: $(VENV)/.installed-site  ## the board in the browser: plain pages in .reconbench/site
+	$(RUN) -m bench site
 
 # A file is one process's: what it trains is trained once. A process takes a core and a gigabyte; JOBS=0 runs all in one.
 # The longest tests are named at the end.
@@ -103,6 +106,10 @@ $(VENV)/bin/python:
 $(VENV)/.installed: constraints.txt pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --quiet -c constraints.txt torch
 	$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-site: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e '.[site]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -1,5 +1,5 @@
-"""The command line, ``python -m bench COMMAND``: run, ls, info, submit, verify, report, claims, score, audit, check, merge, fetch, doctor
-and anatomy.
+"""The command line, ``bench COMMAND``: run, ls, info, submit, verify, report, site, claims, score, audit, check, merge, fetch, doctor and
+anatomy.
 
 Nothing heavy is imported at the top of any file here, so that ``--help`` and ``ls`` answer at once.
 
@@ -9,6 +9,7 @@ Nothing heavy is imported at the top of any file here, so that ``--help`` and ``
 ``verify``     verify; of a submission in ``submitted``; its end in ``verdicts``
 ``look``       ls, info; in the words of ``describe``
 ``tables``     report, claims, anatomy, merge
+``site``       site
 ``score``      score
 ``audit``      audit
 ``ready``      check, fetch, doctor
@@ -31,7 +32,7 @@ from typing import Annotated
 import typer
 
 from bench import shadows, streams
-from bench.cli import audit, look, ready, run, score, submit, tables, verify
+from bench.cli import audit, look, ready, run, score, site, submit, tables, verify
 from bench.cli.exits import BUG, INTERRUPTED, OK, USAGE
 from bench.colour import show
 from bench.errors import BenchError
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., int]] = {  # in the order of --help
     "submit": submit.submit,
     "verify": verify.verify,
     "report": tables.report,
+    "site": site.site,
     "claims": tables.claims,
     "score": score.score,
     "audit": audit.audit,

@@ -140,6 +140,12 @@ def _grids(scores: pd.DataFrame, images: Sequence[Path], claims: Sequence[Declar
         yield Grid(name, slug, rows, [path for path, cells in held.items() if not cells.isdisjoint(mine)], claims)
 
 
+def rows_and_grids(folder: Path, claims: Sequence[Declared]) -> tuple[pd.DataFrame, list[Grid]]:
+    """The score rows of a results folder, and its grids in the order of the leaderboard, for pages that are made elsewhere."""
+    scores = load_scores(folder)
+    return scores, list(_grids(folder, scores, claims))
+
+
 def _are_there(folder: Path, names: Iterable[str]) -> bool:
     return all((folder / name).is_file() for name in names)
 

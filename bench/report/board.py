@@ -34,8 +34,7 @@ def page(pages: Sequence[Page], picture: str | None, rows: Sequence[Verified] = 
     lines = [GENERATED, "", "# Leaderboard: what trained networks give away of their training images", ""]
     if not pages:
         return "\n".join([*lines, "There are no results yet. `python -m bench run --grid quick` makes some.", ""])
-    found_out = verified.standings(pages, rows)
-    boards = {track: _verified_first(found, found_out) for track, found in _boards(pages).items()}
+    boards, found_out = ordered(pages, rows)
     lines += [*_answer(boards, found_out), ""]
     lines += [f"![Attacks and controls: {escape(pages[0].title)}]({picture})", ""] if picture else []
     lines += ["## Attacks", "", *_how_chosen(found_out), ""]
@@ -51,6 +50,12 @@ def page(pages: Sequence[Page], picture: str | None, rows: Sequence[Verified] = 
             counts[str(status)] = counts.get(str(status), 0) + int(n)
     lines += [f"Cells: {coverage(counts, line=False)}; each page lists its own that have no scores, with the reasons."]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def ordered(pages: Sequence[Page], rows: Sequence[Verified]) -> tuple[dict[str, list[Best]], Standings]:
+    """Of each track its attacks in the order of the page, and what came of verifying them."""
+    found_out = verified.standings(pages, rows)
+    return {track: _verified_first(found, found_out) for track, found in _boards(pages).items()}, found_out
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def grid_page(page: Page) -> str:
     for section in once(page.groups, "end"):
         lines += _lines(section, page, placed)
     lines += _failures(page)
-    lines += ["## How to read a line", "", *folded("What the columns mean", _columns(page.groups)), ""]
+    lines += ["## How to read a line", "", *folded("What the columns mean", meanings(page.groups)), ""]
     lines += ["## Settings", "", *folded("Every field of the settings", _settings(page.groups)), ""]
     lines += ["## Provenance", "", *_provenance(page.rows), *_footnotes(page.groups)]
     return "\n".join(lines).rstrip() + "\n"
@@ -182,7 +182,7 @@ def _sources(rows: pd.DataFrame) -> str:
     return ", ".join(said)
 
 
-def _columns(groups: Sequence[Group]) -> list[str]:
+def meanings(groups: Sequence[Group]) -> list[str]:
     """What the columns of the tracks' rankings mean."""
     chance = " / ".join(f"{value:g}" for value in dict.fromkeys(group.headline.chance for group in groups))
     own = {name: text for track in _tracks(groups) for section in sections_of(track) for name, text in section.meanings().items()}

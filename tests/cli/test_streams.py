@@ -45,6 +45,7 @@ def every(tmp_path_factory):
         "ls": "ls",
         "info": "info schema",
         "report": f"report --out '{folder}/out ×'",
+        "site": f"site --results '{folder}/out ×' --out '{folder}/site ×'",
         "claims": f"claims --out '{folder}/out ×'",
         "score": f"score --out '{folder}/out ×'",
         "check": "check mean_image",

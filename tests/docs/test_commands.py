@@ -37,6 +37,7 @@ SMALLEST: dict[str, str | None] = {
     "info haim_kkt": AS_IT_IS,
     "info depth.yaml": AS_IT_IS,
     "doctor": AS_IT_IS,
+    "site": AS_IT_IS,
     "run --grid quick --dry-run": AS_IT_IS,
     "run --grid depth.yaml --dry-run": AS_IT_IS,
     "run --grid activations": CONTROL,

@@ -381,7 +381,9 @@ LINES = list(dict.fromkeys(line for _, line in shell_lines() if line.startswith(
 def test_there_are_commands_to_test():
     assert len(LINES) > 20
     shown = {shlex.split(line)[3] for line in LINES}
-    assert shown == {"run", "ls", "info", "verify", "report", "claims", "score", "audit", "check", "merge", "fetch", "doctor", "anatomy"}
+    assert shown == {
+        "run", "ls", "info", "verify", "report", "site", "claims", "score", "audit", "check", "merge", "fetch", "doctor", "anatomy",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -110,6 +110,11 @@ def secret_of(setting: Setting) -> Secret:
     return dataclasses.replace(drawn, pool=_nearest(drawn.members, _public(parts)[0], torch.device("cpu")))
 
 
+def images_of(setting: Setting) -> Secret:
+    """The images of a setting and as many controls, drawn again from its data, without what is worked out of them."""
+    return _draw(_parts(setting), setting)
+
+
 def _parts(setting: Setting) -> Split:
     """The data of a setting; of large training sets with a public part that is larger too."""
     source = registry.resolve_data(setting.dataset).load()

@@ -73,10 +73,15 @@ def obtain(
 
 def secret_of(setting: Setting) -> Secret:
     """The secret of a setting, drawn again from its data: what scoring without the target needs."""
+    secret = images_of(setting)
+    return replace(secret, findable=oracle.exact(secret.members, secret.controls))
+
+
+def images_of(setting: Setting) -> Secret:
+    """Members and controls of a setting, drawn again from its data, without what is worked out of them."""
     source = registry.resolve_data(setting.dataset)
     defense = registry.get("defense", setting.defense)(**setting.defense_params)
-    secret = secret_from(split(source.load(), setting), defense, target_id(setting, source.digest()))
-    return replace(secret, findable=oracle.exact(secret.members, secret.controls))
+    return secret_from(split(source.load(), setting), defense, target_id(setting, source.digest()))
 
 
 class _Plan:
