@@ -21,7 +21,6 @@ from torch import Tensor
 from bench import registry, regular, seeds, tracks
 from bench.api import DIVERGED, Candidates
 from bench.artefacts import pictures
-from bench.artefacts.reading import OTHER
 from bench.audit import page
 from bench.audit.document import document
 from bench.audit.legends import COLUMNS
@@ -30,7 +29,7 @@ from bench.audit.premises import Premise
 from bench.audit.report import Report
 from bench.audit.scoring import Judgement, judge
 from bench.audit.stages import TRAINING, Stages
-from bench.audit.subject import ON_FIRST_LAYER, Subject, described, subject_of
+from bench.audit.subject import ON_FEATURES, Subject, described, subject_of
 from bench.audit.verdict import NO_LEAK
 from bench.audit.work import shortened
 from bench.engine.prepare import PlannedAttack, hyperparameters, prepare
@@ -48,7 +47,12 @@ from bench.tracks.reconstruction import work as reconstruction
 
 __all__ = ["ATTACKS", "CONTROLS", "Report", "Subject", "attack", "described", "plan", "subject_of", "write"]
 
-ATTACKS = ("span_ica_change", "span_ica", "haim_kkt", "multiclass_kkt", "regression_kkt", "signed_kkt")  # unless others are named
+ATTACKS = (  # unless others are named
+    "span_ica_change", "span_ica", "span_features_change", "span_features", "haim_kkt", "multiclass_kkt", "regression_kkt", "signed_kkt",
+)  # fmt: skip
+PREMISES = {  # of attacks that read a span
+    "span_ica": "span", "span_ica_change": "change", "span_features": "features", "span_features_change": "features_change",
+}  # fmt: skip
 CONTROLS = ("mean_image", "heldout_images", "first_layer_weights", "model_inversion")  # beside any attack
 
 
@@ -56,7 +60,7 @@ def plan(names: Sequence[str], runs: int, params: Sequence[str]) -> list[Planned
     """The attacks and the controls, ready to run.
 
     Args:
-        names: attacks; none: the KKT attacks.
+        names: attacks; none: ``ATTACKS``.
         runs: runs an attack, hyperparameters drawn from the ranges that it declares; 1: its defaults.
         params: ``NAME=VALUE`` texts for every attack that has such a hyperparameter; controls keep their own.
 
@@ -123,7 +127,7 @@ def attack(
     """
     stages = stages or Stages()
     for one in planned:
-        if unsuited(one, subject.for_attack(one.spec.name)):
+        if subject.without(one.spec.name) or unsuited(one, subject.for_attack(one.spec.name)):
             stages.drop(one.spec.name)
     judged = []
     for one in planned:
@@ -134,10 +138,10 @@ def attack(
         return report
     stages.begin(TRAINING)
     say("positive control: training a network of the same form on the controls")
-    control = positive_control(subject, seed, say)
+    able = {one.name for one in judged if one.role == "attack" and one.row is not None and (one.premise is None or one.premise.holds)}
+    control = positive_control(subject, seed, say, features=bool(able & ON_FEATURES))
     if control is None:
         return report
-    able = {one.name for one in judged if one.role == "attack" and one.row is not None and (one.premise is None or one.premise.holds)}
     again = tuple(_attacked(one, control, seed, memory_gib, say, "positive control: ") for one in planned if one.spec.name in able)
     return dataclasses.replace(report, positive=again)
 
@@ -148,9 +152,7 @@ def _attacked(
     """What one attack comes to."""
     name = one.spec.name
     release = subject.for_attack(name)
-    reason = unsuited(one, release)
-    if reason and name in ON_FIRST_LAYER and release.architecture.model == OTHER:
-        reason = "needs a first layer that is dense over the pixels; this network reads them in another way"
+    reason = subject.without(name) or unsuited(one, release)
     if reason:
         say(f"{where}{name}: not run: {reason}")
         return Judgement(name, None, role=one.role, reason=f"not run: {reason}")
@@ -185,8 +187,8 @@ def _attacked(
 def premise_of(planned: PlannedAttack, subject: Subject) -> Premise | None:
     """What the attack rests on, where that is known and was measured."""
     name = planned.spec.name
-    if name in ("span_ica", "span_ica_change"):
-        return subject.premises.get("span" if name == "span_ica" else "change")
+    if name in PREMISES:
+        return subject.premises.get(PREMISES[name])
     if planned.cls is None or not planned.cls.kkt:
         return None
     return subject.premises.get("signed" if name in ("regression_kkt", "signed_kkt") else "kkt")
@@ -245,7 +247,7 @@ def write(report: Report, folder: Path, checkpoint: str) -> Path:
         "",
     ]
     lines += [f"- {escape(line)}" for line in described(report.subject)]
-    lines += [f"- {one.name} {escape(one.reason)}" for one in report.judged if one.candidates is None]
+    lines += [f"- {escape(line)}" for line in page.missed(report.judged)]
     for one in report.judged:
         if one.candidates is None:
             continue

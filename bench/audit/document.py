@@ -105,7 +105,7 @@ def document(report: Report, checkpoint: str) -> str:
     parts += legend({key: value for key, value in COLUMNS.items() if scored})
     parts += _premises(report)
     parts += [h2("What was read, and what was assumed"), *items(described(report.subject))]
-    missed = [f"{one.name}: {one.reason}" for one in judged if one.candidates is None]
+    missed = page.missed(judged)
     missed.append("Attacks that are not part of this project, and attackers who know more: of the data, of the training, of other copies.")
     parts += [h2("What was not tested"), *items(missed)]
     runs = max(

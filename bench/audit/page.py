@@ -67,6 +67,11 @@ def many(judged: Sequence[Judgement]) -> list[list[str]]:
     return lines
 
 
+def missed(judged: Sequence[Judgement]) -> list[str]:
+    """What was not run, or failed, and why."""
+    return [f"{one_.name}: {one_.reason}" for one_ in judged if one_.candidates is None]
+
+
 def in_text(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table for the terminal."""
     from tabulate import tabulate

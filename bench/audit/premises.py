@@ -7,18 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import nnls
+from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from bench import seeds
+from bench.api import Secret
 from bench.artefacts.reading import Reading
-from bench.metrics.intervals import bootstrap_auc
+from bench.metrics import intervals
 from bench.report.kit.text import number
+from bench.tracks.reconstruction import Release
 
+if TYPE_CHECKING:
+    from attacks.span.below import Below
+
+LEVEL = 0.05  # of the test whether the span holds more of the members
+EXACT = 50  # images of a side up to which all ways are counted; beyond, the normal law is as good
 NO_KKT_POINT = 0.98  # residual: of the published cells some are found out up to 0.977, and none above
 MOST_NUMBERS = 2**28  # of the gradients at all members together
 
@@ -39,25 +47,49 @@ def kkt(residual: float | None, name: str = "KKT residual") -> Premise:
 
 
 def span(
-    rows: Float[Tensor, "u d"], members: Float[Tensor, "n d"], controls: Float[Tensor, "m d"], what: str
+    rows: Float[Tensor, "u d"], members: Float[Tensor, "n d"], controls: Float[Tensor, "m d"], what: str, energy: str = ""
 ) -> tuple[Premise, dict[str, float]]:
     """That the leading directions of the first layer, or of its change, hold more of the members than of the controls.
+
+    By the test of Mann and Whitney: had the layer learnt nothing about the members, they and the controls could be exchanged, one by one.
 
     Args:
         rows: the first layer over pixels, or what training has changed in it.
         what: of the two it is, in words.
+        energy: of what of the images; empty: of themselves.
     """
     middle = torch.cat([members, controls]).mean(0)
     n = min(len(members), min(rows.shape))
     _, _, vh = torch.linalg.svd(rows.double(), full_matrices=False)
     held = [_share(side.double() - middle.double(), vh[:n]) for side in (members, controls)]
-    auc = bootstrap_auc(held[0], held[1], seeds.numpy_generator("span premise", len(members), len(controls)))
+    told = float(intervals.auc(held[0], held[1]))
+    method = "exact" if len(members) <= EXACT else "asymptotic"
+    p = float(mannwhitneyu(held[0], held[1], alternative="greater", method=method).pvalue)
     words = (
-        f"the {n} leading directions of {what} hold {held[0].mean():.0%} of the members' energy and {held[1].mean():.0%} of the controls' "
-        f"(AUC {auc.estimate:.2f} [{auc.low:.2f}, {auc.high:.2f}], above 0.5 wanted)"
+        f"the {n} leading directions of {what} hold {held[0].mean():.0%} of the energy of the members{energy} and {held[1].mean():.0%} of "
+        f"that of the controls{energy} (AUC {told:.2f}, p {number(p, 3)}; {LEVEL:g} or less wanted)"
     )
-    facts = {"span_share": float(held[0].mean()), "span_share_controls": float(held[1].mean()), "span_auc": auc.estimate}
-    return Premise(words, auc.low > 0.5), facts
+    facts = {"span_share": float(held[0].mean()), "span_share_controls": float(held[1].mean()), "span_auc": told}
+    return Premise(words, p <= LEVEL), facts
+
+
+def of_features(below: Below, release: Release, secret: Secret) -> dict[str, Premise]:
+    """The same of the first dense layer over features: ``features``, and with the initial weights ``features_change``."""
+    with torch.no_grad():
+        like = next(iter(below.weights.values()))
+        sides = [torch.cat([below(part.to(like) - release.mean_image.to(like)) for part in side.split(64)]).cpu().double()
+                 for side in (secret.members, secret.controls)]  # fmt: skip
+    rows = below.rows.cpu().double()
+    what = f"the first dense layer ({rows.shape[0]} units over {rows.shape[1]} features)"
+    held = {"features": span(rows, sides[0], sides[1], what, "' features")[0]}
+    if hasattr(release, "initial_weights"):
+        from attacks.kkt.change import decay_left
+        from attacks.span.below import reader
+
+        start = reader(release.forward, release.initial_weights, release.architecture.input_shape).rows.cpu().double()
+        change = rows - decay_left(rows, start, release.n_train + 1) * start
+        held["features_change"] = span(change, sides[0], sides[1], f"the change of {what}", "' features")[0]
+    return held
 
 
 def _share(images: Float[Tensor, "n d"], directions: Float[Tensor, "r d"]) -> np.ndarray:
@@ -119,7 +151,7 @@ def membership(reading: Reading, members: Tensor, labels: Tensor, controls: Tens
         members, controls: as the network gets them.
     """
     from bench.audit.tried import outputs
-    from bench.metrics.intervals import auc
+    from bench.metrics import intervals
 
     found: dict[str, float] = {}
     sides = []
@@ -137,5 +169,8 @@ def membership(reading: Reading, members: Tensor, labels: Tensor, controls: Tens
         sides.append((loss.numpy(), margin.numpy()))
     (loss_in, margin_in), (loss_out, margin_out) = sides
     if all(np.isfinite(values).all() for side in sides for values in side):
-        found = {"membership_auc_loss": float(auc(-loss_in, -loss_out)), "membership_auc_margin": float(auc(margin_in, margin_out))}
+        found = {
+            "membership_auc_loss": float(intervals.auc(-loss_in, -loss_out)),
+            "membership_auc_margin": float(intervals.auc(margin_in, margin_out)),
+        }
     return found

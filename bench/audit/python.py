@@ -88,21 +88,31 @@ class Audit:
 
     def _repr_html_(self) -> str:
         lines = page.many(self.report.judged)
+        missed = "".join(f"<li>{html.escape(line)}</li>" for line in page.missed(self.report.judged))
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in page.HEAD_MANY)
         body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return f"<p><b>{html.escape(self.verdict)}</b></p><table><tr>{head}</tr>{body}</table>{self._pictures()}<ul>{notes}</ul>"
+        return f"<p><b>{html.escape(self.verdict)}</b></p><table><tr>{head}</tr>{body}</table>{self._pictures()}<ul>{missed}{notes}</ul>"
+
+    @property
+    def figures(self) -> dict[str, bytes]:
+        """Of each attack that was scored, the best first, a PNG: what came back above the training images that it is nearest to."""
+        truth = self.report.subject.truth
+        found: dict[str, bytes] = {}
+        scored = [one for one in self.report.judged if one.row is not None and one.role == "attack"]
+        for one in sorted(scored, key=lambda one: -float((one.row or {})["excess_recall"])):
+            rows = sorted((row for row in one.images if row["split"] == "member"), key=lambda row: -(row["ssim"] or 0))[:SHOWN]
+            if truth is not None and one.candidates is not None:
+                found[one.name] = pictures.pairs(rows, truth.secret.members, one.candidates.images)[0]
+        return found
 
     def _pictures(self) -> str:
         """The best attack's reconstructions above the images that they are, inside the page."""
-        scored = [one for one in self.report.judged if one.row is not None and one.role == "attack" and one.candidates is not None]
-        if not scored or self.report.subject.truth is None:
+        found = self.figures
+        if not found:
             return ""
-        best = max(scored, key=lambda one: float((one.row or {})["excess_recall"]))
-        rows = sorted((row for row in best.images if row["split"] == "member"), key=lambda row: -(row["ssim"] or 0))[:SHOWN]
-        assert best.candidates is not None
-        png, _ = pictures.pairs(rows, self.report.subject.truth.secret.members, best.candidates.images)
-        words = f"{best.name}: reconstructions above the training images that they are nearest to"
+        best, png = next(iter(found.items()))
+        words = f"{best}: reconstructions above the training images that they are nearest to"
         return f'<p>{html.escape(words)}</p><img alt="{html.escape(words)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 

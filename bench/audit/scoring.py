@@ -92,11 +92,12 @@ def judge(
     cell = _identity(candidates.images, secret)
     # what is known of a target beyond members and controls does not come with a checkpoint
     known = reconstruction.Secret(secret.members, secret.member_labels, secret.controls, secret.control_labels)
-    row, images = score(candidates, known, bootstrap_seed=seeds.seed("bootstrap", cell), n_submit=submit)
+    similarity = _similarity(candidates, secret)
+    row, images = score(candidates, known, bootstrap_seed=seeds.seed("bootstrap", cell), n_submit=submit, known=similarity)
     if bool(((candidates.images < 0) | (candidates.images > 1)).any()):
         _papers_unclipped(row, images, candidates.images, secret, cell)
     chance_ = exchange.p_value(
-        _similarity(candidates, secret, int(row["n_submitted"])),
+        similarity[:, : row["n_submitted"]],
         torch.arange(len(secret.members) + len(secret.controls)) < len(secret.members),
         torch.cat([secret.member_labels, secret.control_labels]).cpu(),
         seeds.numpy_generator("exchange", cell),
@@ -105,9 +106,9 @@ def judge(
     return Judgement(name, candidates, row, images_, role, "", cell, seconds, p_value=chance_)
 
 
-def _similarity(candidates: Candidates, secret: Secret, submitted: int) -> Tensor:
-    """SSIM of members, then controls, with what was submitted, as the score protocol has it."""
-    answer = candidates.images[:submitted].detach().to(torch.float32).clamp(0, 1)
+def _similarity(candidates: Candidates, secret: Secret) -> Tensor:
+    """SSIM of members, then controls, with every candidate, as the score protocol has it."""
+    answer = candidates.images.detach().to(torch.float32).clamp(0, 1)
     return ssim_matrix(torch.cat([secret.members, secret.controls]).to(answer), answer).cpu()
 
 

@@ -15,7 +15,10 @@ from bench.engine.prepare import PlannedAttack
 from bench.say import plain, say
 
 READING, TRAINING = "reading the network", "positive control"
-GUESSED = {READING: 3.0, TRAINING: 10.0, "span_ica": 3.0, "span_ica_change": 3.0, "model_inversion": 5.0}  # seconds
+GUESSED = {  # seconds
+    READING: 3.0, TRAINING: 10.0, "span_ica": 3.0, "span_ica_change": 3.0, "span_features": 8.0, "span_features_change": 8.0,
+    "model_inversion": 5.0,
+}  # fmt: skip
 SEARCH, OTHER = 10.0, 0.3  # of a search for a KKT point, of anything else
 TRUST = 5.0  # seconds of guesses that were right, as it were, before the first stage has ended
 

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -34,9 +34,13 @@ from bench.targets.models import bound_forward
 from bench.targets.residual import kkt_residual
 from bench.tracks.reconstruction import Release
 
+if TYPE_CHECKING:
+    from attacks.span.below import Below
+
 ASSUMED_N = 100  # training images, where nobody says how many there were
 # attacks and controls that read the first layer alone, so that they work on any network whose first layer is dense over pixels
 ON_FIRST_LAYER = frozenset({"span_ica", "span_ica_change", "first_layer_weights", "row_kmeans"})
+ON_FEATURES = frozenset({"span_features", "span_features_change"})  # attacks that read the first dense layer behind the pixels' own
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,25 @@ class Subject:
     facts: Row = field(default_factory=dict)  # train_accuracy, kkt_residual, where members are known
     notes: tuple[str, ...] = ()
     first: Release | None = None  # the first layer alone, where it is dense over pixels, in the units of pixels
-    premises: Mapping[str, Premise] = field(default_factory=dict)  # kkt, signed, span, change
+    below: Below | None = None  # the first dense layer, where it reads features and not pixels, with the layers below it
+    premises: Mapping[str, Premise] = field(default_factory=dict)  # kkt, signed, span, change, features, features_change
     trial: Trial | None = None  # how it was read
     guessed: bool = False  # whether that was one of several ways that fit
 
     def for_attack(self, name: str) -> Release:
         """The release that an attack gets."""
         return self.first if self.first is not None and name in ON_FIRST_LAYER else self.release
+
+    def without(self, name: str) -> str:
+        """What an attack lacks in this network, where that takes a look at its layers; empty: nothing."""
+        dense = self.first is not None or self.release.architecture.model == "mlp"
+        if name in ON_FIRST_LAYER and not dense:
+            return "needs a first layer that is dense over the pixels; this network reads them in another way"
+        if name in ON_FEATURES and dense:
+            return "its first layer is dense over the pixels, where span_ica needs no inversion"
+        if name in ON_FEATURES and self.below is None:
+            return "needs a dense layer that everything goes through"
+        return ""
 
 
 def subject_of(
@@ -124,10 +140,20 @@ def subject_of(
     check(device)
     dense = first_dense(reading)
     release, first = releases(trial, n_train, truth, device, dense, start)
+    below = None if dense is not None else first_dense_over_features(release)
     facts, held = _at_members(trial, images, labels, found, notes) if images is not None else ({}, {})
     if truth is not None:
         facts, held = _beside_controls(trial, truth, dense, start, facts, held)
-    return Subject(release, truth, facts, tuple(dict.fromkeys(notes)), first, held, trial, len(found) > 1)
+        if below is not None:
+            held |= premises.of_features(below, release, truth.secret)
+    return Subject(release, truth, facts, tuple(dict.fromkeys(notes)), first, below, held, trial, len(found) > 1)
+
+
+def first_dense_over_features(release: Release) -> Below | None:
+    """The first dense layer, of a network that reads the pixels by others."""
+    from attacks.span.below import first_dense
+
+    return first_dense(release.forward, release.weights, release.architecture.input_shape)
 
 
 def read(
@@ -247,7 +273,7 @@ def described(subject: Subject) -> list[str]:
             f"membership: the loss tells members from controls with AUC {subject.facts['membership_auc_loss']:.2f}, the margin with "
             f"{subject.facts['membership_auc_margin']:.2f} (0.5: not at all)"
         )
-    lines += [f"premise: {one.words}" for key, one in subject.premises.items() if key in ("span", "change")]
+    lines += [f"premise: {one.words}" for key, one in subject.premises.items() if key not in ("kkt", "signed")]
     return lines + list(subject.notes)
 
 

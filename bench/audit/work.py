@@ -11,7 +11,7 @@ from bench.artefacts.reading import Reading
 from bench.engine.prepare import PlannedAttack
 
 SEARCH = 4e11  # operations of a search through autograd that nobody has given a number of steps; some ten seconds of a core
-DERIVATIVES = 10  # forward passes that a step through two derivatives costs
+TWICE, ONCE = 10, 3  # forward passes that a step through two derivatives costs, and through one
 LEAST, MOST = 50, 600  # steps
 
 
@@ -28,13 +28,13 @@ def flops(reading: Reading, images: int) -> float:
 def shortened(planned: PlannedAttack, reading: Reading, n_train: int) -> tuple[PlannedAttack, str]:
     """The attack with so many steps as end soon, where it searches through autograd and nobody has said how many; and the words for it."""
     cls = planned.cls
-    if cls is None or not cls.kkt or "steps" in planned.spec.params:
+    if cls is None or cls.budget != "steps" or "steps" in planned.spec.params:
         return planned, ""
     instances: list[Any] = []
     words = ""
     one: Any
     for one in planned.instances:
-        step = flops(reading, one.candidates_per_image * n_train) * DERIVATIVES
+        step = flops(reading, one.candidates_per_image * n_train) * TWICE if cls.kkt else flops(reading, 2 * n_train) * ONCE
         steps = max(LEAST, min(MOST, int(SEARCH / step / max(1, len(planned.instances)))))
         if steps < one.steps:
             words = f"{steps} of {one.steps} steps, as the network has no closed form; --param steps=N for more"

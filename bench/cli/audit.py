@@ -26,7 +26,7 @@ def audit(
     set_: DrawnSet = [],  # noqa: B006
     seed: DrawnSeed = 0,
     attack: Annotated[
-        list[str], typer.Option("--attack", metavar="NAME", help="this attack; may be repeated (default: the KKT attacks)")
+        list[str], typer.Option("--attack", metavar="NAME", help="this attack; may be repeated (default: all that apply)")
     ] = [],  # noqa: B006
     runs: Annotated[
         int, typer.Option("--runs", metavar="N", help="runs an attack, hyperparameters drawn from the ranges that it declares")
@@ -134,5 +134,6 @@ def audit(
     else:
         if truth is not None:
             print(page.in_text(page.HEAD_MANY, page.many(report.judged)))
+        print("".join(f"{line}\n" for line in page.missed(report.judged)), end="")
         print(f"read {written}\n{report.verdict.sentence()}")
     return code

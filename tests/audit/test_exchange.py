@@ -13,6 +13,7 @@ from bench.api import Candidates, Secret
 from bench.audit import exchange, scoring
 from bench.audit.premises import Premise
 from bench.audit.verdict import LEAKS, verdict
+from bench.metrics.ssim import ssim_matrix
 
 HOLDS = Premise("holds", True)
 SHAPE = (1, 12, 12)
@@ -87,6 +88,25 @@ def test_who_brings_the_members_is_said_to_leak(n):
     others = [replace(found, name=f"other{i}", premise=HOLDS) for i in range(6)]
     assert verdict(others, truth=True).outcome == LEAKS, "the best of six attacks, at five members"
     assert found.p_value == pytest.approx(1 / 252 if n == 5 else 1 / 1000)
+
+
+def test_likeness_is_computed_once_and_is_that_of_the_protocol(monkeypatch):
+    """For the score and for the exchange of members and controls."""
+    from bench.tracks import reconstruction
+    from bench.tracks.reconstruction.score import score
+
+    calls = []
+    monkeypatch.setattr(scoring, "ssim_matrix", lambda a, b: (calls.append(len(b)), ssim_matrix(a, b))[1])
+    pool = torch.rand(20, *SHAPE, generator=torch.Generator().manual_seed(3))
+    labels, loud = torch.zeros(10, dtype=torch.long), 1.2 * torch.cat([pool[:6], pool[12:]])
+    found = scoring.judge("once", Candidates(loud), Secret(pool[:10], labels, pool[10:], labels), submit=9)
+    known = reconstruction.Secret(pool[:10], labels, pool[10:], labels)
+    row, images = score(Candidates(loud), known, bootstrap_seed=0, n_submit=9)
+    assert calls == [14]
+    assert found.row is not None
+    for name in ("recall_members", "recall_controls", "oracle_recall_members", "oracle_recall_controls", "ssim_median", "precision"):
+        assert found.row[name] == pytest.approx(row[name], abs=1e-6), name
+    assert [one["ssim"] for one in found.images] == pytest.approx([one["ssim"] for one in images], abs=1e-5)
 
 
 def chance(hits: list[int], members: int, classes: list[int]) -> float:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 import reconbench
 from bench.artefacts.reading import Reading
-from bench.audit.audit import attack, plan
+from bench.audit.audit import _attacked, attack, plan
+from bench.audit.positive import positive_control
 from bench.audit.subject import Subject, subject_of
 from bench.audit.verdict import INCONCLUSIVE, LEAKS, NO_LEAK
 from bench.errors import BenchError
@@ -117,6 +118,9 @@ def test_a_residual_network_is_read_into_the_users_own_class(how, tmp_path):
     assert subject.trial is not None
     assert same_outputs(subject.trial.reading, animal, subject.trial.before.mean, subject.trial.before.std)
     assert subject.facts["train_accuracy"] == 1.0
+    report = attack(subject, plan(["span_features", "signed_kkt"], 1, FAST), positive=False)
+    assert all(one.row is not None and one.premise is not None for one in report.judged if one.role == "attack")
+    assert report.verdict.outcome in (LEAKS, NO_LEAK, INCONCLUSIVE)
 
 
 def test_a_residual_network_read_as_a_chain_is_not_called_safe(tmp_path):
@@ -379,10 +383,68 @@ def test_its_change_of_weights_gives_more(tmp_path):
         read(end, animal, initial=str(saved(tmp_path / "other.pth", zoo.animal("sequential").start, "state_dict")))
 
 
+def test_a_convolutional_network_leaks_through_the_change_of_its_dense_layer():
+    animal = zoo.animal("one_convolution")
+    subject = read(animal.module, animal, initial=animal.start)
+    report = attack(subject, plan(["span_features_change", "span_features", "span_ica"], 1, []), positive=False)
+    change, final, ica = report.judged[:3]
+    assert report.verdict.outcome == LEAKS
+    assert change.row is not None
+    assert change.hits()[0] >= 10
+    assert change.premise is not None
+    assert change.premise.holds
+    assert "features" in change.premise.words
+    assert final.row is not None
+    assert final.premise is not None, "it ran, and what it rests on was measured"
+    assert "dense over the pixels" in ica.reason
+
+
+def test_nothing_found_in_a_convolutional_network_stands_beside_one_that_gives_its_images_away():
+    """The layers below stay those of the network, and what is trained anew above them is found out."""
+    animal = zoo.animal("one_convolution")
+    subject = read(animal.module, animal)
+    control = positive_control(subject, 0, features=True)
+    assert control is not None
+    assert control.facts["train_accuracy"] == 1.0
+    kept = [name for name, w in control.release.weights.items() if torch.equal(w, subject.release.weights[name])]
+    assert kept == ["0.weight", "0.bias"]
+    found = _attacked(plan(["span_features"], 1, [])[0], control, 0, None, lambda text: None)
+    assert found.surely(), found.sentence()
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        (torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()), "a dense layer"),
+        (torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, 9), torch.nn.Tanh(), torch.nn.Linear(9, 2)), "span_ica needs no"),
+    ],
+)
+def test_what_the_span_of_features_lacks_is_said(module, says):
+    animal = zoo.animal("sequential")
+    report = attack(read(module, animal), plan(["span_features"], 1, []), positive=False)
+    assert says in report.judged[0].reason
+    assert report.verdict.outcome == INCONCLUSIVE
+    assert says in report.verdict.sentence()
+
+
+def test_what_a_dense_first_layer_lacks_is_not_the_weights_before_training(tmp_path):
+    """Which would be asked for in vain."""
+    animal = zoo.animal("sequential")
+    subject = read(saved(tmp_path / "net.pth", animal.module, "state_dict"), animal)
+    assert "span_ica" in subject.without("span_features_change")
+    assert "span_ica" in subject.without("span_features")
+    assert subject.without("span_ica_change") == ""
+    found = reconbench.audit(
+        animal.module, animal.members, animal.controls, mean=zoo.MEAN, std=zoo.STD, attacks=["span_features", "span_ica"]
+    )
+    assert "span_features: not run: its first layer is dense over the pixels" in found._repr_html_(), "the summary says it"
+
+
 def test_a_network_of_many_images_that_stopped_early_does_not_leak():
     animal = zoo.animal("many")
     report = attack(read(animal.module, animal), plan([], 1, FAST))
     assert report.verdict.outcome in (NO_LEAK, INCONCLUSIVE)
+    assert zoo.KINDS["many"].images == 10_000
     assert not any(one.surely() for one in report.judged if one.role == "attack")
 
 
@@ -422,8 +484,6 @@ def found_only_on_the_positive_control(subject: Subject) -> Any:
 
 @pytest.mark.parametrize("name", ["lenet", "normed_mlp"])
 def test_a_positive_control_of_any_form_learns_its_images(name, monkeypatch):
-    from bench.audit.positive import positive_control
-
     animal = zoo.animal(name)
     control = positive_control(read(animal.module, animal), 0)
     assert control is not None
@@ -489,6 +549,8 @@ def test_the_audit_of_a_module_in_python():
     assert any("normalised images, brought back" in note for note in found.notes)
     page = found._repr_html_()
     assert "data:image/png;base64," in page
+    assert list(found.figures) == ["span_ica"]
+    assert found.figures["span_ica"].startswith(b"\x89PNG")
     assert "Leaks: " in page
     assert found.verdict in repr(found)
 

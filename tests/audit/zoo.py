@@ -17,6 +17,7 @@ from bench import registry
 
 SHAPE = (3, 16, 16)
 MEAN, STD = 0.45, 0.25
+HELD = 200  # images that a network which stops early is not trained on
 
 
 class Named(nn.Module):
@@ -97,6 +98,12 @@ def _two_convolutions() -> nn.Module:
     )  # fmt: skip
 
 
+def _one_convolution() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1024, 120), nn.ReLU(), nn.Linear(120, 2)
+    )  # fmt: skip
+
+
 def _vgg() -> nn.Module:
     parts: list[nn.Module] = []
     for a, b, pool in ((3, 8, False), (8, 8, True), (8, 16, False), (16, 16, True)):
@@ -135,7 +142,8 @@ class Kind:
     classes: int = 2
     images: int = 30
     optimiser: str = "adam"
-    epochs: int = 40
+    epochs: int = 40  # at most, where it stops early
+    early: bool = False  # it stops as soon as the loss of images held out rises
 
 
 KINDS = {
@@ -148,10 +156,11 @@ KINDS = {
     "lenet": Kind(LeNet, classes=10, epochs=120),
     "example": Kind(Example, classes=10, epochs=120),
     "two_convolutions": Kind(_two_convolutions, epochs=80),
+    "one_convolution": Kind(_one_convolution, images=20, optimiser="sgd", epochs=100),
     "vgg": Kind(_vgg, epochs=60),
     "resnet": Kind(ResNet, epochs=120),
     "overfitted": Kind(lambda: _sequential(2, 400), images=50, epochs=150),
-    "many": Kind(lambda: _sequential(2, 100), images=5000, epochs=3),
+    "many": Kind(lambda: _sequential(2, 100), images=10_000, epochs=20, early=True),
 }
 
 
@@ -168,7 +177,13 @@ def animal(name: str) -> Animal:
     kind = KINDS[name]
     images, own = _patches()
     n, m = kind.images, min(kind.images, 50)
-    labels = own % kind.classes if kind.images > 1000 else torch.arange(len(images)) % kind.classes
+    if n > 1000:  # with the mirror image of each, and the last ones held out
+        inside, held, labels = images[:-HELD], images[-HELD:], own % kind.classes
+        images = torch.cat([inside, inside.flip(-1)])[:n]
+        images, labels = torch.cat([images, held]), torch.cat([labels[:-HELD], labels[:-HELD]])[:n]
+        labels = torch.cat([labels, own[-HELD:] % kind.classes])
+    else:
+        labels = torch.arange(len(images)) % kind.classes
     x, y = images[:n], labels[:n]
     torch.manual_seed(0)
     module = kind.make()
@@ -179,6 +194,7 @@ def animal(name: str) -> Animal:
     else:
         optimiser = torch.optim.SGD(module.parameters(), lr=0.02, momentum=0.9)
     module.train()
+    least = float("inf")
     for _ in range(kind.epochs):
         for rows in torch.randperm(n).split(10 if n < 1000 else 250):
             out = module((x[rows] - MEAN) / STD)
@@ -187,4 +203,10 @@ def animal(name: str) -> Animal:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+        if kind.early:
+            with torch.no_grad():
+                held_out = float(F.cross_entropy(module((images[-HELD:] - MEAN) / STD), labels[-HELD:]))
+            if held_out > least:
+                break
+            least = held_out
     return Animal(module.eval(), start.eval(), x[:m], y[:m], images[n : n + m], labels[n : n + m])

@@ -50,6 +50,7 @@ def score(
     n_submit: int | None = None,
     thumbnails: bool = True,
     gallery: int | None = None,
+    known: Float[Tensor, "n m"] | None = None,
 ) -> tuple[Row, list[Row]]:
     """Score columns of the cell's row, and one row an image for ``images.parquet`` (without ``cell_id``).
 
@@ -64,6 +65,7 @@ def score(
         bootstrap_seed: names the random stream of the intervals.
         thumbnails: whether the rows of a few members (best, median, worst) carry PNGs of truth and reconstruction.
         gallery: so many of the best members carry them too.
+        known: SSIM of members, then controls, with every candidate, from one who has computed it; of a secret without ``other``.
 
     Raises:
         BenchError: no members, controls or candidates, or n_submit < 1.
@@ -84,7 +86,10 @@ def score(
     # The papers' networks see images less the mean of the training images (as they were before anything was planted); controls are centred
     # alike, for the attacker has no other mean.
     mean = members.mean(0) if secret.mean_image is None else secret.mean_image.to(images)
-    similarity, cross = _similarities(torch.cat([members, controls]), images, n_submit, secret.other)
+    if known is None:
+        similarity, cross = _similarities(torch.cat([members, controls]), images, n_submit, secret.other)
+    else:
+        similarity, cross = known, known[:0]
     truths = {"members": members, "controls": controls}
     of_side = dict(zip(truths, similarity.split([len(members), len(controls)]), strict=True))
     mine = dict(zip(truths, allot(*of_side.values()), strict=True))
