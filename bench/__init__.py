@@ -25,6 +25,7 @@ The rooms, in the order in which that line passes through them:
 ``claims``     what papers claim: declared by attacks, tested on the rows
 ``report``     Markdown, pictures and the comparison with published numbers; ``report.kit`` is what tracks make pages of
 ``anatomy``    looks inside networks in training: what falls silent, what moves, what remembers
+``ridge``      a noisy regression, its closed-form attack and theory: ``bench ridge``
 ``publishing`` rows into a results folder, its pages rendered, compared with what was there
 ``verify``     attacks on targets of a secret split, beside public ones: ``bench verify``
 ``check``      contract tests of plug-ins: ``bench check``

@@ -18,7 +18,7 @@ import torch
 from bench.memory import is_out_of_memory
 
 WARM_UP = 3  # steps before a capture, on a side stream, so that libraries have made their handles and workspaces
-CAPTURED = "training, but for that on rehearsals, and the KKT search, but through a forward function of others"
+CAPTURED = "training, but for that on rehearsals or by a defence's own steps, and the KKT search, but through a forward function of others"
 
 
 def captured(device: torch.device) -> bool:

@@ -8,7 +8,7 @@ from bench.api.attack import OWN_LOSS, Attack, Objective
 from bench.api.candidates import DIVERGED, Candidates
 from bench.api.claim import Claim
 from bench.api.data import DataSource, ImageSet
-from bench.api.defense import Defense, Planted, Rehearsal
+from bench.api.defense import Defense, HeldOut, Planted, Private, Rehearsal, Training
 from bench.api.headline import EXCESS_RECALL, Headline, Share
 from bench.api.metric import Metric
 from bench.api.oracle import Oracle
@@ -22,6 +22,7 @@ from bench.api.track import Answering, Row, Track, TrackWork
 
 __all__ = [
     "DIVERGED", "EXCESS_RECALL", "KINKED", "OWN_LOSS", "Activation", "Answering", "Architecture", "Ask", "Attack", "Candidates",
-    "Claim", "DataSource", "Defense", "Headline", "ImageSet", "Loss", "Metric", "Objective", "Oracle", "Part", "Plain", "Planted",
-    "Rehearsal", "Release", "Row", "Secret", "Section", "Setting", "Share", "Target", "Tier", "Track", "TrackWork", "plain_values",
+    "Claim", "DataSource", "Defense", "Headline", "HeldOut", "ImageSet", "Loss", "Metric", "Objective", "Oracle", "Part", "Plain",
+    "Planted", "Private", "Rehearsal", "Release", "Row", "Secret", "Section", "Setting", "Share", "Target", "Tier", "Track", "TrackWork",
+    "Training", "plain_values",
 ]  # fmt: skip

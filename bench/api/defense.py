@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     import torch
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
 
@@ -32,6 +32,37 @@ class Rehearsal(NamedTuple):
     answers: Float[Tensor, "s p q"]
     labels: Int[Tensor, " p"]
     weight: float
+
+
+class Private(NamedTuple):
+    """Differentially private descent: each image's gradient is shortened to ``clip`` at most, and Gaussian noise of standard deviation
+    ``noise`` · ``clip`` is added to their sum. Minibatches are Poisson samples: each image is in one by a chance of its own."""
+
+    clip: float  # > 0; infinity: none is shortened, and there is no noise
+    noise: float  # ≥ 0; the noise multiplier
+    rate: float = 1.0  # that chance, in a step of full-batch descent; of adam it follows from batch_size
+
+
+class HeldOut(NamedTuple):
+    """Early stopping: images that are not trained on, whose loss says when to stop. Released are the weights that had the least."""
+
+    images: Bool[Tensor, " n"]
+    patience: int  # looks without a lesser loss, after which training ends
+    every: int  # epochs between looks
+
+
+class Training(NamedTuple):
+    """How the owner's training differs from plain descent on its images. What is left at its default changes nothing.
+
+    The loss that is told on the way, and at the end, is that of the images as they are, without dropout.
+    """
+
+    smoothing: float = 0.0  # share of each label that is spread evenly over all classes
+    mixing: float = 0.0  # α: each step blends every image, and its label, with another, by a share drawn for the step from Beta(α, α)
+    dropout: float = 0.0  # chance of a unit of a fully connected hidden layer to be off, at each image and step; the others are scaled up
+    variants: Float[Tensor, "v n c h w"] | None = None  # in [0, 1]; each step has one of each image, drawn anew, in the image's place
+    held_out: HeldOut | None = None
+    private: Private | None = None
 
 
 class Defense(ABC):
@@ -68,6 +99,13 @@ class Defense(ABC):
         """What the owner rehearses in training, by a generator in the same state as ``before_training``; None: nothing.
 
         Needs training on minibatches (``optimizer: adam``).
+        """
+        return None
+
+    def training(self, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"], generator: torch.Generator) -> Training | None:
+        """How the owner trains on what ``before_training`` returned; None: as anyone would.
+
+        What training itself draws, step by step, is drawn from a stream that the setting's seed names.
         """
         return None
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from bench import seeds, tracks
-from bench.api import Defense
+from bench.api import Defense, Setting, Training
 from bench.check.classes import check_class
 from bench.check.networks import ARCHITECTURES
 from bench.check.outcomes import Outcome, Tests, need
 from bench.check.traces import MOVED, global_state
+from bench.targets.train import train_stack
+from bench.targets.train_defended import refuse
 
 
 def check_defense(cls: type[Defense]) -> list[Outcome]:
@@ -45,16 +49,39 @@ def check_defense(cls: type[Defense]) -> list[Outcome]:
             need(got[name].shape == w.shape and got[name].dtype == w.dtype, f"{name}: {tuple(got[name].shape)} {got[name].dtype}")
             need(bool(torch.isfinite(got[name]).all()), f"{name} is not finite")
 
+    def steps(stream: int = 1) -> Training | None:
+        return defense.training(images.clone(), labels.clone(), seeds.generator("check", stream))
+
+    def trains() -> None:
+        changed = steps()
+        if changed is None:
+            return
+        need(isinstance(changed, Training), f"{type(changed).__name__}, not a bench.api.Training")
+        plain = {"defense": cls.name, "epochs": 3}
+        refuse(changed, Setting.model_validate(plain), len(images), False)
+        shape = None if changed.variants is None else changed.variants.shape[1:]
+        need(shape in (None, images.shape), f"variants of shape {shape}, not {tuple(images.shape)}")
+        start = {name: w.double() for name, w in release.initial_weights.items()}
+        centred = images.double() - images.double().mean(0)
+        if changed.variants is not None:
+            changed = changed._replace(variants=changed.variants - images.mean(0))
+        setting = Setting.model_validate({**plain, "loss": architecture.loss, "classes": architecture.outputs})
+        twice = [train_stack(architecture, [setting], [centred], [labels], [start], changes=[changed])[0].weights for _ in range(2)]
+        need(all(bool(torch.isfinite(w).all()) for w in twice[0].values()), "three steps of training gave weights that are not finite")
+        need(all(torch.equal(w, twice[1][name]) for name, w in twice[0].items()), "the same training gave other weights")
+
     def repeats() -> None:
-        (x, y), w = data(), weights()
+        (x, y), w, t = data(), weights(), steps()
         torch.manual_seed(99)
-        (x2, y2), w2 = data(), weights()
+        (x2, y2), w2, t2 = data(), weights(), steps()
         need(torch.equal(x, x2) and torch.equal(y, y2), "the same generator gave other data")
         need(all(torch.equal(w[name], w2[name]) for name in w), "the same generator gave other weights")
+        need(_same(t, t2), "the same generator gave another training")
 
     def pure() -> None:
         x, y = images.clone(), labels.clone()
         defense.before_training(x, y, seeds.generator("check", 1))
+        defense.training(x, y, seeds.generator("check", 1))
         need(torch.equal(x, images) and torch.equal(y, labels), "the images or labels that were passed changed: clone before writing")
         copies = {name: w.clone() for name, w in release.weights.items()}
         defense.after_training(copies, seeds.generator("check", 1))
@@ -65,11 +92,22 @@ def check_defense(cls: type[Defense]) -> list[Outcome]:
         before = global_state()
         data()
         weights()
+        steps()
         need(global_state() == before, MOVED)
 
     tests.run("before_training keeps the form of the data", data_kept)
     tests.run("after_training keeps names, shapes and dtypes of the weights", weights_kept)
+    tests.run("training is one that networks can be trained by", trains)
     tests.run("the same generator gives the same result", repeats)
     tests.run("changes nothing in place", pure)
     tests.run("leaves the global generators alone", leaves_no_trace)
     return tests.outcomes
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values, or tuples of them, are equal, tensors bit by bit."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)

@@ -1,5 +1,5 @@
-"""The command line, ``bench COMMAND``: run, ls, info, submit, verify, report, site, claims, score, audit, check, merge, fetch, doctor and
-anatomy.
+"""The command line, ``bench COMMAND``: run, ls, info, submit, verify, report, site, claims, score, audit, check, merge, fetch, doctor,
+anatomy and ridge.
 
 Nothing heavy is imported at the top of any file here, so that ``--help`` and ``ls`` answer at once.
 
@@ -8,7 +8,7 @@ Nothing heavy is imported at the top of any file here, so that ``--help`` and ``
 ``submit``     submit
 ``verify``     verify; of a submission in ``submitted``; its end in ``verdicts``
 ``look``       ls, info; in the words of ``describe``
-``tables``     report, claims, anatomy, merge
+``tables``     report, claims, anatomy, ridge, merge
 ``site``       site
 ``score``      score
 ``audit``      audit
@@ -60,6 +60,7 @@ COMMANDS: dict[str, Callable[..., int]] = {  # in the order of --help
     "audit": audit.audit,
     "check": ready.check,
     "anatomy": tables.anatomy,
+    "ridge": tables.ridge,
     "merge": tables.merge,
     "fetch": ready.fetch,
     "doctor": ready.doctor,

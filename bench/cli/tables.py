@@ -1,4 +1,4 @@
-"""``report``, ``claims``, ``anatomy``, ``merge``: what is made of a results folder."""
+"""``report``, ``claims``, ``anatomy``, ``ridge``, ``merge``: what is made of a results folder."""
 
 from __future__ import annotations
 
@@ -65,6 +65,18 @@ def anatomy(
     from bench.anatomy import anatomy as look
 
     print(f"read {look(dataset, activation or ACTIVATIONS, seed, results_dir(out))}")
+    return OK
+
+
+def ridge(
+    dataset: Annotated[str, typer.Option("--dataset", metavar="NAME", help="data set (python -m bench ls)")] = "photo_tiles",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="of the split and the noise")] = 0,
+    out: Out = "",
+) -> int:
+    """Rebuild records from a noisy regression: how much privacy it takes."""
+    from bench.ridge import ridge as measure
+
+    print(f"read {measure(dataset, seed, results_dir(out))}")
     return OK
 
 

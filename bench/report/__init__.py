@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bench.report.grid import Grid
 
 CLAIMS = "claims.md"
-RESERVED = ("leaderboard", "claims", "readme", "anatomy", "gpu")  # pages that are no grid's; nor are perf and perf_…
+RESERVED = ("leaderboard", "claims", "readme", "anatomy", "ridge", "gpu")  # pages that are no grid's; nor are perf and perf_…
 HEADLINE_GRID = "quick"  # its picture stands on the leaderboard and in the README
 
 

@@ -17,6 +17,13 @@ def loss_targets(loss: str, labels: Int[Tensor, "*b n"], outputs: int) -> Float[
     return t if loss in ("bce", "ce") else 2 * t - 1
 
 
+def smoothed(loss: str, target: Float[Tensor, "*b n k"], share: float) -> Float[Tensor, "*b n k"]:
+    """The targets with such a share of each spread evenly over all classes (Szegedy et al. CVPR 2016)."""
+    k = max(2, target.shape[-1])
+    even = 1 / k if loss in ("bce", "ce") else 2 / k - 1
+    return target.lerp(torch.full_like(target, even), share) if share else target
+
+
 def loss_value(loss: str, out: Float[Tensor, "*b n k"], target: Float[Tensor, "*b n k"]) -> Float[Tensor, "*b"]:
     """The training loss, mean over images (mse and huber: also over outputs)."""
     if loss == "bce":

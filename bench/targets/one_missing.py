@@ -28,7 +28,8 @@ from bench.memory import in_pieces
 from bench.precision import pinned
 from bench.targets.losses import loss_gradient, loss_targets, loss_value
 from bench.targets.models import activation_function, activation_slope, layer_widths
-from bench.targets.train import MOMENTUM, left
+from bench.targets.train import MOMENTUM
+from bench.targets.train_span import left
 
 CACHED = {"cpu": 2**23, "cuda": 2**30}  # bytes of one layer's activations: what stays in a CPU's cache, or fills a GPU
 Watch = Callable[[int, float, Callable[[], dict[str, Tensor]]], bool]

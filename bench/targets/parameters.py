@@ -30,6 +30,9 @@ class Parameters:
     def draw(self) -> None:
         """Nothing: every step is over the same images."""
 
+    def held_out_loss(self) -> list[float]:
+        return []
+
     @torch.no_grad()
     def outputs(self) -> Tensor:
         return forward(self.architecture, self.parameters, self.x)

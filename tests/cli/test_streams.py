@@ -54,6 +54,7 @@ def every(tmp_path_factory):
         # what would take long is refused, which is said in as many words
         "audit": "audit 'größe ×.pth'",
         "anatomy": "anatomy --dataset 'größe ×'",
+        "ridge": "ridge --dataset 'größe ×'",
         "fetch": "fetch 'größe ×'",
         "verify": "verify --grid 'größe ×'",
         "submit": "submit 'größe ×.py' --by × --contact × --licence MIT",
@@ -62,7 +63,7 @@ def every(tmp_path_factory):
     return folder, lines
 
 
-REFUSED = ("audit", "anatomy", "fetch", "submit", "verify")
+REFUSED = ("audit", "anatomy", "ridge", "fetch", "submit", "verify")
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ SMALLEST: dict[str, str | None] = {
     "check row_ica.py": AS_IT_IS,
     "check distill.py": AS_IT_IS,
     "check pixel_noise.py": AS_IT_IS,
+    "ridge --dataset photo_tiles": AS_IT_IS,
     "anatomy --dataset photo_tiles": "--activation relu",
     "fetch lpips cifar10": PLANNED,
 }

@@ -383,6 +383,7 @@ def test_there_are_commands_to_test():
     shown = {shlex.split(line)[3] for line in LINES}
     assert shown == {
         "run", "ls", "info", "verify", "report", "site", "claims", "score", "audit", "check", "merge", "fetch", "doctor", "anatomy",
+        "ridge",
     }  # fmt: skip
 
 

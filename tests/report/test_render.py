@@ -399,7 +399,7 @@ def test_a_single_seed_is_never_bold_and_none_of_many_has_a_width(tmp_path: Path
     assert not re.search(r"\[0, 0\] %", page)
 
 
-@pytest.mark.parametrize("name", ["leaderboard", "Claims", "anatomy", "perf", "perf_long", "PERF_gpu"])
+@pytest.mark.parametrize("name", ["leaderboard", "Claims", "anatomy", "ridge", "perf", "perf_long", "PERF_gpu"])
 def test_no_grid_takes_the_page_of_something_else(name: str) -> None:
     assert report._slug(name, set()).lower() != name.lower()
     assert not report._slug(name, set()).lower().startswith("perf")

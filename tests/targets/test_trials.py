@@ -12,7 +12,8 @@ from bench.api import Setting
 from bench.targets import one_missing
 from bench.targets.models import architecture, initial_weights
 from bench.targets.one_missing import Known
-from bench.targets.train import MOMENTUM, left
+from bench.targets.train import MOMENTUM
+from bench.targets.train_span import left
 from bench.targets.trials import train_trials
 
 

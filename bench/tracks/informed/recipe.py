@@ -24,7 +24,8 @@ from bench.sealed import seal, unseal
 from bench.targets import one_missing
 from bench.targets.one_missing import Compact, Known
 from bench.targets.tangents import train_tangents
-from bench.targets.train import MOMENTUM, left
+from bench.targets.train import MOMENTUM
+from bench.targets.train_span import left
 from bench.targets.trials import train_trials
 
 AT_ONCE = 1024  # networks trained between two looks at the store: what a kill can cost

@@ -53,9 +53,9 @@ def _obtain(setting: Setting, cache: TargetCache | None, device: torch.device) -
     public, public_labels = _public(parts)
     name = target_id(setting, source.digest(), "informed")
     defense: Defense = registry.get("defense", setting.defense)(**setting.defense_params)
-    if any(getattr(type(defense), hook) is not getattr(Defense, hook) for hook in ("before_training", "rehearsal")):
+    if any(getattr(type(defense), hook) is not getattr(Defense, hook) for hook in ("before_training", "rehearsal", "training")):
         raise BenchError(
-            f"defence '{setting.defense}' changes the training data or the loss, which the informed track does not run",
+            f"defence '{setting.defense}' changes the training data, the loss or the steps, which the informed track does not run",
             expected="a defence of the weights, or none",
             got=setting.defense,
             hint="--set defense=none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.schema import FLOAT, SINGLE, Column, share
+from bench.tracks.reconstruction.columns import GUARANTEES
 
 SCORES = (
     share("membership_auc", "track membership: how often a member scores above a control, ties counting half", "higher"),
@@ -13,6 +14,7 @@ SCORES = (
         "track membership: members above the threshold that at most 1 % of the controls are above; of fewer than 100 controls, none",
         "higher",
     ),
+    *GUARANTEES,
 )
 IMAGES = (
     # not rounded: losses of a trained network differ in late digits

@@ -15,6 +15,8 @@ from bench.errors import BenchError
 from bench.metrics.intervals import bootstrap_auc, tpr_at_fpr
 from bench.tracks.membership.answer import Scores
 from bench.tracks.membership.candidates import order
+from bench.tracks.reconstruction.columns import GUARANTEES
+from bench.tracks.reconstruction.release import Secret as Trained
 
 FALSE_POSITIVES = 0.01  # rate at which the true-positive rate is read
 
@@ -45,6 +47,8 @@ def score(
         "n_members": len(members),
         "n_controls": len(controls),
     }
+    told = secret.findable if isinstance(secret, Trained) else {}
+    row |= {column.name: told[column.name] for column in GUARANTEES if column.name in told}
     sides = (("member", members, secret.member_labels), ("control", controls, secret.control_labels))
     rows: list[Row] = [
         {"split": side, "index": i, "label": label, "membership_score": value}

@@ -11,6 +11,25 @@ QUERIES_USED = Column(
     "answers",
     ">= 0",
 )
+GUARANTEES = (
+    Column(
+        "epsilon",
+        FLOAT,
+        "of a target trained privately: ε at delta, with the number of images and their mean taken for public; neighbours are training "
+        "sets with and without an image; null: see epsilon_reason, or no private training",
+        "1",
+        ">= 0",
+        decimals=6,
+    ),
+    Column("delta", FLOAT, "δ of epsilon: 1/n² of n training images", "1", "[0, 1]"),
+    Column("accountant", TEXT, "Opacus's accountant that counted epsilon: prv, or rdp where the former cannot"),
+    Column("epsilon_reason", TEXT, "why epsilon is null of a target trained privately; empty when it is not"),
+    share(
+        "tpr_bound",
+        "the most members that any membership test finds of a target trained privately, on average, while it takes 1 % of other images "
+        "for members",
+    ),
+)
 SCORES = (
     Column(
         "excess_ssim",
@@ -54,6 +73,17 @@ SCORES = (
     *excess("oracle_", "one-to-one over all candidates, selected by looking at the truth"),
     *excess("nn_", "each image with its nearest submitted candidate (many-to-one)"),
     *excess("haim_", "protocol haim2022 over all candidates: nearest by NCC at half resolution, min–max scaling, SSIM window 3"),
+    share(
+        "rero_prior",
+        "of a target trained privately: the chance of an attack that sees nothing to name a member among the look-alikes of its class, "
+        "1 / (1 + look-alikes of a class)",
+    ),
+    share(
+        "rero_bound",
+        "the most that rank_first can be on average, by any attack on a target trained privately: the reconstruction robustness of Hayes, "
+        "Mahloujifar and Balle (2023) at rero_prior",
+    ),
+    *GUARANTEES,
     share("precision", "submitted candidates that count for members and whose best SSIM over these is above 0.4", "higher"),
     share("precision_controls", "submitted candidates that count for controls and whose best SSIM over these is above 0.4"),
     share("start_recall", "submitted candidates above the threshold with the image that they began as; null: the attack told no starts"),

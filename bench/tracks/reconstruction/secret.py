@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench import seeds
-from bench.api import Defense, Rehearsal
+from bench.api import Defense, Rehearsal, Training
 from bench.data.duplicates import first_occurrences, hashes
 from bench.data.split import Split
 from bench.errors import BenchError
@@ -47,6 +47,19 @@ def rehearsal_of(parts: Split, defense: Defense, name: str, mean: Float[Tensor, 
     """
     found = defense.rehearsal(torch.from_numpy(parts.train), torch.from_numpy(parts.train_labels), _stream(name))
     return None if found is None else found._replace(questions=found.questions - mean)
+
+
+def training_of(
+    images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"], defense: Defense, name: str, mean: Float[Tensor, "c h w"]
+) -> Training | None:
+    """How the owner trains, variants of images centred.
+
+    Args:
+        images, labels: what `training_data` gives.
+        name: of the target, as there; names a random stream beside that of the data.
+    """
+    found = defense.training(images, labels, seeds.generator("defense", "training", name))
+    return found if found is None or found.variants is None else found._replace(variants=found.variants - mean)
 
 
 def secret_from(parts: Split, defense: Defense, name: str) -> Secret:

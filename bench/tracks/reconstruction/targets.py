@@ -24,8 +24,9 @@ from bench.targets.residual import kkt_residual
 from bench.targets.train import Trained, train_stack
 from bench.tracks.reconstruction import oracle
 from bench.tracks.reconstruction.findable import findable
+from bench.tracks.reconstruction.guarantees import guarantees
 from bench.tracks.reconstruction.release import Release, Secret
-from bench.tracks.reconstruction.secret import rehearsal_of, secret_from, training_data
+from bench.tracks.reconstruction.secret import rehearsal_of, secret_from, training_data, training_of
 
 
 def obtain(
@@ -73,15 +74,24 @@ def obtain(
 
 def secret_of(setting: Setting) -> Secret:
     """The secret of a setting, drawn again from its data: what scoring without the target needs."""
-    secret = images_of(setting)
-    return replace(secret, findable=oracle.exact(secret.members, secret.controls))
+    parts, defense, name = _drawn(setting)
+    secret = secret_from(parts, defense, name)
+    images, labels = training_data(parts, defense, name)
+    training = training_of(images, labels, defense, name, images.mean(0))
+    promised = guarantees(training, setting, len(images), secret.lookalikes, len(parts.class_names))
+    return replace(secret, findable=promised | oracle.exact(secret.members, secret.controls))
 
 
 def images_of(setting: Setting) -> Secret:
     """Members and controls of a setting, drawn again from its data, without what is worked out of them."""
+    return secret_from(*_drawn(setting))
+
+
+def _drawn(setting: Setting) -> tuple[Split, Defense, str]:
+    """Its images, its defence, and the name of its streams."""
     source = registry.resolve_data(setting.dataset)
-    defense = registry.get("defense", setting.defense)(**setting.defense_params)
-    return secret_from(split(source.load(), setting), defense, target_id(setting, source.digest()))
+    defense: Defense = registry.get("defense", setting.defense)(**setting.defense_params)
+    return split(source.load(), setting), defense, target_id(setting, source.digest())
 
 
 class _Plan:
@@ -97,6 +107,7 @@ class _Plan:
         self.defense: Defense = registry.get("defense", setting.defense)(**setting.defense_params)
         self.images, self.labels = training_data(parts, self.defense, id)
         self.rehearsal = rehearsal_of(parts, self.defense, id, self.mean)
+        self.training = training_of(self.images, self.labels, self.defense, id, self.mean)
         self.secret = secret_from(parts, self.defense, id)
 
     def shape(self) -> tuple[Any, ...]:
@@ -130,11 +141,15 @@ class _Plan:
         own, labels, controls = self.secret.members, self.secret.member_labels, self.secret.controls
         row |= oracle.recalls(self.architecture, release.weights, self.mean, own, labels, controls)
         both = torch.cat([own, controls]).to(release.mean_image) - release.mean_image
+        row |= guarantees(self.training, self.setting, len(self.images), self.secret.lookalikes, len(self.parts.class_names))
         row["margin_auc"] = membership_auc(release.forward(release.weights, both), len(own))
         return row | oracle.exact(own, controls), span
 
     def _n_train(self) -> int:
-        """Training images; where inputs are planted, perhaps each many times, the distinct ones."""
+        """Training images; where inputs are planted, perhaps each many times, the distinct ones; without those that are held out."""
+        held_out = None if self.training is None else self.training.held_out
+        if held_out is not None:
+            return len(self.images) - int(held_out.images.sum())
         return len(set(hashes(self.images.numpy()))) if self.secret.planted else len(self.secret.members)
 
     def _public(self) -> Tensor:
@@ -164,7 +179,8 @@ def _train(group: list[_Plan], device: torch.device | str) -> list[Trained]:
     """Trains a stack: weights, and what the training says of itself."""
     inputs, labels = [plan.images - plan.mean for plan in group], [plan.labels for plan in group]
     starts, rehearsals = [plan.start for plan in group], [plan.rehearsal for plan in group]
-    return train_stack(group[0].architecture, [p.setting for p in group], inputs, labels, starts, device, rehearsals)
+    changes = [plan.training for plan in group]
+    return train_stack(group[0].architecture, [p.setting for p in group], inputs, labels, starts, device, rehearsals, changes=changes)
 
 
 def _measured(

@@ -7,6 +7,7 @@ weights, never a planted input. It answers with a network of its own (Venigalla,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench import registry, seeds
-from bench.api import Architecture, Defense, Planted, Rehearsal, Setting, Target
+from bench.api import Architecture, Defense, Planted, Rehearsal, Setting, Target, Training
 from bench.data.duplicates import hashes
 from bench.data.split import split
 from bench.errors import BenchError
@@ -25,6 +26,7 @@ from bench.targets.losses import accuracy
 from bench.targets.models import architecture, forward, initial_weights
 from bench.targets.oracle import Asked
 from bench.targets.train import train_stack
+from bench.tracks.reconstruction.secret import training_of
 from bench.tracks.stealing.classes import agreement, classes
 from bench.tracks.stealing.networks import NETWORKS
 from bench.tracks.stealing.other_images import other_images
@@ -48,6 +50,7 @@ class _Owner(NamedTuple):
     mean: Tensor
     planted: Planted
     rehearsal: Rehearsal | None  # its questions centred
+    training: Training | None  # its variants centred
     pool: Tensor  # public images, none of them planted or an unplanted input
     pool_labels: Tensor
     others: Tensor  # images of another data set, none of them planted or an unplanted input
@@ -78,6 +81,7 @@ def _draft(setting: Setting) -> _Owner:
         )
     trained, trained_labels = defense.before_training(images, labels, seeds.generator(*stream))
     rehearsal, mean = defense.rehearsal(images, labels, seeds.generator(*stream)), images.mean(0)
+    training = training_of(trained, trained_labels, defense, name, mean)
     pool = torch.cat([torch.from_numpy(parts.public), others])
     pool_labels = torch.cat([torch.from_numpy(parts.public_labels), other_labels])
     barred = {*hashes(planted.inputs.numpy()), *hashes(planted.unplanted.numpy())}
@@ -93,6 +97,7 @@ def _draft(setting: Setting) -> _Owner:
         mean,
         planted,
         rehearsal._replace(questions=rehearsal.questions - mean) if rehearsal is not None else None,
+        training,
         pool[free],
         pool_labels[free],
         other_images(setting.dataset, shape, barred),
@@ -144,8 +149,9 @@ def _stackable(owner: _Owner) -> tuple[Any, ...]:
     """Owners that share it, and their clean networks, can be trained in one stack."""
     s, r = owner.setting, owner.rehearsal
     rehearsed = None if r is None else (r.questions.shape, r.answers.shape, r.weight)
+    changed = None if owner.training is None else (s.defense, json.dumps(s.defense_params, sort_keys=True))
     return (owner.net, len(owner.images), min(len(owner.pool), len(owner.images)), s.loss, s.optimizer, s.batch_size, s.lr,
-            s.weight_decay, s.dtype, s.epochs, rehearsed)  # fmt: skip
+            s.weight_decay, s.dtype, s.epochs, rehearsed, changed)  # fmt: skip
 
 
 def _train(group: Sequence[_Owner], device: torch.device | str) -> list[_Held]:
@@ -154,7 +160,8 @@ def _train(group: Sequence[_Owner], device: torch.device | str) -> list[_Held]:
     starts = [initial_weights(net, o.setting.init_scale, seeds.generator("init", o.setting.seed)) for o in group]
     inputs = [o.images - o.mean for o in group]
     rehearsals = [o.rehearsal for o in group]
-    trained = train_stack(net, [o.setting for o in group], inputs, [o.labels for o in group], starts, device, rehearsals, curve=False)
+    labels, changes = [o.labels for o in group], [o.training for o in group]
+    trained = train_stack(net, [o.setting for o in group], inputs, labels, starts, device, rehearsals, False, changes)
     result: list[_Held] = []
     for owner, (weights, facts) in zip(group, trained, strict=True):
         defense: Defense = registry.get("defense", owner.setting.defense)(**owner.setting.defense_params)
