@@ -42,5 +42,6 @@ class Explained(Attack):
         return "" if architecture.model == "mlp" else f"needs a fully connected first layer, this network is a {architecture.model}"
 
     def reconstruct(self, release: Release, generator: torch.Generator) -> Candidates:
-        rows = by_gradients(release, questions(release, self.questions, self.noise, generator), generator)
+        count = min(self.questions, release.oracle.limit)
+        rows = by_gradients(release, questions(release, count, self.noise, generator), generator)
         return images(rows, release.public_images.mean(0), release.n_train, self.steps, generator)

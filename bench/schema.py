@@ -142,6 +142,7 @@ _SCORES_BEFORE: tuple[Column, ...] = (
     Column("axis", TEXT, "the cell's labels on the grid's axes, in grid order", json=True),
     Column("axis_index", SMALL, "position of the setting (seed aside) in the grid", "", ">= 0"),
     *SETTING_COLUMNS,
+    Column("defense_against", TEXT, "attacks that know of the defence and adapt to it, as it names them, joined by '+'; null: none"),
     Column("status", TEXT, "ok, skipped, failed or timeout"),
     Column("reason", TEXT, "why the status is not ok; empty when it is"),
     Column(

@@ -29,6 +29,7 @@ class DpSgd(Defense):
     name: ClassVar[str] = "dp_sgd"
     paper: ClassVar[str] = "Abadi et al.: Deep Learning with Differential Privacy. CCS 2016"
     version: ClassVar[int | None] = 1
+    against: ClassVar[tuple[str, ...]] = ("span_public", "span_public_change", "denoised_kkt")
 
     clip: float | None = 1.0  # L2 norm over all weights, above 0; null: none is shortened, and noise has to be 0
     noise: float = 1.0  # the noise multiplier, 0 or more

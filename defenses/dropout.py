@@ -20,6 +20,7 @@ class Dropout(Defense):
     name: ClassVar[str] = "dropout"
     paper: ClassVar[str] = "Srivastava et al.: Dropout: A Simple Way to Prevent Neural Networks from Overfitting. JMLR 2014"
     version: ClassVar[int | None] = 1
+    against: ClassVar[tuple[str, ...]] = ("span_ica", "span_ica_change")  # the span is that of all units
 
     rate: float = 0.5  # 0 or more, below 1
 

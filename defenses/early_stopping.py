@@ -24,6 +24,7 @@ class EarlyStopping(Defense):
     name: ClassVar[str] = "early_stopping"
     paper: ClassVar[str] = "Prechelt: Early Stopping — But When? Neural Networks: Tricks of the Trade, 1998"
     version: ClassVar[int | None] = 1
+    against: ClassVar[tuple[str, ...]] = ("span_ica_change",)  # what training added is in the span of the images, however little it is
 
     share: float = 0.2  # above 0, below 1; at least one image is held out
     patience: int = 20  # looks, at least 1

@@ -20,6 +20,7 @@ class LabelSmoothing(Defense):
     name: ClassVar[str] = "label_smoothing"
     paper: ClassVar[str] = "Szegedy et al.: Rethinking the Inception Architecture for Computer Vision. CVPR 2016"
     version: ClassVar[int | None] = 1
+    against: ClassVar[tuple[str, ...]] = ("span_ica", "span_ica_change")  # they take no label and no loss for granted
 
     share: float = 0.1  # 0 or more, below 1
 

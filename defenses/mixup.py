@@ -24,6 +24,7 @@ class Mixup(Defense):
     name: ClassVar[str] = "mixup"
     paper: ClassVar[str] = "Zhang, Cissé, Dauphin, Lopez-Paz: mixup: Beyond Empirical Risk Minimization. ICLR 2018"
     version: ClassVar[int | None] = 1
+    against: ClassVar[tuple[str, ...]] = ("span_ica", "span_ica_change")  # blends lie in the span of the images
 
     alpha: float = 1.0  # 0 or more; the paper's for CIFAR-10; 0: no blends; the larger, the nearer to halves
 

@@ -20,6 +20,7 @@ class Rounding(Defense):
 
     name: ClassVar[str] = "rounding"
     version: ClassVar[int | None] = 1
+    against: ClassVar[tuple[str, ...]] = ("span_completed",)
 
     bits: int = 8  # 2 to 16
 

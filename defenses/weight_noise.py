@@ -20,6 +20,7 @@ class WeightNoise(Defense):
 
     name: ClassVar[str] = "weight_noise"
     version: ClassVar[int | None] = 1
+    against: ClassVar[tuple[str, ...]] = ("span_public", "span_public_change", "denoised_kkt")
 
     relative_std: float = 0.1  # ≥ 0
 

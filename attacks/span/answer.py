@@ -6,6 +6,8 @@ gives an independent component its sign and its contrast, which independence alo
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -23,7 +25,15 @@ NONE = 1e-6  # a coefficient of the mean image below this is none: it would be a
 FLAT = 0.04  # components of less contrast are the mean image itself
 
 
-def images(rows: Float[Tensor, "u d"], mean: Float[Tensor, "c h w"], n: int, steps: int, generator: torch.Generator) -> Candidates:
+@runtime_checkable
+class Span(Protocol):
+    """Where images are looked for."""
+
+    def directions(self, n: int, above: float) -> Float[Tensor, "r d"]:
+        """Orthonormal ones, as `attacks.span.directions.directions` gives them."""
+
+
+def images(rows: Float[Tensor, "u d"] | Span, mean: Float[Tensor, "c h w"], n: int, steps: int, generator: torch.Generator) -> Candidates:
     """At most 2n images from the span of the rows, in the precision of the mean image.
 
     The confidence is the stability of a component: in how many of the passes it came up, 0 to 1; below 0 for those with the other sign.
@@ -33,13 +43,13 @@ def images(rows: Float[Tensor, "u d"], mean: Float[Tensor, "c h w"], n: int, ste
     divided by their local variance), the passes, and the numbers above.
 
     Args:
-        rows: see `directions`.
+        rows: see `directions`; or a span that was found otherwise.
         mean: of the training images, or the best guess of it.
         n: training images.
         steps: of FastICA, at most.
     """
     centre = mean.double().flatten()
-    spectrum = Spectrum.of(rows)
+    spectrum = Spectrum.of(rows) if isinstance(rows, Tensor) else rows
     bases = {above: spectrum.directions(n, above) for above, _ in PASSES}
     passes = [_centred(bases[above], centre, mean.shape, features, steps, generator) for above, features in PASSES]
     kept = [found for found in passes if len(found)] or [centre.new_zeros(1, len(centre))]

@@ -28,13 +28,20 @@ def by_gradients(release: Release, asked: Float[Tensor, "q c h w"], generator: t
 
 def by_differences(release: Release, asked: Float[Tensor, "q c h w"], step: float, generator: torch.Generator) -> Float[Tensor, "q d"]:
     """The same from outputs alone, by a step in each pixel value: (d + 1)·q answers."""
-    sums = _sums(release, len(asked), generator).to(asked)
-    steps = step * torch.eye(asked[0].numel()).to(asked).reshape(-1, *asked.shape[1:])
+    return along(release, asked, torch.eye(asked[0].numel()), step, generator)
+
+
+def along(
+    release: Release, asked: Float[Tensor, "q c h w"], basis: Float[Tensor, "k d"], step: float, generator: torch.Generator
+) -> Float[Tensor, "q d"]:
+    """The part of the gradients in an orthonormal basis, by a step along each of its directions: (k + 1)·q answers."""
+    sums, basis = _sums(release, len(asked), generator).to(asked), basis.to(asked)
+    steps = step * basis.reshape(-1, *asked.shape[1:])
     rows = []
     for image, weights in zip(asked, sums, strict=True):
         outputs = release.oracle.logits(torch.cat([image[None], image + steps]))
         rows.append((outputs[1:] - outputs[:1]) @ weights.to(outputs) / step)
-    return torch.stack(rows)
+    return torch.stack(rows) @ basis
 
 
 def _sums(release: Release, count: int, generator: torch.Generator) -> Float[Tensor, "q k"]:

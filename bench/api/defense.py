@@ -71,6 +71,9 @@ class Defense(ABC):
     name: ClassVar[str]
     paper: ClassVar[str] = ""
     version: ClassVar[int | None] = None
+    # names of attacks that know of it and adapt; where none of them was run no page calls the defence effective
+    against: ClassVar[tuple[str, ...]] = ()
+    withholds: ClassVar[frozenset[str]] = frozenset()  # access tiers that the owner does not grant, whatever the track could
 
     def before_training(
         self, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"], generator: torch.Generator
@@ -112,3 +115,23 @@ class Defense(ABC):
     def after_training(self, weights: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
         """The weights that are released."""
         return weights
+
+    def released(self, weights: Mapping[str, Tensor], start: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
+        """As ``after_training``, which it calls, for a defence that looks at the weights before training as well.
+
+        Args:
+            start: the weights before training, which change nothing by being looked at.
+        """
+        return self.after_training(weights, generator)
+
+    def explained(self, gradients: Float[Tensor, "n r c h w"], generator: torch.Generator) -> Tensor:
+        """What the interface tells who asks for gradients of the outputs by the image (tier ``input_gradients``), in the same shape.
+
+        Args:
+            generator: of this attacker; it goes on from answer to answer.
+        """
+        return gradients
+
+    def answers(self) -> int | None:
+        """How many answers the interface gives an attacker at most; None: as many as any."""
+        return None

@@ -18,6 +18,7 @@
 ``document``         one HTML file for people
 ``legends``          what each number means, what is good and bad
 ``advice``           what to do about a verdict
+``helped``           which defences would have helped, from the published grid
 ``stages``           how long an audit will take
 ``example``          the README's picture: a network of plain PyTorch, audited
 ===================  ============================================================================

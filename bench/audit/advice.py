@@ -16,20 +16,24 @@ MEASURED = (  # excess recall, in the mean over seeds: `tests/audit/test_advice.
     "with them there is no difference to speak of, 0.69 to 0.72 (grid weight_decay, PyTorch's usual start).",
     "The width, the loss or more epochs are no defence: what span_ica_change finds differs by 0.06, 0.02 and 0.01 (grids width, losses, "
     "training_length).",
+)
+UNMEASURED = (
     "Rounded or noisy weights are there to be tried (defences rounding, weight_noise); no published grid says what they are worth. Apply "
-    "them to a copy and audit that.",
+    "them to a copy and audit that."
 )
 
 
-def advice(outcome: str, *, initial: bool, runs: int, labelled: bool) -> list[str]:
+def advice(outcome: str, *, initial: bool, runs: int, labelled: bool, known: bool = False) -> list[str]:
     """Sentences, the most useful first.
 
     Args:
         initial: whether the weights before training were given.
         runs: runs of the attack that was run most often.
         labelled: whether the labels of the members are known.
+        known: whether the published grid of defences says what they are worth (`bench.audit.helped`).
     """
     more = []
+    measured = [*MEASURED, *([] if known else [UNMEASURED])]
     if not initial:
         more.append(
             "Give the weights before training, or the public ones that it was fine-tuned from: --initial FILE. Attacks find far more."
@@ -39,5 +43,5 @@ def advice(outcome: str, *, initial: bool, runs: int, labelled: bool) -> list[st
     if outcome == INCONCLUSIVE and not labelled:
         more.append("Give the labels of the members (a folder a class, or --labels FILE): the network is then read with more certainty.")
     if outcome == LEAKS:
-        return ["Do not release these weights while the images shown here are private. Retrain, and audit again.", *MEASURED]
-    return [*more, *MEASURED]
+        return ["Do not release these weights while the images shown here are private. Retrain, and audit again.", *measured]
+    return [*more, *measured]

@@ -16,6 +16,7 @@ from torch import Tensor
 from bench.artefacts import pictures
 from bench.audit import page
 from bench.audit.advice import advice
+from bench.audit.helped import helped
 from bench.audit.legends import COLUMNS, MEANING, RISK
 from bench.audit.report import Report
 from bench.audit.scoring import Judgement, chance
@@ -113,7 +114,9 @@ def document(report: Report, checkpoint: str) -> str:
     )
     initial = hasattr(report.subject.release, "initial_weights")
     labelled = report.subject.truth is not None and report.subject.truth.labelled
-    parts += [h2("What to do about it"), *items(advice(verdict.outcome, initial=initial, runs=runs, labelled=labelled))]
+    found = helped()
+    told = advice(verdict.outcome, initial=initial, runs=runs, labelled=labelled, known=bool(found))
+    parts += [h2("What to do about it"), *items(told), *([h2("What would have helped"), *items(found)] if found else [])]
     return "\n".join(
         [
             "<!doctype html>",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from bench import seeds, tracks
-from bench.api import Defense, Setting, Training
+from bench import registry, seeds, tracks
+from bench.api import Defense, Setting, Tier, Training
 from bench.check.classes import check_class
 from bench.check.networks import ARCHITECTURES
 from bench.check.outcomes import Outcome, Tests, need
@@ -33,7 +33,28 @@ def check_defense(cls: type[Defense]) -> list[Outcome]:
 
     def weights(stream: int = 1) -> dict[str, Tensor]:
         copies = {name: w.clone() for name, w in release.weights.items()}
-        return dict(defense.after_training(copies, seeds.generator("check", stream)))
+        return dict(defense.released(copies, start(), seeds.generator("check", stream)))
+
+    def start() -> dict[str, Tensor]:
+        return {name: 0.9 * w for name, w in release.initial_weights.items()}
+
+    def known() -> None:
+        need(isinstance(cls.against, tuple), f"`against` is a tuple of names, not {type(cls.against).__name__}")
+        for name in cls.against:
+            need(name in registry.entries("attack"), f"`against` names {name!r}, and there is no such attack")
+            need(registry.get("attack", name).role == "attack", f"`against` names {name!r}, which is a control")
+        need(isinstance(cls.withholds, frozenset), f"`withholds` is a frozenset of access tiers, not {type(cls.withholds).__name__}")
+        unknown = sorted(cls.withholds - set(get_args(Tier)))
+        need(not unknown, f"`withholds` names {', '.join(unknown)}; access tiers are {', '.join(get_args(Tier))}")
+
+    def told() -> None:
+        asked = torch.randn(3, 2, *images.shape[1:], generator=seeds.generator("check", 2))
+        masked, again = (defense.explained(asked.clone(), seeds.generator("check", 3)) for _ in range(2))
+        need(masked.shape == asked.shape, f"gradients of shape {tuple(masked.shape)}, not {tuple(asked.shape)}")
+        need(bool(torch.isfinite(masked).all()), "gradients that are not finite")
+        need(torch.equal(masked, again), "the same generator gave other gradients")
+        answers = defense.answers()
+        need(answers is None or (isinstance(answers, int) and answers >= 1), f"answers() is a whole number from 1 on, or None: {answers!r}")
 
     def data_kept() -> None:
         x, y = data()
@@ -83,8 +104,9 @@ def check_defense(cls: type[Defense]) -> list[Outcome]:
         defense.before_training(x, y, seeds.generator("check", 1))
         defense.training(x, y, seeds.generator("check", 1))
         need(torch.equal(x, images) and torch.equal(y, labels), "the images or labels that were passed changed: clone before writing")
-        copies = {name: w.clone() for name, w in release.weights.items()}
-        defense.after_training(copies, seeds.generator("check", 1))
+        copies, before = {name: w.clone() for name, w in release.weights.items()}, start()
+        defense.released(copies, before, seeds.generator("check", 1))
+        need(all(torch.equal(before[name], w) for name, w in start().items()), "the initial weights changed: clone before writing")
         same = set(copies) == set(release.weights) and all(torch.equal(copies[name], release.weights[name]) for name in copies)
         need(same, "the weights that were passed changed: clone before writing")
 
@@ -95,9 +117,11 @@ def check_defense(cls: type[Defense]) -> list[Outcome]:
         steps()
         need(global_state() == before, MOVED)
 
+    tests.run("names attacks that know of it, and tiers that it withholds", known)
     tests.run("before_training keeps the form of the data", data_kept)
     tests.run("after_training keeps names, shapes and dtypes of the weights", weights_kept)
     tests.run("training is one that networks can be trained by", trains)
+    tests.run("masks gradients into finite ones of the same shape", told)
     tests.run("the same generator gives the same result", repeats)
     tests.run("changes nothing in place", pure)
     tests.run("leaves the global generators alone", leaves_no_trace)

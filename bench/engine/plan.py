@@ -109,6 +109,8 @@ def plan(
             target = ids.get(key) or ids.setdefault(key, target_id(setting, source.digest, attack.track))
             cell = cell_id(target, attack, protocols[attack.track])
             state, reason = _state(cell, attack, shape, source, known, supported, position, no_cache, retry)
+            if state not in ("broken", "unsupported") and (kept := withheld(attack, setting)):
+                state, reason = "unsupported", kept
             if state == "to run" and (lacking := source.lacking(setting)):
                 state, reason = "broken", lacking
             cells.append(
@@ -222,6 +224,12 @@ def _state(
     if status in ("failed", "timeout") and not retry:
         return "failed before", before
     return "to run", ""
+
+
+def withheld(attack: PlannedAttack, setting: Setting) -> str:
+    """An empty string, or which of the attack's access tiers the owner does not grant; the cell becomes a skipped row."""
+    kept = sorted(attack.needs & registry.get("defense", setting.defense).withholds)
+    return f"needs {', '.join(kept)}, which the owner withholds (defence {setting.defense})" if kept else ""
 
 
 def unsupported(attack: PlannedAttack, shape: Architecture) -> str:

@@ -46,6 +46,7 @@ def describe(cell: Cell, grid: Grid) -> Row:
     shape = cell.architecture.input_shape if cell.architecture is not None else None
     return {
         **setting_row(cell.setting),
+        "defense_against": "+".join(registry.get("defense", cell.setting.defense).against) or None,
         **labels(cell, grid),
         "protocol": protocol_of(cell.attack.track),
         "track": cell.attack.track,

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from bench.api import Architecture, Ask, Part
+from bench import seeds
+from bench.api import Architecture, Ask, Defense, Part
 from bench.data.duplicates import first_occurrences
 from bench.errors import BenchError
 from bench.targets.fresh import copies, copy
@@ -29,10 +30,26 @@ class Asked(Part):
     """
 
     def __init__(
-        self, net: Architecture, weights: Mapping[str, Tensor], mean: Tensor, tiers: frozenset[str] = ORACLE, limit: int = LIMIT
+        self,
+        net: Architecture,
+        weights: Mapping[str, Tensor],
+        mean: Tensor,
+        tiers: frozenset[str] = ORACLE,
+        limit: int = LIMIT,
+        *,
+        defense: Defense | None = None,
+        name: str = "",
     ) -> None:
+        """
+        Args:
+            defense: what masks explanations, and says how many answers there are; None: nothing.
+            name: of the target; names the random stream of the masks, which begins anew for every attacker.
+        """
         self._net, self._weights, self._mean, self._tiers = net, weights, mean, tiers
-        self.limit, self.used = limit, 0
+        self._defense, self._name = defense, name
+        allowed = None if defense is None else defense.answers()
+        self.limit, self.used = limit if allowed is None else min(limit, allowed), 0
+        self._masks = seeds.generator("defense", "explanations", name)
         self._seen: set[bytes] = set()
         self._images: list[Tensor] = []
 
@@ -47,7 +64,7 @@ class Asked(Part):
 
     def granting(self, tiers: frozenset[str]) -> Asked:
         """A fresh one that gives these kinds of answers only."""
-        return Asked(self._net, copies(self._weights), copy(self._mean), tiers & ORACLE, self.limit)
+        return Asked(self._net, copies(self._weights), copy(self._mean), tiers & ORACLE, self.limit, defense=self._defense, name=self._name)
 
     def stand_in(self) -> Callable[[Ask], Afar]:
         """See Part."""
@@ -81,7 +98,25 @@ class Asked(Part):
             out = self._outputs(x)
             sums = [(out * directions[:, r].to(out)).sum() for r in range(directions.shape[1])]
             found = [torch.autograd.grad(s, x, retain_graph=True)[0] for s in sums]
-        return torch.stack(found, 1).detach()
+        told = torch.stack(found, 1).detach()
+        return told if self._defense is None else self._explained(told)
+
+    def _explained(self, gradients: Tensor) -> Tensor:
+        """What the defence lets through, of the same shape, finite.
+
+        Raises:
+            BenchError: it is of another shape, or not finite.
+        """
+        assert self._defense is not None
+        told = self._defense.explained(gradients, self._masks)
+        if told.shape != gradients.shape or not bool(told.isfinite().all()):
+            raise BenchError(
+                f"defence '{self._defense.name}' masks gradients into something else",
+                expected=f"finite, {' × '.join(map(str, gradients.shape))}",
+                got=" × ".join(map(str, told.shape)) if told.shape != gradients.shape else "NaN or infinity",
+                hint=f"python -m bench check {self._defense.name}",
+            )
+        return told.to(gradients)
 
     def _admit(self, tier: str, images: Tensor, answers: int) -> None:
         if tier not in self._tiers:

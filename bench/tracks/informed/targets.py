@@ -30,6 +30,7 @@ from bench.targets.models import architecture, bound_forward, forward, initial_w
 from bench.targets.one_missing import Known
 from bench.tracks.informed.recipe import Keeper, Recipe
 from bench.tracks.informed.release import Release, Secret
+from bench.tracks.reconstruction.narrow import withholding
 
 NETWORKS = 100  # networks a target, one secret image each, shared out over the classes
 SHADOWS_PER_KNOWN = 6  # of large training sets the attacker owns so many images for each known one, where there are as many
@@ -72,7 +73,7 @@ def _obtain(setting: Setting, cache: TargetCache | None, device: torch.device) -
     known = dataclasses.replace(known, epochs=int(facts["epochs_run"]))
     dtype = torch.float32 if setting.dtype == "float32" else torch.float64
     released = [
-        defense.after_training({key: w[i] for key, w in weights.items()}, seeds.generator("defense", "weights", name, i))
+        defense.released({key: w[i] for key, w in weights.items()}, known.start, seeds.generator("defense", "weights", name, i))
         for i in range(len(drawn.members))
     ]
     files = None if cache is None else cache.root.within(SHADOWS)
@@ -91,7 +92,9 @@ def _obtain(setting: Setting, cache: TargetCache | None, device: torch.device) -
         keep=Keeper(files, name, device),
     )
     secret = dataclasses.replace(drawn, pool={key: torch.tensor(facts[key]) for key in POOL if key in facts})
-    return Target(name, setting, release, secret, {key: value for key, value in facts.items() if key not in POOL})
+    return Target(
+        name, setting, withholding(release, defense.withholds), secret, {key: value for key, value in facts.items() if key not in POOL}
+    )
 
 
 def known_of(setting: Setting, parts: Split) -> Known:

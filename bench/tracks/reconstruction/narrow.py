@@ -7,7 +7,7 @@ import functools
 import hashlib
 import types
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from bench.granted import Granted
 from bench.targets.fresh import copies, copy
 from bench.targets.oracle import Asked
 from bench.tracks.reconstruction.release import Release
+
+R = TypeVar("R", bound=api.Release)
 
 LIBRARIES = frozenset({"torch", "numpy", "jaxtyping", "beartype", "builtins", "collections", "functools", "typing"})
 
@@ -76,6 +78,13 @@ def of_tiers(kind: type[api.Release], release: api.Release, needs: frozenset[str
         value = getattr(release, name)
         passed[name] = copy(value) if isinstance(value, Tensor) else copies(value) if isinstance(value, Mapping) else value
     return passed
+
+
+def withholding(release: R, tiers: frozenset[str]) -> R:
+    """The release without the fields that only these access tiers bring: what an owner keeps to itself (`bench.api.Defense.withholds`)."""
+    granted = frozenset(get_args(api.Tier)) - tiers
+    kept = {f.name for f in dataclasses.fields(type(release)) if not isinstance(f.default, Granted) or f.default.by(granted)}
+    return type(release)(**{name: value for name, value in release.held().items() if name in kept})
 
 
 def pure(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:

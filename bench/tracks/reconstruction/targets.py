@@ -25,6 +25,7 @@ from bench.targets.train import Trained, train_stack
 from bench.tracks.reconstruction import oracle
 from bench.tracks.reconstruction.findable import findable
 from bench.tracks.reconstruction.guarantees import guarantees
+from bench.tracks.reconstruction.narrow import withholding
 from bench.tracks.reconstruction.release import Release, Secret
 from bench.tracks.reconstruction.secret import rehearsal_of, secret_from, training_data, training_of
 
@@ -128,11 +129,11 @@ class _Plan:
             mean_image=mean,
             initial_weights={k: w.to(device, dtype) for k, w in self.start.items()},
             public_images=self._public().to(device, dtype),
-            oracle=Asked(self.architecture, held, mean),
+            oracle=Asked(self.architecture, held, mean, defense=self.defense, name=self.id),
         )
         row, span = self._findable(release)
         secret = replace(self.secret, stationarity=self._stationarity(release, facts), findable=row, span=span)
-        return Target(self.id, self.setting, release, secret, facts)
+        return Target(self.id, self.setting, withholding(release, self.defense.withholds), secret, facts)
 
     def _findable(self, release: Release) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What could be found at all, in the released weights."""
@@ -199,7 +200,7 @@ def _measured(
             got=f"NaN or infinity by {setting.optimizer} at lr {setting.lr:g}, weight decay {setting.weight_decay:g}",
             hint="a smaller lr",
         )
-    released = dict(plan.defense.after_training(weights, seeds.generator("defense", "weights", plan.id)))
+    released = dict(plan.defense.released(weights, plan.start, seeds.generator("defense", "weights", plan.id)))
     test = torch.from_numpy(plan.parts.test) - plan.mean
     dtype = next(iter(released.values())).dtype
     centred, own = plan.secret.members - plan.mean, plan.secret.member_labels

@@ -163,9 +163,9 @@ def _train(group: Sequence[_Owner], device: torch.device | str) -> list[_Held]:
     labels, changes = [o.labels for o in group], [o.training for o in group]
     trained = train_stack(net, [o.setting for o in group], inputs, labels, starts, device, rehearsals, False, changes)
     result: list[_Held] = []
-    for owner, (weights, facts) in zip(group, trained, strict=True):
+    for owner, start, (weights, facts) in zip(group, starts, trained, strict=True):
         defense: Defense = registry.get("defense", owner.setting.defense)(**owner.setting.defense_params)
-        released = dict(defense.after_training(weights, seeds.generator("defense", "weights", owner.id)))
+        released = dict(defense.released(weights, start, seeds.generator("defense", "weights", owner.id)))
 
         def right(images: Tensor, labels: Tensor, owner: _Owner = owner, released: dict[str, Tensor] = released) -> float:
             return float(accuracy(forward(owner.net, released, (images - owner.mean).to(next(iter(released.values())))), labels))
