@@ -106,6 +106,8 @@ def test_the_file_alone_is_read_to_the_same_outputs_and_attacked(name, how, tmp_
     assert subject.facts["train_accuracy"] == pytest.approx(animal.accuracy())
     report = attack(subject, plan([], 1, FAST), positive=False)
     assert any(one.row is not None and one.role == "attack" for one in report.judged)
+    of_features = next(one for one in report.judged if one.name == "span_features")
+    assert (of_features.row is not None) == (name in ("lenet", "example", "two_convolutions", "vgg"))
     assert report.verdict.outcome in (LEAKS, NO_LEAK, INCONCLUSIVE)
     for one in report.judged:
         assert one.row is not None or one.reason, "what cannot apply says why"
@@ -181,6 +183,9 @@ def test_an_onnx_file_is_a_graph_of_data(tmp_path):
     subject = read(onnx_of(animal, tmp_path / "net.onnx"), animal)
     assert subject.trial is not None
     assert same_outputs(subject.trial.reading, animal, subject.trial.before.mean, subject.trial.before.std)
+    assert subject.below is not None
+    assert subject.below.maps == (8, 4, 4)
+    torch.testing.assert_close(subject.below.rows, animal.module.state_dict()["7.weight"])
     report = attack(subject, plan([], 1, FAST), positive=False)
     assert any(one.row is not None and one.role == "attack" for one in report.judged)
 
@@ -261,6 +266,13 @@ def test_what_this_pytorch_exports_is_read_to_the_same_outputs(name, tmp_path):
     assert subject.trial is not None
     assert same_outputs(subject.trial.reading, animal, subject.trial.before.mean, subject.trial.before.std)
     assert subject.facts["train_accuracy"] == pytest.approx(animal.accuracy())
+    if name == "sequential":
+        assert subject.below is None
+        return
+    assert subject.below is not None
+    own = {"example": ("fc1.weight", (16, 6, 6)), "vgg": ("15.weight", (16, 4, 4)), "resnet": ("head.weight", (1, 1, 8))}[name]
+    torch.testing.assert_close(subject.below.rows, animal.module.state_dict()[own[0]])
+    assert subject.below.maps == own[1]
 
 
 @pytest.mark.parametrize(

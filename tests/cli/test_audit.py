@@ -56,7 +56,7 @@ def released(target, tmp_path_factory) -> Path:
 @pytest.fixture
 def one_control(monkeypatch):
     """The cheapest control alone, and no positive one, where the test is not about them."""
-    monkeypatch.setattr("bench.audit.audit.positive_control", lambda *_: None)
+    monkeypatch.setattr("bench.audit.audit.positive_control", lambda *_, **__: None)
     monkeypatch.setattr("bench.audit.audit.CONTROLS", ("mean_image",))
 
 
