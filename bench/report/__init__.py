@@ -141,9 +141,9 @@ def _grids(scores: pd.DataFrame, images: Sequence[Path], claims: Sequence[Declar
 
 
 def rows_and_grids(folder: Path, claims: Sequence[Declared]) -> tuple[pd.DataFrame, list[Grid]]:
-    """The score rows of a results folder, and its grids in the order of the leaderboard, for pages that are made elsewhere."""
-    scores = load_scores(folder)
-    return scores, list(_grids(folder, scores, claims))
+    """The score rows of a results folder and of its submissions, and its grids in the order of the leaderboard, for other pages."""
+    scores, files_of_images = with_others(folder)
+    return scores, list(_grids(scores, files_of_images, claims))
 
 
 def _are_there(folder: Path, names: Iterable[str]) -> bool:
