@@ -57,7 +57,7 @@ def grid_page(page: Page) -> str:
     for section in once(page.groups, "end"):
         lines += _lines(section, page, placed)
     lines += _failures(page)
-    lines += ["## How to read a line", "", *folded("What the columns mean", meanings(page.groups)), ""]
+    lines += ["## How to read a line", "", *folded("What the columns mean", meanings(page.groups, lines)), ""]
     lines += ["## Settings", "", *folded("Every field of the settings", _settings(page.groups)), ""]
     lines += ["## Provenance", "", *_provenance(page.rows), *_footnotes(page.groups)]
     return "\n".join(lines).rstrip() + "\n"
@@ -182,10 +182,11 @@ def _sources(rows: pd.DataFrame) -> str:
     return ", ".join(said)
 
 
-def meanings(groups: Sequence[Group]) -> list[str]:
-    """What the columns of the tracks' rankings mean."""
+def meanings(groups: Sequence[Group], said: Sequence[str] | None = None) -> list[str]:
+    """What the columns of the tracks' tables mean: of all sections, or of those whose headings are among these lines, or that have none."""
     chance = " / ".join(f"{value:g}" for value in dict.fromkeys(group.headline.chance for group in groups))
-    own = {name: text for track in _tracks(groups) for section in sections_of(track) for name, text in section.meanings().items()}
+    shown = [one for track in _tracks(groups) for one in sections_of(track) if said is None or not one.title or one.title in said]
+    own = {name: text for section in shown for name, text in section.meanings().items()}
     meanings = {
         "#": "rank among the lines of one setting; lines in bold are surely ahead of every control of their setting, paired by seed",
         "minus strongest control": "what is left beside the control beside which least is left, paired by seed; each control is tested by "
