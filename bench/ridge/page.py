@@ -100,7 +100,7 @@ def _answer(table: pd.DataFrame) -> str:
         dimensions = ", ".join(f"{d}" for d in _dimensions(mine))
         what = "Records from a ball" if name == "ball" else clean(str(mine["dataset_display"].iloc[0]))
         said.append(
-            f"{what}, d = {dimensions}: the error passes 1 at ρ/d = {min(there):.2g} to {max(there):.2g}, and the curves are at most "
+            f"{what}, d = {dimensions}: the error passes 1 at ρ/d = {min(there):.2f} to {max(there):.2f}, and the curves are at most "
             f"{spread(mine, 'error: closed form'):.2f} apart at one ρ/d."
         )
     return " ".join(said)
