@@ -146,5 +146,5 @@ def test_the_informed_track_refuses_an_owner_who_rehearses(monkeypatch):
 
     get = registry.get
     monkeypatch.setattr(registry, "get", lambda kind, name: Rehearses if name == "rehearses" else get(kind, name))
-    with pytest.raises(BenchError, match="the loss, which the informed track does not run"):
+    with pytest.raises(BenchError, match="the loss or the steps, which the informed track does not run"):
         informed.obtain([Setting(dataset="photo_tiles", n_per_class=5, defense="rehearses")], None)

@@ -31,7 +31,7 @@ def training(name, **params) -> Training:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_contract_holds(name):
     outcomes = check_defense(registry.get("defense", name))
-    assert len(outcomes) == 10
+    assert "training is one that networks can be trained by" in {outcome.name for outcome in outcomes}
     assert all(outcome.ok for outcome in outcomes), [o for o in outcomes if not o.ok]
 
 
