@@ -382,8 +382,8 @@ def test_there_are_commands_to_test():
     assert len(LINES) > 20
     shown = {shlex.split(line)[3] for line in LINES}
     assert shown == {
-        "run", "ls", "info", "verify", "report", "site", "claims", "score", "audit", "check", "merge", "fetch", "doctor", "anatomy",
-        "ridge",
+        "run", "ls", "info", "submit", "verify", "report", "site", "claims", "score", "audit", "check", "merge", "fetch", "doctor",
+        "anatomy", "ridge",
     }  # fmt: skip
 
 
