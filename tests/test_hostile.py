@@ -266,7 +266,8 @@ def test_pictures_are_opened_in_one_place():
         for line in path.read_text(encoding="utf-8").splitlines()
         if "Image.open(" in line
     }
-    assert set(found) == {"bench/data/picture.py", "bench/report/kit/figures.py"}
+    drawn = {"bench/report/kit/figures.py", "bench/site/figures.py", "bench/site/screenshot.py"}
+    assert set(found) == {"bench/data/picture.py", *drawn}
     assert all("formats=" in line for line in found.values())
 
 

@@ -21,7 +21,7 @@ def site(
         str, typer.Option("--out", metavar="DIR", help="where to (default: .reconbench/site); an earlier site there is replaced")
     ] = "",
 ) -> int:
-    """Render results as a static site: one folder, no server, no network."""
+    """Render the board for a browser: one folder, no server."""
     load_plugins(plugin)
     from bench.home import home
     from bench.site import build

@@ -81,7 +81,8 @@ def taken(driver: Any) -> bytes:
     """What the window shows, as a small PNG."""
     from PIL import Image
 
-    image = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    with Image.open(io.BytesIO(driver.get_screenshot_as_png()), formats=["PNG"]) as shot:
+        image = shot.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
