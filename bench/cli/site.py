@@ -21,7 +21,7 @@ def site(
         str, typer.Option("--out", metavar="DIR", help="where to (default: .reconbench/site); an earlier site there is replaced")
     ] = "",
 ) -> int:
-    """Render the board for a browser: one folder, no server."""
+    """Render the board for a browser."""
     load_plugins(plugin)
     from bench.home import home
     from bench.site import build

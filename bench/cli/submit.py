@@ -37,7 +37,10 @@ def submit(
     sandbox: options.Sandbox = "auto",
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="where the folder goes (default: results/submissions)")] = "",
 ) -> int:
-    """Check an attack, run it on the required grids, transplants included, and write what a pull request adds."""
+    """Make the folder by which an attack enters the board.
+
+    It is checked, and run on the required grids, transplants included; a pull request adds the folder.
+    """
     from bench import registry
     from bench.engine.progress import choose
     from bench.engine.run import pick_device

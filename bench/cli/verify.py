@@ -36,10 +36,10 @@ def verify(
     out: options.Out = "",
     json: options.Json = False,
 ) -> int:
-    """Run attacks on targets of a secret split: those of a grid, or that of a submission.
+    """Run attacks on targets of a secret split.
 
-    The split and small changes of the images follow from a salt, RECONBENCH_SALT or one drawn for the run. What the attacks get there is
-    compared with what they get on public targets.
+    Those of a grid, or that of a submission. The split and small changes of the images follow from a salt, RECONBENCH_SALT or one drawn for
+    the run. What the attacks get there is compared with what they get on public targets.
     """
     from bench.data.blind import taken
 

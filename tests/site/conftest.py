@@ -14,8 +14,7 @@ from bench.store import publish
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))  # for `fake`
 
 import fake
-
-EVIL = "</script><img src=x onerror=alert(1)>\"'&"
+from foul import EVIL
 
 
 def rows():

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import EVIL
+from foul import EVIL
 
 from bench import site as sites
 from bench.cli import main
