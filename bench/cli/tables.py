@@ -73,7 +73,7 @@ def ridge(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="of the split and the noise")] = 0,
     out: Out = "",
 ) -> int:
-    """Rebuild records from a noisy regression: how much privacy it takes."""
+    """Rebuild records from a regression with noise."""
     from bench.ridge import ridge as measure
 
     print(f"read {measure(dataset, seed, results_dir(out))}")
