@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from bench import measured
 from bench.api import Activation
 from bench.errors import BenchError, did_you_mean
 
@@ -95,11 +96,7 @@ def anatomy(dataset: str, activations: Sequence[str], seed: int, folder: Path) -
 
 def frame(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     """Rows as the table, every column there and of its type."""
-    import pandas as pd
-
-    empty: dict[str, object] = {"string": "", "int64": 0, "float64": float("nan"), "binary": None}
-    table = pd.DataFrame([{name: row.get(name, empty[kind]) for name, kind in COLUMNS.items()} for row in rows], columns=list(COLUMNS))
-    return table.astype({name: "object" if kind in ("string", "binary") else kind for name, kind in COLUMNS.items()})
+    return measured.frame(rows, COLUMNS)
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -108,18 +105,4 @@ def read(folder: Path) -> pd.DataFrame:
     Raises:
         BenchError: a file that is no such table.
     """
-    import pandas as pd
-
-    path = folder / "anatomy.parquet"
-    if not path.exists():
-        return frame([])
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise BenchError(f"{path} cannot be read", expected="a Parquet file", got=str(error), hint="delete it and run again") from error
-    missing = sorted(set(COLUMNS) - set(table.columns))
-    if missing:
-        raise BenchError(
-            f"{path} is no anatomy table", expected=", ".join(COLUMNS), got=f"no {', '.join(missing)}", hint="delete it and run again"
-        )
-    return table[list(COLUMNS)]
+    return measured.read(folder / "anatomy.parquet", COLUMNS)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import measured
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -68,11 +69,7 @@ def ridge(dataset: str, seed: int, folder: Path) -> Path:
 
 def frame(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     """Rows as the table, every column there and of its type."""
-    import pandas as pd
-
-    empty: dict[str, object] = {"string": "", "int64": 0, "float64": float("nan")}
-    table = pd.DataFrame([{name: row.get(name, empty[kind]) for name, kind in COLUMNS.items()} for row in rows], columns=list(COLUMNS))
-    return table.astype({name: "object" if kind == "string" else kind for name, kind in COLUMNS.items()})
+    return measured.frame(rows, COLUMNS)
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -81,17 +78,4 @@ def read(folder: Path) -> pd.DataFrame:
     Raises:
         BenchError: a file that is no such table.
     """
-    import pandas as pd
-
-    path = folder / "ridge.parquet"
-    if not path.exists():
-        return frame([])
-    hint = "delete it and run again"
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise BenchError(f"{path} cannot be read", expected="a Parquet file", got=str(error), hint=hint) from error
-    missing = sorted(set(COLUMNS) - set(table.columns))
-    if missing:
-        raise BenchError(f"{path} is no table of ridge", expected=", ".join(COLUMNS), got=f"no {', '.join(missing)}", hint=hint)
-    return table[list(COLUMNS)]
+    return measured.read(folder / "ridge.parquet", COLUMNS)
